@@ -1,0 +1,26 @@
+//! What happened: an event's time, its place in a log and its fields. This room imports nothing of ours.
+
+mod fields;
+pub mod frame;
+mod position;
+mod time;
+mod value;
+
+use std::sync::Arc;
+
+pub use fields::{Fields, FieldsBuilder};
+pub use position::{InputName, Position};
+pub use time::Timestamp;
+pub use value::{Number, Value};
+
+/// A decoded record, ready for the rules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Event time: what the event says, or what its input's time rules gave it.
+    pub time: Timestamp,
+    pub position: Position,
+    pub fields: Fields,
+}
+
+/// Events are shared between the rules that read them.
+pub type SharedEvent = Arc<Event>;

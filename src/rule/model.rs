@@ -1,0 +1,246 @@
+//! A rule as the engine runs it: data to plan by, closures to call.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Predicate, WindowScript};
+use crate::event::{Fields, InputName, Position, Timestamp};
+
+/// A loaded rule.
+#[derive(Debug)]
+pub struct Rule {
+    pub meta: Meta,
+    pub inputs: InputSet,
+    /// In byte order of their names.
+    pub patterns: Vec<Pattern>,
+    pub window: Window,
+    pub condition: Condition,
+    pub when: Option<WindowScript>,
+    pub alert: Option<WindowScript>,
+    pub suppress: Option<Suppress>,
+    /// A hash of all that shapes the rule's windows: patterns, key, window, sequence, aggregates.
+    pub shape: u64,
+    pub tests: Vec<RuleTest>,
+    pub place: Place,
+}
+
+impl Rule {
+    pub fn id(&self) -> &Arc<str> {
+        &self.meta.id
+    }
+
+    /// Whether the rule waits for the total order. Rules without window and `suppress` run in the order of the
+    /// signals log instead, late events included.
+    pub fn is_ordered(&self) -> bool {
+        !matches!(self.window, Window::None) || self.suppress.is_some()
+    }
+
+    pub fn pattern(&self, name: &str) -> Option<&Pattern> {
+        self.patterns.iter().find(|pattern| &*pattern.name == name)
+    }
+}
+
+/// What an alert says of its rule.
+#[derive(Debug, Clone, Serialize)]
+pub struct Meta {
+    pub id: Arc<str>,
+    pub title: String,
+    /// The first 12 hex digits of the SHA-256 of the rule file.
+    pub version: String,
+    #[serde(skip)]
+    pub severity: Severity,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub false_positives: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
+    #[serde(skip)]
+    pub attack: Vec<String>,
+    #[serde(skip)]
+    pub tags: Vec<String>,
+    #[serde(skip)]
+    pub risk: Option<Risk>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Experimental,
+    Test,
+    Stable,
+    Deprecated,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Risk {
+    pub score: i64,
+    /// Field paths whose values are the entities at risk.
+    pub entities: Vec<String>,
+}
+
+/// Which inputs a rule reads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InputSet {
+    All,
+    Named(BTreeSet<InputName>),
+}
+
+impl InputSet {
+    pub fn contains(&self, input: &str) -> bool {
+        match self {
+            InputSet::All => true,
+            InputSet::Named(names) => names.contains(input),
+        }
+    }
+}
+
+/// A named predicate over one event.
+#[derive(Debug)]
+pub struct Pattern {
+    pub name: Arc<str>,
+    pub predicate: Predicate,
+    /// The field paths that make the key; empty for one global key.
+    pub by: Vec<Arc<str>>,
+    /// The field paths that travel in the signal: those that the rule reads.
+    pub keep: Vec<Arc<str>>,
+}
+
+/// How long the past of a key counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// Each event alone.
+    None,
+    /// The closed interval `[t - d, t]`.
+    Sliding(Duration),
+}
+
+/// What has to be in the window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Every pattern occurs (a rule without `sequence`, `all_of`, `any_of` and `when`); a rule with `when` alone has
+    /// an empty list, which always holds.
+    AllOf(Vec<Times>),
+    AnyOf(Vec<Times>),
+    /// In order, by distinct events.
+    Sequence(Vec<Step>),
+}
+
+/// `n` events of a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Times {
+    pub n: u32,
+    pub pattern: Arc<str>,
+}
+
+/// A step of a sequence: `n` events, each of one of `patterns`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub n: u32,
+    pub patterns: Vec<Arc<str>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suppress {
+    pub span: Duration,
+    /// The longest that an alert stays open.
+    pub max: Duration,
+}
+
+/// A signal as a window keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    pub time: Timestamp,
+    pub position: Position,
+    pub element: u32,
+    pub fields: Fields,
+}
+
+/// What `when` and `alert` see of a window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowView {
+    pub key: Vec<Arc<str>>,
+    pub start: Timestamp,
+    pub end: Timestamp,
+    /// Every pattern of the rule, those without a signal too.
+    pub patterns: BTreeMap<Arc<str>, PatternView>,
+}
+
+/// The signals of one pattern, in the total order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PatternView {
+    /// All that were in the window, also where `signals` is bounded.
+    pub count: u64,
+    pub signals: Vec<Arc<Kept>>,
+}
+
+/// What `alert` returned.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AlertText {
+    pub title: Option<String>,
+    /// Everything else, as JSON.
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Where something stands in a rule file; line and column count from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub file: PathBuf,
+    pub line: usize,
+    pub column: usize,
+}
+
+/// An inline test.
+#[derive(Debug, Clone)]
+pub struct RuleTest {
+    pub name: String,
+    pub events: Vec<TestEvent>,
+    /// Infinite when left out.
+    pub lateness: Option<Duration>,
+    /// Where the log ends; at infinity when left out.
+    pub until: Option<Timestamp>,
+    /// Each a subset of an alert's JSON, in time order.
+    pub alerts: Vec<serde_json::Value>,
+    /// Ids of other rules that run too.
+    pub with: Vec<String>,
+    pub place: Place,
+}
+
+/// One event of a test; `repeat` is spread out already.
+#[derive(Debug, Clone)]
+pub struct TestEvent {
+    pub at: Timestamp,
+    pub input: Option<InputName>,
+    pub body: TestBody,
+}
+
+#[derive(Debug, Clone)]
+pub enum TestBody {
+    Fields(Fields),
+    Raw { line: String, format: Option<String> },
+}
+
+/// The start of the time that inline tests count from: 2024-01-01T00:00:00Z.
+pub const TEST_EPOCH: Timestamp = Timestamp(1_704_067_200_000_000_000);
