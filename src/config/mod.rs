@@ -88,6 +88,8 @@ pub struct Detect {
     pub quarantine_after: u32,
     /// A source is paused while it is further than this ahead of the least watermark of the inputs.
     pub max_ahead: Duration,
+    /// An idle source further than this behind the first one holds the others' time back no more.
+    pub left_out_after: Duration,
 }
 
 #[derive(Debug, Clone)]

@@ -22,6 +22,7 @@ struct Source {
     epoch: u64,
     watermark: Option<Timestamp>,
     idle: bool,
+    left_out: bool,
     /// The greatest (offset, rule, pattern, element) that was accepted.
     accepted: Option<(u64, std::sync::Arc<str>, std::sync::Arc<str>, u32)>,
 }
@@ -50,6 +51,7 @@ impl Sources {
         source.epoch = marker.epoch;
         source.watermark = source.watermark.max(marker.watermark);
         source.idle = marker.idle;
+        source.left_out = marker.left_out;
         true
     }
 
@@ -73,7 +75,8 @@ impl Sources {
     }
 
     /// The least watermark over the partitions of `inputs`. `None` while one of them has not been heard of, or none
-    /// of them has had an event. A partition that never had one holds nothing back once it is idle.
+    /// of them has had an event. A partition that never had one holds nothing back once it is idle, nor does one that
+    /// its owner has left out.
     pub fn frontier(&self, inputs: &InputSet) -> Option<Timestamp> {
         let mut least = None;
         let named: Box<dyn Iterator<Item = &InputName>> = match inputs {
@@ -84,6 +87,7 @@ impl Sources {
             for partition in self.roster.inputs.get(input)? {
                 let source = self.known.get(&(input.clone(), *partition))?;
                 match source.watermark {
+                    Some(_) if source.left_out => {}
                     Some(watermark) => least = Some(least.map_or(watermark, |least: Timestamp| least.min(watermark))),
                     None if source.idle => {}
                     None => return None,
@@ -114,7 +118,7 @@ mod tests {
     use super::*;
 
     fn marker(input: &str, partition: u32, epoch: u64, watermark: Option<i64>, idle: bool) -> Marker {
-        Marker { input: input.into(), partition, epoch, watermark: watermark.map(Timestamp), idle }
+        Marker { input: input.into(), partition, epoch, watermark: watermark.map(Timestamp), idle, left_out: false }
     }
 
     fn sources() -> Sources {
@@ -145,6 +149,16 @@ mod tests {
         assert_eq!(sources.frontier(&only("a")), None);
         sources.mark(&marker("a", 1, 1, None, true));
         assert_eq!(sources.frontier(&only("a")), Some(Timestamp(5)));
+    }
+
+    #[test]
+    fn a_partition_left_out_holds_nothing_back_until_it_goes_on() {
+        let mut sources = sources();
+        sources.mark(&marker("a", 0, 1, Some(500), false));
+        sources.mark(&Marker { left_out: true, ..marker("a", 1, 1, Some(3), true) });
+        assert_eq!(sources.frontier(&only("a")), Some(Timestamp(500)));
+        sources.mark(&marker("a", 1, 1, Some(4), false));
+        assert_eq!(sources.frontier(&only("a")), Some(Timestamp(4)));
     }
 
     #[test]

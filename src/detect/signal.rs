@@ -77,6 +77,8 @@ pub struct Marker {
     pub watermark: Option<Timestamp>,
     /// Caught up, and nothing new for the input's idle timeout.
     pub idle: bool,
+    /// Idle, and so far behind the others that no frontier waits for it any more.
+    pub left_out: bool,
 }
 
 /// Every input with its source partitions. A partition that has not been heard of holds its input's frontier back.

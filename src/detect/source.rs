@@ -18,6 +18,7 @@ pub struct Source {
     max_clock_skew: Option<Duration>,
     epoch: u64,
     idle: bool,
+    left_out: bool,
     detector: Detector,
     last_event_time: Option<Timestamp>,
     counts: SourceCounts,
@@ -64,6 +65,7 @@ impl Source {
             max_clock_skew: state.max_clock_skew,
             epoch: state.epoch,
             idle: false,
+            left_out: false,
             detector,
             last_event_time: None,
             counts: SourceCounts::default(),
@@ -89,7 +91,7 @@ impl Source {
     pub fn see(&mut self, event: Event) -> Vec<Signal> {
         self.counts.events += 1;
         self.last_event_time = Some(event.time);
-        self.idle = false;
+        self.wake();
         let late = self.watermark.observe(event.time);
         self.counts.late += u64::from(late);
         self.detector.detect(&Arc::new(event), late, self.epoch)
@@ -104,6 +106,12 @@ impl Source {
     /// No longer known to be idle: there is something to read, or the log can't be asked.
     pub fn wake(&mut self) {
         self.idle = false;
+        self.left_out = false;
+    }
+
+    /// While the source is idle: whether it is so far behind the others that they go on without it.
+    pub fn leave_out(&mut self, left_out: bool) {
+        self.left_out = self.idle && left_out;
     }
 
     pub fn marker(&self) -> Marker {
@@ -113,6 +121,7 @@ impl Source {
             epoch: self.epoch,
             watermark: self.watermark.at(),
             idle: self.idle,
+            left_out: self.left_out,
         }
     }
 
