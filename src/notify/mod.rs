@@ -2,9 +2,13 @@
 use crate::alert::Alert;
 use tokio_util::sync::CancellationToken;
 pub struct Receiver;
+pub struct GivenUp {
+    pub index: usize,
+    pub reason: String,
+}
 pub struct Delivered {
-    pub acknowledged: Vec<usize>,
-    pub given_up: Vec<(usize, String)>,
+    pub decided: usize,
+    pub given_up: Vec<GivenUp>,
 }
 impl Receiver {
     pub fn name(&self) -> &str {
@@ -14,6 +18,6 @@ impl Receiver {
         true
     }
     pub async fn deliver(&mut self, _: &[Alert], _: &CancellationToken) -> Delivered {
-        Delivered { acknowledged: vec![], given_up: vec![] }
+        Delivered { decided: 0, given_up: vec![] }
     }
 }

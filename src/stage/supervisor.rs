@@ -39,6 +39,8 @@ pub struct Seat {
     pub at_work: AtWork,
     /// A record that crashed its line before: it goes to the dead letters unread.
     pub poisoned: Option<u64>,
+    /// A line of this partition has crashed.
+    pub cautious: bool,
 }
 
 /// Where lines run.
