@@ -129,6 +129,11 @@ impl Source {
         self.watermark.at()
     }
 
+    /// The least lateness with which no event so far would have been late.
+    pub fn disorder(&self) -> Duration {
+        self.watermark.disorder()
+    }
+
     /// The time of the event that was read last.
     pub fn last_event_time(&self) -> Option<Timestamp> {
         self.last_event_time
