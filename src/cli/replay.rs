@@ -5,7 +5,6 @@ use std::{
     fs::File,
     io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
-    process::ExitCode,
     sync::Arc,
     time::Duration,
 };
@@ -15,7 +14,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     args::{AlertFormat, ReplayArgs, Until},
-    exit,
     records::Records,
     rule_files::{self, Rules},
 };
@@ -24,7 +22,7 @@ use crate::{
     config::Config,
     decode::{DecodeSpec, Decoder, Timing},
     detect::Raw,
-    event::{DeadLetter, InputName, Timestamp},
+    event::{DeadLetter, InputName},
     notify::{render, stdout_is_coloured},
     replay::{Options, Replay, ReplaySource, Totals},
     stage::limits,
@@ -39,13 +37,13 @@ const PROGRESS_EVERY: u64 = 4_096;
 /// Above this share of late events stderr names a lateness that would do.
 const LATE_SHARE_WARN: f64 = 0.01;
 
-pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
+pub fn run(args: &ReplayArgs) -> Result<u8> {
     let rules = rule_files::load(&args.rules, None)?;
     rules.report(&mut io::stderr());
     let mut inputs = open_inputs(args)?;
     let config = Config::default();
     let options = Options {
-        lateness: args.lateness.unwrap_or(Duration::from_secs(10)),
+        lateness: args.lateness,
         signals_partitions: 1,
         limits: limits(&config),
         quarantine_after: config.detect.quarantine_after,
@@ -67,7 +65,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     }
     print(&alerts, args.format)?;
     report(&replay, &rules, alerts.len(), args)?;
-    Ok(if rules.refused() > 0 { exit::FAILED } else { ExitCode::SUCCESS })
+    Ok(if rules.refused() > 0 { super::FAILED } else { 0 })
 }
 
 struct Input {
@@ -234,12 +232,4 @@ fn warn_of_lateness(replay: &Replay, totals: &Totals) {
         totals.decoded,
         humantime::format_duration(would_do).to_string().replace(' ', "")
     );
-}
-
-/// A time on the command line.
-pub fn parse_until(text: &str) -> Result<Until, String> {
-    if text == "last" {
-        return Ok(Until::Last);
-    }
-    Timestamp::parse(text).map(Until::Time).ok_or_else(|| format!("{text:?} is neither `last` nor a time like 2024-05-01T10:00:00Z"))
 }
