@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("replay", &["alert", "correlate", "decode", "detect", "event", "rule"]),
     ("log", &["config"]),
     ("input", &["clock", "config", "decode", "event", "log"]),
-    ("notify", &["alert", "config", "event", "log"]),
+    ("notify", &["alert", "clock", "config", "event", "log"]),
     ("telemetry", &["config", "correlate", "detect", "event", "log", "notify", "rule"]),
     (
         "stage",

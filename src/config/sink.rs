@@ -40,6 +40,8 @@ pub struct Webhook {
     /// May hold a token, so it is a secret.
     pub url: SecretString,
     pub headers: BTreeMap<String, SecretString>,
+    /// A PEM file with the certificate authority of the server, where the system's do not know it.
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
