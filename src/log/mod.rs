@@ -3,9 +3,11 @@
 //! Three logs keep one contract: `memory` for replay and tests, `local` for one machine, `kafka` for many.
 //! No stage knows which it has. This room knows nothing of events, signals or alerts: keys and values are bytes.
 
+mod group;
 pub mod kafka;
 pub mod local;
 pub mod memory;
+mod refuse;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -201,6 +203,10 @@ pub enum LogError {
     Partitions { topic: String, found: u32, wanted: u32 },
     #[error("no room: {0}")]
     Full(String),
+    /// The call can never succeed as it is: a record without key for a compacted topic, a commit's metadata above
+    /// its bound, a reader on a compacted topic.
+    #[error("refused: {0}")]
+    Refused(String),
     #[error("another process holds {0}")]
     Locked(String),
     #[error("the partition belongs to another member: {0}")]
