@@ -158,7 +158,5 @@ fn parse_until(text: &str) -> Result<Until, String> {
 }
 
 fn parse_format(text: &str) -> Result<Format, String> {
-    let known = Format::NAMED.iter().find(|(name, _)| *name == text);
-    let names = || Format::NAMED.map(|(name, _)| name).join(", ");
-    known.map(|(_, format)| *format).ok_or_else(|| format!("write one of {}", names()))
+    Format::named(text).ok_or_else(|| format!("write one of {}", Format::names()))
 }

@@ -2,6 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use crate::decode::DecodeSpec;
+pub use crate::decode::{Extract, Format, TIME_FIELDS};
+
 /// A configured input.
 #[derive(Debug, Clone)]
 pub struct Input {
@@ -39,17 +42,6 @@ pub enum InputKind {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Told apart per record.
-    Auto,
-    Json,
-    Syslog,
-    Line,
-    Clf,
-    ApacheError,
-}
-
 /// Where an input starts when nothing was ever read of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartAt {
@@ -57,15 +49,15 @@ pub enum StartAt {
     Latest,
 }
 
-/// Fields out of text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extract {
-    /// `field == "value"`, joined by `&&`; `None` is always.
-    pub when: Option<String>,
-    pub field: String,
-    /// Named groups are field paths, dots included: `(?<source.ip>…)`.
-    pub regex: String,
+impl Input {
+    /// What `decode` needs to know of the input.
+    pub fn decode_spec(&self) -> DecodeSpec {
+        DecodeSpec {
+            format: self.format,
+            time_fields: self.time_fields.clone(),
+            timezone: self.timezone.clone(),
+            year: self.year,
+            extracts: self.extracts.clone(),
+        }
+    }
 }
-
-/// The candidates when an input names none.
-pub const TIME_FIELDS: [&str; 6] = ["@timestamp", "timestamp", "time", "ts", "event.created", "UtcTime"];

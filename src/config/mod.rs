@@ -7,6 +7,8 @@ mod sink;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+use crate::decode::Limits;
+
 pub use input::{Extract, Format, Input, InputKind, StartAt, TIME_FIELDS};
 pub use sink::{Email, EmailTls, Filter, Retry, Sink, SinkKind, Webhook};
 
@@ -90,6 +92,13 @@ pub struct Detect {
     pub max_ahead: Duration,
     /// An idle source further than this behind the first one holds the others' time back no more.
     pub left_out_after: Duration,
+}
+
+impl Detect {
+    /// What one record may cost.
+    pub fn decode_limits(&self) -> Limits {
+        Limits { record_bytes_max: self.record_bytes_max, depth_max: self.depth_max, fields_max: self.fields_max }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -203,16 +203,18 @@ pub enum LogError {
     Partitions { topic: String, found: u32, wanted: u32 },
     #[error("no room: {0}")]
     Full(String),
-    /// The call can never succeed as it is: a record without key for a compacted topic, a commit's metadata above
-    /// its bound, a reader on a compacted topic.
-    #[error("refused: {0}")]
-    Refused(String),
     #[error("another process holds {0}")]
     Locked(String),
     #[error("the partition belongs to another member: {0}")]
     Fenced(String),
     #[error("{topic}/{partition}@{offset} can't be read: {reason}")]
     Corrupt { topic: String, partition: u32, offset: u64, reason: String },
+    #[error("a record of {bytes} bytes for topic {topic} is larger than the {bytes_max} that are allowed")]
+    TooLarge { topic: String, bytes: usize, bytes_max: usize },
+    /// The same call fails until somebody changes something: a setting, a credential or a right that is wrong, a record
+    /// without key for a compacted topic, a commit's metadata above its bound.
+    #[error("refused: {0}")]
+    Refused(String),
     #[error("{0}")]
     Broker(String),
     #[error("the log is closed")]

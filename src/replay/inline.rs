@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::{Options, Replay, ReplaySource};
 use crate::{
     alert::{Alert, State},
-    decode::{DecodeSpec, Decoder, Limits, Timing},
+    decode::{DecodeSpec, Decoder, Format, Limits, Timing},
     event::{Event, Fields, InputName, Position, Timestamp},
     rule::{InputSet, Place, Rule, RuleSet, RuleTest, TestBody, TestEvent},
 };
@@ -100,7 +100,10 @@ fn fields_of(event: &TestEvent, position: &Position, limits: Limits) -> Result<F
 }
 
 fn decoder(format: Option<&str>, limits: Limits) -> Result<Decoder, String> {
-    let spec = DecodeSpec::of_format(format.unwrap_or("auto")).map_err(|error| error.to_string())?;
+    let name = format.unwrap_or("auto");
+    let format =
+        Format::named(name).ok_or_else(|| format!("{name:?} is no format; write one of {}", Format::names()))?;
+    let spec = DecodeSpec { format, ..DecodeSpec::default() };
     Decoder::new(&spec, limits, Timing::Live).map_err(|error| error.to_string())
 }
 
@@ -112,7 +115,11 @@ fn to_json(alert: &Alert) -> Json {
 fn compare(expected: &[Json], found: &[Json]) -> Result<(), String> {
     for (at, expected) in expected.iter().enumerate() {
         let Some(found) = found.get(at) else {
-            return Err(format!("alert {at} is missing: expected {expected}, {} alerts came{}", found.len(), list(found)));
+            return Err(format!(
+                "alert {at} is missing: expected {expected}, {} alerts came{}",
+                found.len(),
+                list(found)
+            ));
         };
         subset(expected, found, "")
             .map_err(|difference| format!("alert {at}{difference}; it was\n    {}", brief(found)))?;
@@ -133,11 +140,9 @@ fn subset(expected: &Json, found: &Json, path: &str) -> Result<(), String> {
                 None => Err(format!("{below}: expected {value}, found nothing")),
             }
         }),
-        (Json::Array(expected), Json::Array(found)) if expected.len() == found.len() => {
-            (0..).zip(expected.iter().zip(found)).try_for_each(|(at, (expected, found)): (usize, _)| {
-                subset(expected, found, &format!("{path}[{at}]"))
-            })
-        }
+        (Json::Array(expected), Json::Array(found)) if expected.len() == found.len() => (0..)
+            .zip(expected.iter().zip(found))
+            .try_for_each(|(at, (expected, found)): (usize, _)| subset(expected, found, &format!("{path}[{at}]"))),
         (Json::Number(expected), Json::Number(found)) if expected.as_f64() == found.as_f64() => Ok(()),
         (Json::String(expected), Json::String(found)) if same_time(expected, found) => Ok(()),
         (expected, found) if expected == found => Ok(()),

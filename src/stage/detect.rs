@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{self, Config, StartAt},
-    decode::Decoder,
+    decode::{Decoder, Timing},
     detect::{Detector, Marker, Raw, Signal, SignalRecord, Source, SourceState},
     event::{DeadLetter, InputName, Timestamp},
     log::{Assignment, Commit, Committed, Drained, Log, LogError, Reader, Record, Start, TopicPartition, Transaction},
@@ -145,7 +145,7 @@ impl DetectLine {
             epoch: memory.epoch + 1,
             max_clock_skew: Some(input.max_clock_skew),
         };
-        let decoder = Decoder::live(&input, &shared.config.detect)
+        let decoder = Decoder::new(&input.decode_spec(), shared.config.detect.decode_limits(), Timing::Live)
             .map_err(|error| Ended::Halted(format!("input {}: {error}", input.name)))?;
         let detector = Detector::new(seat.rules.clone(), shared.config.detect.quarantine_after);
         let now = Instant::now();
@@ -254,7 +254,7 @@ impl DetectLine {
                 Err(reject) => {
                     let position = source.position(record.offset);
                     let letter = DeadLetter::new(&position, "decode", reject.to_string(), bytes);
-                    records.push(shared.dead_letter(&letter, reject.reason.name(), now_ms));
+                    records.push(shared.dead_letter(&letter, reject.reason.as_str(), now_ms));
                 }
             }
         })
