@@ -207,6 +207,11 @@ pub enum LogError {
     Fenced(String),
     #[error("{topic}/{partition}@{offset} can't be read: {reason}")]
     Corrupt { topic: String, partition: u32, offset: u64, reason: String },
+    #[error("a record of {bytes} bytes for topic {topic} is larger than the {bytes_max} that are allowed")]
+    TooLarge { topic: String, bytes: usize, bytes_max: usize },
+    /// A setting, a credential or a right that is wrong; the same call fails until somebody changes it.
+    #[error("{0}")]
+    Refused(String),
     #[error("{0}")]
     Broker(String),
     #[error("the log is closed")]
