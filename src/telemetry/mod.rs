@@ -1,1 +1,3 @@
 //! Logs, metrics and the status board.
+
+pub mod log;
