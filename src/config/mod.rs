@@ -119,6 +119,25 @@ impl fmt::Debug for Kafka {
     }
 }
 
+impl Kafka {
+    /// These brokers, and every default.
+    pub fn at(brokers: &str) -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        Kafka {
+            brokers: brokers.to_owned(),
+            group: "tripline".to_owned(),
+            topic_prefix: "tripline".to_owned(),
+            instance: None,
+            events_partitions: sections::cores(),
+            replication: -1,
+            events_retention: days(7),
+            signals_retention: days(7),
+            alerts_retention: days(90),
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
 /// The embedded log.
 #[derive(Debug, Clone)]
 pub struct LocalLog {
