@@ -1,4 +1,6 @@
 //! Logs, metrics and the status board.
+pub mod log;
+
 use crate::{
     correlate::{Counts, Standing},
     detect::{Marker, RuleCounts, SourceCounts},
