@@ -136,7 +136,6 @@ impl Store {
             };
             store.topics.insert(name, Topic { manifest, kept });
         }
-        store.drop_strays()?;
         Ok(store)
     }
 
@@ -165,7 +164,7 @@ impl Store {
     }
 
     /// Removes keyspaces that no manifest names: a crash came between the two.
-    fn drop_strays(&self) -> Result<(), StoreError> {
+    pub(super) fn drop_strays(&self) -> Result<(), StoreError> {
         let mut named = BTreeSet::from([keys::META.to_owned(), keys::GROUPS.to_owned()]);
         for (name, topic) in &self.topics {
             match &topic.kept {
@@ -212,6 +211,8 @@ impl Store {
         };
         batch.commit()?;
         self.topics.insert(name.to_owned(), Topic { manifest, kept });
+        // Manifests should not depend on the journal alone.
+        self.meta.rotate_memtable()?;
         Ok(())
     }
 
@@ -240,6 +241,7 @@ impl Store {
         batch.commit()?;
         // What stays in memory would stay in the journal, too.
         keyspace.rotate_memtable()?;
+        self.meta.rotate_memtable()?;
         let segments = self.segments_mut(name)?;
         if let Some(sealed) = segments.back_mut() {
             sealed.manifest = manifest;
