@@ -284,6 +284,7 @@ impl Writer {
 
     fn fail(&mut self, cause: LogError, batch: Batch) {
         tracing::error!(%cause, "the embedded log failed and is opened again");
+        self.room.pause(cause.clone());
         self.stuck = Some(Stuck { cause, batch, number: self.batches });
         self.reopen();
     }
@@ -434,10 +435,10 @@ fn holds_all(
     acknowledged: impl IntoIterator<Item = u64>,
     advice: &str,
 ) -> Result<(), LogError> {
-    let found = progress.get(topic).map_or(&[][..], |topic| &topic.partitions);
+    let found = progress.get(topic).map(|topic| &topic.partitions);
     for (partition, end) in acknowledged.into_iter().enumerate() {
-        let next = found.get(partition).map_or(0, |line| line.next);
-        if next < end {
+        let next = found.and_then(|lines| lines.get(partition)).map_or(0, |line| line.next);
+        if next < end || found.is_none() {
             let reason = format!("the records up to {end} were acknowledged and are gone; {advice}");
             return Err(LogError::Corrupt {
                 topic: topic.to_owned(),
