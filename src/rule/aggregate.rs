@@ -24,8 +24,8 @@ impl Signals {
         self.view.patterns.get(&self.pattern).map_or(0, |pattern| pattern.count)
     }
 
-    pub(super) fn kept(&self) -> &[Arc<Kept>] {
-        self.view.patterns.get(&self.pattern).map_or(&[], |pattern| &pattern.signals)
+    pub(super) fn kept(&self) -> impl DoubleEndedIterator<Item = &Arc<Kept>> {
+        self.view.patterns.get(&self.pattern).into_iter().flat_map(|pattern| pattern.signals.iter())
     }
 
     /// Different values as text; 22 and "22" are one.
@@ -159,7 +159,7 @@ mod tests {
             let position = Position { input: "i".into(), partition: 0, offset: offset as u64 };
             Arc::new(Kept { time: Timestamp(offset as i64), position, element: 0, fields })
         });
-        let pattern = PatternView { count: values.len() as u64, signals: kept.collect() };
+        let pattern = PatternView { count: values.len() as u64, signals: Arc::new(kept.collect()) };
         let view = WindowView {
             key: vec![],
             start: Timestamp(0),
