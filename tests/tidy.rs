@@ -11,29 +11,39 @@ use std::{
 const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("event", &[]),
-    ("config", &["decode", "event"]),
+    ("config", &["decode", "event", "telemetry"]),
     ("decode", &["event"]),
     ("rule", &["event"]),
     ("detect", &["decode", "event", "rule"]),
     ("alert", &["event"]),
     ("correlate", &["alert", "detect", "event", "rule"]),
     ("replay", &["alert", "correlate", "decode", "detect", "event", "rule"]),
-    ("log", &["config"]),
+    ("log", &["clock", "config"]),
     ("input", &["clock", "config", "decode", "event", "log"]),
-    ("notify", &["alert", "config", "event", "log"]),
-    ("telemetry", &["config", "correlate", "detect", "event", "log", "rule"]),
+    ("notify", &["alert", "clock", "config", "event", "log"]),
+    ("telemetry", &["config", "correlate", "detect", "event", "log", "notify", "rule"]),
     (
         "stage",
-        &[
-            "alert", "clock", "config", "correlate", "decode", "detect", "event", "log", "notify", "rule", "telemetry",
-        ],
+        &["alert", "clock", "config", "correlate", "decode", "detect", "event", "log", "notify", "rule", "telemetry"],
     ),
     ("api", &["config", "input", "log", "telemetry"]),
     (
         "cli",
         &[
-            "alert", "api", "clock", "config", "decode", "detect", "event", "input", "log", "notify", "replay", "rule",
-            "stage", "telemetry",
+            "alert",
+            "api",
+            "clock",
+            "config",
+            "decode",
+            "detect",
+            "event",
+            "input",
+            "log",
+            "notify",
+            "replay",
+            "rule",
+            "stage",
+            "telemetry",
         ],
     ),
 ];
@@ -43,8 +53,19 @@ const PURE: &[&str] = &["event", "decode", "rule", "detect", "alert", "correlate
 
 /// What a pure room must not name.
 const IMPURE: &[&str] = &[
-    "tokio::", "std::fs", "std::net", "std::thread", "SystemTime", "Instant::now", "prometheus::", "tracing::",
-    "jiff::Timestamp::now", "jiff::Zoned::now", "rand::",
+    "tokio::",
+    "std::fs",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "std::thread",
+    "SystemTime",
+    "Instant::now",
+    "prometheus::",
+    "tracing::",
+    "jiff::Timestamp::now",
+    "jiff::Zoned::now",
+    "rand::",
 ];
 
 /// Each foreign crate that has one home.
@@ -187,9 +208,9 @@ fn is_in(path: &str, home: &str) -> bool {
 /// Whether every `stem::` in the code is the end of a longer path (`crate::log::kafka::` is no foreign crate).
 fn names_another(code: &str, stem: &str) -> bool {
     let call = format!("{stem}::");
-    code.match_indices(&call).all(|(at, _)| {
-        code[..at].ends_with("::") || code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
-    }) && !code.contains(&format!("use {stem};"))
+    code.match_indices(&call)
+        .all(|(at, _)| code[..at].ends_with("::") || code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+        && !code.contains(&format!("use {stem};"))
 }
 
 #[test]

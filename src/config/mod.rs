@@ -1,14 +1,69 @@
 //! What the operator wrote, checked and with every default filled in.
 //!
-//! Layers: a TOML file, then the environment (`TRIPLINE__KAFKA__BROKERS`), then flags. Unknown keys are errors.
+//! Layers: a TOML file, then the environment (`TRIPLINE__KAFKA__BROKERS`), then flags. Unknown keys are errors, and all
+//! mistakes are told at once. This room opens no connection and starts nothing; it reads the configuration's file and
+//! the files that hold secrets. Secrets are in no error and in no `Debug` output.
+//!
+//! From what is written to what runs: `layers` merges and reads (`units`, `keys`, `place`), `written` has the keys as
+//! they may be written, `sections`, `input` and `sink` check them and fill in the defaults.
 
+mod error;
 mod input;
+mod keys;
+mod layers;
+mod place;
+mod sections;
 mod sink;
+#[cfg(test)]
+mod tests;
+mod units;
+mod written;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use crate::decode::Limits;
+pub use error::{ConfigError, Place, Problem};
 pub use input::{Extract, Format, Input, InputKind, StartAt, TIME_FIELDS};
 pub use sink::{Email, EmailTls, Filter, Retry, Sink, SinkKind, Webhook};
+
+/// What flags say; relative paths start from the folder that the process runs in.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    pub data: Option<PathBuf>,
+    pub rules: Option<PathBuf>,
+}
+
+/// Reads and checks a configuration. `environment` is every variable of the process (see [`environment`]); those that
+/// are not ours are passed over. Relative paths in the file start from the file's folder.
+///
+/// # Errors
+/// Every mistake that was found, in the order of their places.
+pub fn load(
+    file: Option<&Path>,
+    overrides: Overrides,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Config, Vec<ConfigError>> {
+    let mut layers = layers::Layers::merge(file, environment)?;
+    let mut config = sections::config(&mut layers);
+    let errors = layers.finish();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    config.local.data = overrides.data.unwrap_or(config.local.data);
+    config.rules.path = overrides.rules.unwrap_or(config.rules.path);
+    Ok(config)
+}
+
+/// The process's variables. Bytes that are no Unicode are replaced, never a reason to stop.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into(), value.to_string_lossy().into()))
+}
 
 /// A whole configuration, ready to run.
 #[derive(Debug, Clone)]
@@ -28,7 +83,7 @@ pub struct Config {
     pub grace: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Kafka {
     pub brokers: String,
     pub group: String,
@@ -37,12 +92,50 @@ pub struct Kafka {
     pub instance: Option<String>,
     /// Partitions of topics of events that Tripline creates; the CPU cores when left out.
     pub events_partitions: u32,
+    /// -1 is the broker's own default.
     pub replication: i32,
     pub events_retention: Duration,
     pub signals_retention: Duration,
     pub alerts_retention: Duration,
     /// Any librdkafka property, over the tuned defaults.
     pub properties: BTreeMap<String, String>,
+}
+
+/// Properties by name only: a value may be a password.
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kafka")
+            .field("brokers", &self.brokers)
+            .field("group", &self.group)
+            .field("topic_prefix", &self.topic_prefix)
+            .field("instance", &self.instance)
+            .field("events_partitions", &self.events_partitions)
+            .field("replication", &self.replication)
+            .field("events_retention", &self.events_retention)
+            .field("signals_retention", &self.signals_retention)
+            .field("alerts_retention", &self.alerts_retention)
+            .field("properties", &self.properties.keys())
+            .finish()
+    }
+}
+
+impl Kafka {
+    /// These brokers, and every default.
+    pub fn at(brokers: &str) -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        Kafka {
+            brokers: brokers.to_owned(),
+            group: "tripline".to_owned(),
+            topic_prefix: "tripline".to_owned(),
+            instance: None,
+            events_partitions: sections::cores(),
+            replication: -1,
+            events_retention: days(7),
+            signals_retention: days(7),
+            alerts_retention: days(90),
+            properties: BTreeMap::new(),
+        }
+    }
 }
 
 /// The embedded log.
@@ -88,8 +181,22 @@ pub struct Detect {
     pub quarantine_after: u32,
     /// A source is paused while it is further than this ahead of the least watermark of the inputs.
     pub max_ahead: Duration,
-    /// An idle source further than this behind the first one holds the others' time back no more.
+    /// A source that is caught up and yet further than this behind the first one holds the others' time back no more.
     pub left_out_after: Duration,
+}
+
+impl Default for Config {
+    /// What runs where nothing is written.
+    fn default() -> Self {
+        load(None, Overrides::default(), std::iter::empty()).expect("the defaults are a configuration")
+    }
+}
+
+impl Detect {
+    /// What one record may cost.
+    pub fn decode_limits(&self) -> Limits {
+        Limits { record_bytes_max: self.record_bytes_max, depth_max: self.depth_max, fields_max: self.fields_max }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -134,34 +134,45 @@ impl Correlator {
         let again = offset < self.read_through;
         self.read_through = self.read_through.max(offset + 1);
         match record {
-            SignalRecord::Roster(roster) if !again => self.sources.set_roster(roster),
-            SignalRecord::Marker(marker) if !again => {
-                if !self.sources.mark(&marker) {
-                    self.counts.stale_epoch += 1;
-                }
+            SignalRecord::Roster(roster) if !again => {
+                self.sources.set_roster(roster);
+                self.reach();
             }
+            SignalRecord::Marker(marker) if !again => match self.sources.mark(&marker) {
+                true => self.reach(),
+                false => self.counts.stale_epoch += 1,
+            },
             SignalRecord::Signal(signal) if again => self.hold_again(offset, signal),
             SignalRecord::Signal(signal) => self.take(offset, signal, alerts),
             SignalRecord::Roster(_) | SignalRecord::Marker(_) => {}
         }
     }
 
-    /// Walks every rule's signals and timers up to its frontier, in the total order.
+    /// Walks every rule's signals and timers up to its frontier, in the total order. How often this is called changes
+    /// nothing but when alerts come out.
     pub fn advance(&mut self, alerts: &mut Vec<Alert>) {
         let inputs: Vec<InputSet> = self.groups.keys().cloned().collect();
         for inputs in inputs {
-            if let Some(frontier) = self.sources.frontier(&inputs) {
-                self.walk(&inputs, frontier, alerts);
-            }
+            self.walk(&inputs, alerts);
         }
         self.retire();
     }
 
     /// The log ends here: nothing that is to come is at or before `until`.
     pub fn finish(&mut self, until: Timestamp, alerts: &mut Vec<Alert>) {
-        let inputs: Vec<InputSet> = self.groups.keys().cloned().collect();
-        for inputs in inputs {
-            self.walk(&inputs, Timestamp(until.0.saturating_add(1)), alerts);
+        for group in self.groups.values_mut() {
+            group.frontier = group.frontier.max(Timestamp(until.0.saturating_add(1)));
+        }
+        self.advance(alerts);
+    }
+
+    /// Takes the frontiers to where the sources are now. Done with every record that moves a source, so that what is
+    /// too old on arrival does not depend on how records are batched.
+    fn reach(&mut self) {
+        for (inputs, group) in &mut self.groups {
+            if let Some(frontier) = self.sources.frontier(inputs) {
+                group.frontier = group.frontier.max(frontier);
+            }
         }
     }
 
@@ -184,6 +195,7 @@ impl Correlator {
                 self.groups.entry(rule.inputs.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
             }
         }
+        self.reach();
         let versions: HashSet<(&str, &str)> =
             rules.rules.iter().map(|rule| (&**rule.id(), rule.meta.version.as_str())).collect();
         self.failures.retain(|(id, version), _| versions.contains(&(&**id, version.as_str())));
@@ -228,9 +240,7 @@ impl Correlator {
         }
     }
 
-    fn walk(&mut self, inputs: &InputSet, frontier: Timestamp, alerts: &mut Vec<Alert>) {
-        let Some(group) = self.groups.get_mut(inputs) else { return };
-        group.frontier = group.frontier.max(frontier);
+    fn walk(&mut self, inputs: &InputSet, alerts: &mut Vec<Alert>) {
         while let Some(next) = self.groups.get_mut(inputs).and_then(Group::next) {
             match next {
                 Next::Signal(signal) => self.apply(signal, alerts),

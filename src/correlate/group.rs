@@ -14,7 +14,7 @@ use crate::{
 /// Reorder buffer and timers of one input set.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// Everything before this time has been walked.
+    /// No signal before this time is to come: the walk goes up to here.
     pub frontier: Timestamp,
     /// The frontier of the last commit that is durable.
     pub durable: Timestamp,

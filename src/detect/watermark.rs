@@ -10,12 +10,16 @@ pub struct Watermark {
     lateness: Duration,
     /// `None` before the first event.
     at: Option<Timestamp>,
+    /// The greatest event time seen by this line.
+    greatest: Option<Timestamp>,
+    /// How far an event came behind a greater time, at most.
+    disorder: Duration,
 }
 
 impl Watermark {
     /// `at` is what an earlier owner of the partition committed.
     pub fn new(lateness: Duration, at: Option<Timestamp>) -> Self {
-        Watermark { lateness, at }
+        Watermark { lateness, at, greatest: None, disorder: Duration::ZERO }
     }
 
     pub fn at(&self) -> Option<Timestamp> {
@@ -25,9 +29,18 @@ impl Watermark {
     /// Takes an event's time in; says whether the event is late: earlier than what the events before it made certain.
     pub fn observe(&mut self, time: Timestamp) -> bool {
         let late = self.at.is_some_and(|at| time < at);
+        match self.greatest {
+            Some(greatest) if time < greatest => self.disorder = self.disorder.max(greatest.since(time)),
+            _ => self.greatest = Some(time),
+        }
         let reached = time.minus(self.lateness);
         self.at = Some(self.at.map_or(reached, |at| at.max(reached)));
         late
+    }
+
+    /// The least lateness with which no event so far would have been late.
+    pub fn disorder(&self) -> Duration {
+        self.disorder
     }
 
     /// Moves on by `span` that passed while the source was idle. Without any event there is nothing to move.

@@ -119,6 +119,11 @@ impl Replay {
         self.last_time
     }
 
+    /// The least lateness with which no event so far would have been late.
+    pub fn disorder(&self) -> Duration {
+        self.sources.iter().map(Source::disorder).max().unwrap_or_default()
+    }
+
     /// Ends the log: after every event, or at `until`. Gives the alerts in (time, rule, key, id, state) order.
     pub fn finish(&mut self, until: Option<Timestamp>) -> Vec<Alert> {
         for correlator in &mut self.correlators {

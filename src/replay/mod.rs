@@ -3,5 +3,7 @@
 //! Pure: records come in, alerts come out. The rooms that it calls are those that the live server calls.
 
 mod driver;
+mod inline;
 
 pub use driver::{Options, Replay, ReplaySource, Totals};
+pub use inline::{TestResult, run_tests};

@@ -13,6 +13,7 @@ mod topics;
 
 use std::sync::Arc;
 
+pub use correlate::limits;
 pub use pipeline::{Pipeline, PipelineError, Surroundings};
 pub use supervisor::Escalation;
 pub use topics::Topics;

@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     event::{DeadLetter, Position},
     log::{Assignment, Commit, Committed, Log, LogError, Reader, Record, TopicPartition, Transaction},
-    notify::{Delivered, Receiver},
+    notify::Receiver,
     telemetry::Telemetry,
 };
 
@@ -106,73 +106,65 @@ impl NotifyLine {
         batch: Vec<Read>,
         orders: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Result<Option<Ended>, LogError> {
-        let stop = CancellationToken::new();
-        let mut ended = None;
-        let mut letters = Vec::new();
-        for read in batch {
-            self.seat.at_work.on(read.offset);
-            (self.shared.hook)("notify", &self.at, read.offset);
-            let reason = match &read.alert {
-                Err(reason) => Some(reason.clone()),
-                Ok(alert) => {
-                    let delivery = self.deliver_one(alert, &stop);
-                    tokio::pin!(delivery);
-                    let delivered = loop {
-                        tokio::select! {
-                            delivered = &mut delivery => break delivered,
-                            order = orders.recv(), if ended.is_none() => match order {
-                                Some(Order::UseRules(_)) => {}
-                                Some(Order::Abandon) => return Ok(Some(Ended::Stopped)),
-                                Some(Order::Stop) | None => {
-                                    ended = Some(Ended::Stopped);
-                                    stop.cancel();
-                                }
-                            },
+        // After a crash one by one, so that the next crash can be laid to the alert that causes it.
+        let together = if self.seat.cautious { 1 } else { BATCH_MAX };
+        for some in batch.chunks(together) {
+            let stop = CancellationToken::new();
+            let mut ended = None;
+            if let Some(first) = some.first() {
+                self.seat.at_work.on(first.offset);
+            }
+            some.iter().for_each(|read| (self.shared.hook)("notify", &self.at, read.offset));
+            let wanted: Vec<Alert> = some.iter().filter_map(|read| read.alert.as_ref().ok().cloned()).collect();
+            let delivery = self.shared.clone().deliver(wanted, stop.clone());
+            tokio::pin!(delivery);
+            let outcome = loop {
+                tokio::select! {
+                    outcome = &mut delivery => break outcome,
+                    order = orders.recv(), if ended.is_none() => match order {
+                        Some(Order::UseRules(_)) => {}
+                        Some(Order::Abandon) => return Ok(Some(Ended::Stopped)),
+                        Some(Order::Stop) | None => {
+                            ended = Some(Ended::Stopped);
+                            stop.cancel();
                         }
-                    };
-                    match delivered {
-                        One::Done => None,
-                        One::GivenUp(reason) => Some(reason),
-                        One::Undecided => break,
-                    }
+                    },
                 }
             };
-            if let Some(reason) = reason {
-                letters.push(self.letter(&read, reason));
+            self.seat.at_work.off();
+            let letters = self.book(some, outcome);
+            self.commit(letters).await?;
+            if ended.is_some() {
+                return Ok(ended);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Moves past what is decided; gives the dead letters of what was given up or is no alert.
+    fn book(&mut self, batch: &[Read], outcome: Outcome) -> Vec<Record> {
+        let mut letters = Vec::new();
+        let mut at = 0;
+        for read in batch {
+            match &read.alert {
+                Err(reason) => letters.push(self.letter(read, reason)),
+                Ok(_) if at >= outcome.decided => break,
+                Ok(_) => {
+                    if let Some((_, reason)) = outcome.given_up.iter().find(|(given_up, _)| *given_up == at) {
+                        letters.push(self.letter(read, reason));
+                    }
+                    at += 1;
+                }
             }
             self.next = read.offset + 1;
         }
-        self.seat.at_work.off();
-        self.commit(letters).await?;
-        Ok(ended)
+        letters
     }
 
-    fn deliver_one(&self, alert: &Alert, stop: &CancellationToken) -> impl Future<Output = One> + use<> {
-        let (shared, alert, stop) = (self.shared.clone(), alert.clone(), stop.clone());
-        async move {
-            let mut receiver = tokio::select! {
-                receiver = shared.receiver.lock() => receiver,
-                () = stop.cancelled() => return One::Undecided,
-            };
-            if !receiver.wants(&alert) {
-                return One::Done;
-            }
-            let Delivered { acknowledged, given_up } = receiver.deliver(std::slice::from_ref(&alert), &stop).await;
-            match given_up.into_iter().next() {
-                Some((_, reason)) => One::GivenUp(reason),
-                None if acknowledged.is_empty() => One::Undecided,
-                None => {
-                    shared.telemetry.sink_delivered(&shared.sink);
-                    One::Done
-                }
-            }
-        }
-    }
-
-    fn letter(&self, read: &Read, reason: String) -> Record {
+    fn letter(&self, read: &Read, reason: &str) -> Record {
         let shared = &self.shared;
         warn!(sink = shared.sink, partition = self.at.partition, offset = read.offset, reason, "alert given up");
-        shared.telemetry.sink_gave_up(&shared.sink, &reason);
+        shared.telemetry.sink_gave_up(&shared.sink, reason);
         let position =
             Position { input: self.at.topic.as_str().into(), partition: self.at.partition, offset: read.offset };
         let reason = format!("sink {}: {reason}", shared.sink);
@@ -197,8 +189,32 @@ impl NotifyLine {
     }
 }
 
-enum One {
-    Done,
-    GivenUp(String),
-    Undecided,
+/// What became of alerts, counted among those that could be read.
+struct Outcome {
+    /// From the first on; the others wait for the next line.
+    decided: usize,
+    /// Which of them were given up, and why.
+    given_up: Vec<(usize, String)>,
+}
+
+impl Notifying {
+    async fn deliver(self: Arc<Self>, alerts: Vec<Alert>, stop: CancellationToken) -> Outcome {
+        let mut receiver = tokio::select! {
+            receiver = self.receiver.lock() => receiver,
+            () = stop.cancelled() => return Outcome { decided: 0, given_up: Vec::new() },
+        };
+        let (places, wanted): (Vec<usize>, Vec<Alert>) = alerts
+            .iter()
+            .enumerate()
+            .filter(|(_, alert)| receiver.wants(alert))
+            .map(|(at, alert)| (at, alert.clone()))
+            .unzip();
+        let delivered = receiver.deliver(&wanted, &stop).await;
+        self.telemetry.sink_delivered(&self.sink, &delivered);
+        Outcome {
+            // An alert that nobody wants is decided as soon as those before it are.
+            decided: places.get(delivered.decided).copied().unwrap_or(alerts.len()),
+            given_up: delivered.given_up.into_iter().map(|alert| (places[alert.index], alert.reason)).collect(),
+        }
+    }
 }

@@ -39,6 +39,8 @@ pub struct Seat {
     pub at_work: AtWork,
     /// A record that crashed its line before: it goes to the dead letters unread.
     pub poisoned: Option<u64>,
+    /// A line of this partition has crashed.
+    pub cautious: bool,
 }
 
 /// Where lines run.
@@ -157,7 +159,12 @@ impl Supervisor {
         }
         let seated = self.lines.entry(at.clone()).or_default();
         seated.ended = false;
-        let seat = Seat { rules: self.post.rules.clone(), at_work: seated.at_work.clone(), poisoned: seated.poisoned };
+        let seat = Seat {
+            rules: self.post.rules.clone(),
+            at_work: seated.at_work.clone(),
+            poisoned: seated.poisoned,
+            cautious: !seated.crashes.is_empty(),
+        };
         let work = (self.post.factory)(assignment, seat);
         let handle = match &self.post.placement {
             Placement::OwnThread => seated.arbiter.get_or_insert_with(Arbiter::new).handle(),

@@ -1,4 +1,6 @@
 //! Logs, metrics and the status board.
+pub mod log;
+
 use crate::{
     correlate::{Counts, Standing},
     detect::{Marker, RuleCounts, SourceCounts},
@@ -23,6 +25,6 @@ impl Telemetry {
     pub fn rule_detected(&self, _: &str, _: &RuleCounts) {}
     pub fn count_dead_letter(&self, _: &str, _: &str) {}
     pub fn correlated(&self, _: u32, _: u64, _: &Counts, _: &Standing) {}
-    pub fn sink_delivered(&self, _: &str) {}
+    pub fn sink_delivered(&self, _: &str, _: &crate::notify::Delivered) {}
     pub fn sink_gave_up(&self, _: &str, _: &str) {}
 }
