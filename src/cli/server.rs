@@ -36,7 +36,7 @@ const KAFKA_RECORD_BYTES_MAX: usize = 1_000_000;
 /// All that is wrong with it, each with its place.
 pub fn configure(args: &RunArgs) -> Result<Config> {
     let overrides = Overrides { data: args.data.clone(), rules: args.rules.clone() };
-    config::load(args.config.as_deref(), overrides, config::environment()).map_err(|errors| {
+    config::load(args.config.as_deref(), &overrides, config::environment()).map_err(|errors| {
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow!("{}", texts.join("\nerror: "))
     })
