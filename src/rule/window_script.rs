@@ -134,8 +134,8 @@ pub(super) fn register_name(engine: &mut Engine, name: &str) {
     let word = name.to_owned();
     engine.register_get(in_tree(name), move |signals: &mut Signals| match word.as_str() {
         "count" => Ok(count(usize::try_from(signals.count()).unwrap_or(usize::MAX)).into()),
-        "first" => Ok(Dynamic::from(Field::kept(signals.kept().first()))),
-        "last" => Ok(Dynamic::from(Field::kept(signals.kept().last()))),
+        "first" => Ok(Dynamic::from(Field::kept(signals.kept().next()))),
+        "last" => Ok(Dynamic::from(Field::kept(signals.kept().next_back()))),
         word => Err(error_of(format!("a pattern has no `{word}`"))),
     });
 }
