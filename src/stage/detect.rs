@@ -331,6 +331,7 @@ impl DetectLine {
         if self.marked.as_ref() == Some(&marker) {
             return;
         }
+        self.shared.telemetry.source_read(&self.name, self.partition, self.next, &self.source.take_counts(), &marker);
         let record = SignalRecord::Marker(marker.clone());
         records.extend(self.shared.to_all(&record, self.shared.clock.now_ms()));
         self.marked = Some(marker);

@@ -278,7 +278,8 @@ impl Supervisor {
         let (group, telemetry) = (subscription.group.clone(), telemetry.clone());
         let ask = async move {
             for at in lines {
-                if let (Ok(Some(committed)), Ok((_, end))) = (log.committed(&group, &at).await, log.offsets(&at).await) {
+                if let (Ok(Some(committed)), Ok((_, end))) = (log.committed(&group, &at).await, log.offsets(&at).await)
+                {
                     telemetry.line_lag(stage, &name, &at, committed.next, end);
                 }
             }
