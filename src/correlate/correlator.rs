@@ -39,8 +39,8 @@ pub struct Correlator {
 #[derive(Debug, Default)]
 struct Slot {
     state: KeyState,
-    /// A timer of this key lies in its group.
-    scheduled: bool,
+    /// The timer of this key that counts; others that lie in its group are passed by.
+    timer: Option<Timestamp>,
 }
 
 /// The rules by id and shape; a shape that is no longer current stays until time has passed its last signals.
@@ -122,7 +122,7 @@ impl Correlator {
             let key = Arc::new(key);
             // A key that settled, or whose rule went, leaves at the next commit.
             correlator.dirty.insert(key.clone());
-            correlator.keys.insert(key.clone(), Slot { state, scheduled: false });
+            correlator.keys.insert(key.clone(), Slot { state, timer: None });
             correlator.schedule(&key);
         }
         correlator
@@ -264,8 +264,8 @@ impl Correlator {
     }
 
     fn expire(&mut self, now: Timestamp, key: &Arc<StateKey>, alerts: &mut Vec<Alert>) {
-        let Some(slot) = self.keys.get_mut(key) else { return };
-        slot.scheduled = false;
+        let Some(slot) = self.keys.get_mut(key).filter(|slot| slot.timer == Some(now)) else { return };
+        slot.timer = None;
         let Some(rule) = self.rules.get(&key.rule, key.shape) else { return };
         let mut tally = Tally::default();
         let alert = slot.state.expire(&rule, self.limits, key, now, &mut tally);
@@ -276,16 +276,17 @@ impl Correlator {
         self.schedule(key);
     }
 
-    /// Puts a timer for the key's deadline, unless one is there: an early one looks again when it comes.
+    /// Puts a timer for the key's deadline, unless one is there that comes no later: it looks again.
     fn schedule(&mut self, key: &Arc<StateKey>) {
         let Some(slot) = self.keys.get_mut(key) else { return };
         let Some(rule) = self.rules.get(&key.rule, key.shape) else { return };
-        if slot.scheduled {
+        let Some(deadline) = slot.state.deadline(&rule) else { return };
+        if slot.timer.is_some_and(|timer| timer <= deadline) {
             return;
         }
-        if let (Some(at), Some(group)) = (slot.state.deadline(&rule), self.groups.get_mut(&rule.inputs)) {
-            slot.scheduled = true;
-            group.set_timer(at, key.clone());
+        if let Some(group) = self.groups.get_mut(&rule.inputs) {
+            slot.timer = Some(deadline);
+            group.set_timer(deadline, key.clone());
         }
     }
 
