@@ -158,7 +158,7 @@ impl Replay {
             let markers: Vec<_> = self.sources.iter().map(Source::marker).collect();
             markers.into_iter().for_each(|marker| self.tell_all(&SignalRecord::Marker(marker)));
             for correlator in &mut self.correlators {
-                correlator.advance(&mut self.alerts);
+                correlator.advance(&mut |_| {}, &mut self.alerts);
             }
             self.count();
         }

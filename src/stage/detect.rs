@@ -14,7 +14,7 @@ use super::{
     alignment::{Alignment, Place},
     line::Work,
     messages::{Ended, Order},
-    supervisor::Seat,
+    seat::Seat,
     topics::Topics,
 };
 use crate::{
@@ -110,6 +110,7 @@ struct DetectLine {
     source: Source,
     place: Place,
     seat: Seat,
+    rules: Arc<RuleSet>,
     epoch: u64,
     /// The next record to read; everything before it is in the signals log or in dead letters.
     next: u64,
@@ -154,7 +155,9 @@ impl DetectLine {
         };
         let decoder = Decoder::new(&input.decode_spec(), shared.config.detect.decode_limits(), Timing::Live)
             .map_err(|error| Ended::Halted(format!("input {}: {error}", input.name)))?;
-        let detector = Detector::new(seat.rules.clone(), shared.config.detect.quarantine_after);
+        let mut seat = seat;
+        let rules = seat.rules.borrow_and_update().clone();
+        let detector = Detector::new(rules.clone(), shared.config.detect.quarantine_after);
         let now = Instant::now();
         let next = match &committed {
             Some(committed) => committed.next,
@@ -164,6 +167,7 @@ impl DetectLine {
         let mut line = DetectLine {
             source: Source::new(state, decoder, detector),
             place: shared.alignment.take_place(&name, partition),
+            rules,
             epoch: memory.epoch + 1,
             next,
             committed: next,
@@ -196,13 +200,13 @@ impl DetectLine {
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
-                    Some(Order::UseRules(rules)) => self.use_rules(rules).await?,
                     Some(Order::Stop) | None => {
                         self.commit().await?;
                         return Ok(Ended::Stopped);
                     }
                     Some(Order::Abandon) => return Ok(Ended::Stopped),
                 },
+                Ok(()) = self.seat.rules.changed() => self.use_rules().await?,
                 _ = ticks.tick() => self.tick(paused).await?,
                 ready = self.reader.ready(), if !paused => {
                     ready?;
@@ -247,7 +251,7 @@ impl DetectLine {
             seat.at_work.on(record.offset);
             (shared.hook)("detect", at, record.offset);
             let bytes = record.value.unwrap_or_default();
-            if seat.poisoned == Some(record.offset) {
+            if seat.poisoned.contains(&record.offset) {
                 let position = source.position(record.offset);
                 let letter = DeadLetter::new(&position, "detect", "crashed: its line died of it twice".into(), bytes);
                 return records.push(shared.dead_letter(&letter, "crashed", now_ms));
@@ -364,7 +368,7 @@ impl DetectLine {
     }
 
     async fn commit(&mut self) -> Result<(), LogError> {
-        let memory = Memory { watermark: self.source.watermark(), epoch: self.epoch, rules: self.seat.rules.hash.clone() };
+        let memory = Memory { watermark: self.source.watermark(), epoch: self.epoch, rules: self.rules.hash.clone() };
         let commit = Commit {
             group: self.shared.group.clone(),
             topic: self.at.topic.clone(),
@@ -381,10 +385,10 @@ impl DetectLine {
     }
 
     /// Rule sets switch at a commit only, so that what is read again after a crash meets the same rules.
-    async fn use_rules(&mut self, rules: Arc<RuleSet>) -> Result<(), LogError> {
+    async fn use_rules(&mut self) -> Result<(), LogError> {
         self.commit().await?;
-        self.source.set_detector(Detector::new(rules.clone(), self.shared.config.detect.quarantine_after));
-        self.seat.rules = rules;
+        self.rules = self.seat.rules.borrow_and_update().clone();
+        self.source.set_detector(Detector::new(self.rules.clone(), self.shared.config.detect.quarantine_after));
         self.commit().await
     }
 
