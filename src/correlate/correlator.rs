@@ -14,7 +14,7 @@ use super::{
     snapshot::{Changes, Header, Snapshot},
 };
 use crate::{
-    alert::Alert,
+    alert::{Alert, State},
     detect::{Signal, SignalRecord},
     event::Timestamp,
     rule::{InputSet, Rule, RuleSet},
@@ -35,6 +35,8 @@ pub struct Correlator {
     failures: BTreeMap<(Arc<str>, String), Failures>,
     /// Records before this offset have been taken in already.
     read_through: u64,
+    /// The offset after the record that was read last: behind `read_through` while what waits is read again.
+    next: u64,
     /// Records that may be read again and are in the dead letters.
     passed_over: BTreeSet<u64>,
     counts: Counts,
@@ -69,6 +71,7 @@ impl Correlator {
             dirty: HashSet::new(),
             failures: BTreeMap::new(),
             read_through: 0,
+            next: 0,
             passed_over: BTreeSet::new(),
             counts: Counts::default(),
         };
@@ -79,8 +82,9 @@ impl Correlator {
     /// A partition as a former owner left it. The caller goes on reading at `snapshot.header.resume_from`.
     pub fn restore(rules: &Arc<RuleSet>, limits: Limits, quarantine_after: u32, snapshot: Snapshot) -> Self {
         let mut correlator = Correlator::new(rules, limits, quarantine_after);
-        let Header { frontiers, sources, read_through, passed_over, failures, .. } = snapshot.header;
+        let Header { frontiers, sources, read_through, resume_from, passed_over, failures } = snapshot.header;
         correlator.read_through = read_through;
+        correlator.next = resume_from;
         correlator.passed_over = passed_over;
         correlator.sources = sources;
         correlator.failures = failures.into_iter().map(|(id, version, n)| ((id, version), n)).collect();
@@ -94,7 +98,9 @@ impl Correlator {
         for (key, state) in snapshot.keys {
             let key = Arc::new(key);
             // A key that settled, or whose rule went, leaves at the next commit.
-            correlator.dirty.insert(key.clone());
+            if state.is_empty() || correlator.rules.get(&key.rule, key.shape).is_none() {
+                correlator.dirty.insert(key.clone());
+            }
             correlator.keys.insert(key.clone(), Slot { state, timer: None });
             correlator.schedule(&key);
         }
@@ -104,6 +110,7 @@ impl Correlator {
     /// Takes the next record of the partition in, which stands at `offset`. Alerts of rules that don't wait for the
     /// total order come out at once; for the others see [`Correlator::advance`].
     pub fn accept(&mut self, offset: u64, record: SignalRecord, alerts: &mut Vec<Alert>) {
+        self.next = offset + 1;
         if self.passed_over.contains(&offset) {
             return;
         }
@@ -127,7 +134,8 @@ impl Correlator {
     /// Passes over a record that is never to be taken in, because a line died of it. Says whether this is the first
     /// time: then it belongs to the dead letters of this commit.
     pub fn pass_over(&mut self, offset: u64) -> bool {
-        self.read_through = self.read_through.max(offset + 1);
+        self.next = offset + 1;
+        self.read_through = self.read_through.max(self.next);
         self.passed_over.insert(offset)
     }
 
@@ -286,7 +294,8 @@ impl Correlator {
         self.counts.suppressed += tally.suppressed;
         self.book_scripts(rule, tally);
         if let Some(alert) = alert {
-            self.counts.rules.entry(rule.id().clone()).or_default().fired += 1;
+            let is_new = alert.state != State::Closed;
+            self.counts.rules.entry(rule.id().clone()).or_default().fired += u64::from(is_new);
             alerts.push(alert);
         }
     }
@@ -372,7 +381,8 @@ impl Correlator {
 
     fn header(&self) -> Header {
         let waiting = self.groups.values().filter_map(Group::first_offset).min();
-        let resume_from = waiting.unwrap_or(self.read_through).min(self.read_through);
+        // Before all is read again that waited, the buffer does not know all of it.
+        let resume_from = waiting.unwrap_or(self.next).min(self.next);
         Header {
             frontiers: self.groups.iter().map(|(inputs, group)| (inputs.into(), group.frontier)).collect(),
             sources: self.sources.clone(),
