@@ -123,16 +123,18 @@ impl CorrelateLine {
                 _ = ticks.tick() => self.commit_if_due().await?,
                 ready = self.reader.ready() => {
                     ready?;
-                    self.read()?;
+                    let next = self.read()?;
                     if !self.alerts.is_empty() || !self.dead_letters.is_empty() {
                         self.commit().await?;
                     }
+                    self.tell(next);
                 }
             }
         }
     }
 
-    fn read(&mut self) -> Result<(), Ended> {
+    /// Takes the next batch in, walks as far as time allows, and gives the offset after the batch.
+    fn read(&mut self) -> Result<u64, Ended> {
         let mut unreadable = None;
         let CorrelateLine { shared, at, reader, seat, correlator, alerts, dead_letters, .. } = self;
         let drained = reader.drain(shared.config.correlate.batch_records_max, &mut |record| {
@@ -143,8 +145,6 @@ impl CorrelateLine {
             if seat.rules.has_changed().is_ok_and(|changed| changed) {
                 correlator.set_rules(&seat.rules.borrow_and_update());
             }
-            seat.at_work.on(record.offset);
-            (shared.hook)("correlate", at, record.offset);
             let bytes = record.value.unwrap_or_default();
             if seat.poisoned.contains(&record.offset) {
                 if correlator.pass_over(record.offset) {
@@ -152,6 +152,8 @@ impl CorrelateLine {
                 }
                 return;
             }
+            seat.at_work.on(record.offset);
+            (shared.hook)("correlate", at, record.offset);
             match SignalRecord::decode(bytes) {
                 Ok(signal) => correlator.accept(record.offset, signal, alerts),
                 Err(error) => unreadable = Some((record.offset, error)),
@@ -173,8 +175,7 @@ impl CorrelateLine {
         };
         correlator.advance(watch, alerts);
         seat.at_work.off();
-        self.tell(drained.next);
-        Ok(())
+        Ok(drained.next)
     }
 
     async fn commit_if_due(&mut self) -> Result<(), LogError> {

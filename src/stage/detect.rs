@@ -230,6 +230,7 @@ impl DetectLine {
         if drained.records >= self.shared.config.detect.batch_records_max {
             self.behind_at = Some(Instant::now());
         }
+        self.place.report(self.source.watermark(), self.is_catching_up());
         if self.marked_at.elapsed() >= self.shared.config.detect.marker_interval {
             self.mark(&mut records);
         }
@@ -248,14 +249,14 @@ impl DetectLine {
         let now_ms = shared.clock.now_ms();
         let now = Timestamp::from_millis(now_ms);
         reader.drain(shared.config.detect.batch_records_max, &mut |record| {
-            seat.at_work.on(record.offset);
-            (shared.hook)("detect", at, record.offset);
             let bytes = record.value.unwrap_or_default();
             if seat.poisoned.contains(&record.offset) {
                 let position = source.position(record.offset);
                 let letter = DeadLetter::new(&position, "detect", "crashed: its line died of it twice".into(), bytes);
                 return records.push(shared.dead_letter(&letter, "crashed", now_ms));
             }
+            seat.at_work.on(record.offset);
+            (shared.hook)("detect", at, record.offset);
             let stamp = Timestamp::from_millis(record.timestamp_ms);
             let raw = Raw {
                 offset: record.offset,
@@ -278,6 +279,7 @@ impl DetectLine {
     async fn tick(&mut self, paused: bool) -> Result<(), LogError> {
         if !paused {
             self.rest_if_idle().await;
+            self.note_if_caught_up().await;
         }
         self.leave_out_if_far_behind().await;
         let mut records = Vec::new();
@@ -345,6 +347,15 @@ impl DetectLine {
                 input = %self.name, partition = self.partition, records,
                 "records were removed by retention before they were read"
             );
+        }
+    }
+
+    /// Others wait for a source that catches up, so it says soon when it has.
+    async fn note_if_caught_up(&mut self) {
+        let is_quiet = self.quiet_since.elapsed() >= self.shared.config.detect.marker_interval;
+        if is_quiet && self.is_catching_up() && self.is_at_end().await {
+            self.backlog_end = self.next;
+            self.behind_at = None;
         }
     }
 
