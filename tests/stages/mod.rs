@@ -4,7 +4,18 @@
 //! written down.
 
 mod crashes;
+mod drained;
+mod full_log;
 mod generated;
 mod harness;
+mod idle;
+mod killed;
+mod left_out;
+mod malformed;
+mod panics;
+mod rebalanced;
+mod reload;
 mod same_alerts;
+mod scripts;
 mod severed;
+mod sinks;
