@@ -1,7 +1,10 @@
 //! The alert: what a firing rule says, with an id that the same log always gives again.
 
+mod id;
+
 use std::sync::Arc;
 
+pub use id::id;
 use serde::{Deserialize, Serialize};
 
 /// An alert as every sink gets it; one line of JSON. Field order is the order of the JSON.
@@ -34,6 +37,17 @@ pub struct Alert {
     pub evidence: Vec<Evidence>,
     /// What the rule's `alert` returned besides `title`.
     pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Alert {
+    pub fn rule_id(&self) -> &str {
+        self.rule.get("id").and_then(|id| id.as_str()).unwrap_or_default()
+    }
+
+    /// One line of JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("an alert is texts, numbers and maps with text keys")
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

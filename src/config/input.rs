@@ -14,6 +14,9 @@ use super::{
     written,
 };
 
+use crate::decode::{DecodeSpec, Decoder, Limits, SpecError, Timing};
+pub use crate::decode::{Extract, Format, TIME_FIELDS};
+
 /// A configured input.
 #[derive(Debug, Clone)]
 pub struct Input {
@@ -51,17 +54,6 @@ pub enum InputKind {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Told apart per record.
-    Auto,
-    Json,
-    Syslog,
-    Line,
-    Clf,
-    ApacheError,
-}
-
 /// Where an input starts when nothing was ever read of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartAt {
@@ -69,18 +61,18 @@ pub enum StartAt {
     Latest,
 }
 
-/// Fields out of text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extract {
-    /// `field == "value"`, joined by `&&`; `None` is always.
-    pub when: Option<String>,
-    pub field: String,
-    /// Named groups are field paths, dots included: `(?<source.ip>…)`.
-    pub regex: String,
+impl Input {
+    /// What `decode` needs to know of the input.
+    pub fn decode_spec(&self) -> DecodeSpec {
+        DecodeSpec {
+            format: self.format,
+            time_fields: self.time_fields.clone(),
+            timezone: self.timezone.clone(),
+            year: self.year,
+            extracts: self.extracts.clone(),
+        }
+    }
 }
-
-/// The candidates when an input names none.
-pub const TIME_FIELDS: [&str; 6] = ["@timestamp", "timestamp", "time", "ts", "event.created", "UtcTime"];
 
 /// The name that chained rules know the alerts by.
 const RESERVED: &str = "alerts";
@@ -104,15 +96,6 @@ const TYPES: [(&str, &[&str]); 4] = [
     ("http", &[]),
     ("syslog", &["listen", "allow_unauthenticated"]),
     ("file", &["paths", "start"]),
-];
-
-const FORMATS: [(&str, Format); 6] = [
-    ("auto", Format::Auto),
-    ("json", Format::Json),
-    ("syslog", Format::Syslog),
-    ("line", Format::Line),
-    ("clf", Format::Clf),
-    ("apache_error", Format::ApacheError),
 ];
 
 /// The configured inputs; `http` and `syslog`, on the embedded log as on Kafka, where none is written.
@@ -183,7 +166,9 @@ fn input(
     let year = written.year.and_then(|Whole(year)| known_year(layers, &way.key("year"), year));
     let start_words = [("earliest", StartAt::Earliest), ("latest", StartAt::Latest)];
     Some(Input {
-        format: layers.choice(&way.key("format"), &text(written.format, "auto"), &FORMATS).unwrap_or(default.format),
+        format: layers
+            .choice(&way.key("format"), &text(written.format, "auto"), &Format::NAMED)
+            .unwrap_or(default.format),
         time_fields: written.time_fields.map_or(default.time_fields, |List(fields)| fields),
         timezone: timezone(layers, &way.key("timezone"), text(written.timezone, &default.timezone)),
         year,
@@ -232,20 +217,29 @@ fn paths(layers: &mut Layers, way: &Way, name: &str, written: Option<List>) -> V
 
 fn extracts(layers: &mut Layers, way: &Way) -> Vec<Extract> {
     let tables: Vec<(Way, written::Extract)> = layers.tables(&way.key("extract"));
-    let extract = |(way, written): (Way, written::Extract)| match (written.field, written.regex) {
-        (Some(Text(field)), Some(Text(regex))) => {
-            Some(Extract { when: written.when.map(|Text(when)| when), field, regex })
-        }
-        (None, _) => {
-            layers.missing(&way, "[[input.extract]]", "field", "\"message\"");
-            None
-        }
-        (Some(_), None) => {
-            layers.missing(&way, "[[input.extract]]", "regex", "'user=(?<user.name>\\S+)'");
-            None
-        }
-    };
-    tables.into_iter().filter_map(extract).collect()
+    tables.into_iter().filter_map(|(way, written)| extract(layers, &way, written)).collect()
+}
+
+/// An extract that decoding takes, tried here so that a mistake has its place in the file.
+fn extract(layers: &mut Layers, way: &Way, written: written::Extract) -> Option<Extract> {
+    let table = "[[input.extract]]";
+    if written.field.is_none() {
+        layers.missing(way, table, "field", "\"message\"");
+    }
+    if written.regex.is_none() {
+        layers.missing(way, table, "regex", "'user=(?<user.name>\\S+)'");
+    }
+    let (Text(field), Text(regex)) = (written.field?, written.regex?);
+    let extract = Extract { when: written.when.map(|Text(when)| when), field, regex };
+    let plain = plain_input("", InputKind::Http);
+    let spec = DecodeSpec { extracts: vec![extract.clone()], ..plain.decode_spec() };
+    let limits = Limits { record_bytes_max: 1, depth_max: 1, fields_max: 1 };
+    if let Err(error) = Decoder::new(&spec, limits, Timing::Live) {
+        let key = if matches!(error, SpecError::When { .. }) { "when" } else { "regex" };
+        layers.wrong(&way.key(key), error.to_string());
+        return None;
+    }
+    Some(extract)
 }
 
 fn timezone(layers: &mut Layers, way: &Way, name: String) -> String {

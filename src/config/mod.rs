@@ -11,6 +11,7 @@ mod error;
 mod input;
 mod keys;
 mod layers;
+mod level;
 mod place;
 mod sections;
 mod sink;
@@ -27,9 +28,23 @@ use std::{
     time::Duration,
 };
 
+use tracing_subscriber::filter::Targets;
+
 pub use error::{ConfigError, Place, Problem};
 pub use input::{Extract, Format, Input, InputKind, StartAt, TIME_FIELDS};
 pub use sink::{Email, EmailTls, Filter, Retry, Sink, SinkKind, Webhook};
+
+use crate::decode::Limits;
+
+impl Config {
+    /// The log that this configuration asks for, for messages.
+    pub fn log_name(&self) -> &'static str {
+        match self.kafka {
+            Some(_) => "kafka",
+            None => "embedded",
+        }
+    }
+}
 
 /// What flags say; relative paths start from the folder that the process runs in.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +60,7 @@ pub struct Overrides {
 /// Every mistake that was found, in the order of their places.
 pub fn load(
     file: Option<&Path>,
-    overrides: Overrides,
+    overrides: &Overrides,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, Vec<ConfigError>> {
     let mut layers = layers::Layers::merge(file, environment)?;
@@ -54,8 +69,8 @@ pub fn load(
     if !errors.is_empty() {
         return Err(errors);
     }
-    config.local.data = overrides.data.unwrap_or(config.local.data);
-    config.rules.path = overrides.rules.unwrap_or(config.rules.path);
+    config.local.data = overrides.data.clone().unwrap_or(config.local.data);
+    config.rules.path = overrides.rules.clone().unwrap_or(config.rules.path);
     Ok(config)
 }
 
@@ -161,6 +176,15 @@ pub struct Detect {
     pub quarantine_after: u32,
     /// A source is paused while it is further than this ahead of the least watermark of the inputs.
     pub max_ahead: Duration,
+    /// An idle source further than this behind the first one holds the others' time back no more.
+    pub left_out_after: Duration,
+}
+
+impl Detect {
+    /// What one record may cost.
+    pub fn decode_limits(&self) -> Limits {
+        Limits { record_bytes_max: self.record_bytes_max, depth_max: self.depth_max, fields_max: self.fields_max }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -186,7 +210,6 @@ pub struct Supervisor {
 
 #[derive(Debug, Clone)]
 pub struct Logging {
-    /// A `tracing` filter: `info`, `tripline=debug`.
-    pub level: String,
+    pub level: Targets,
     pub json: bool,
 }

@@ -3,12 +3,14 @@
 use std::{net::SocketAddr, thread, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
+use tracing_subscriber::filter::Targets;
 
 use super::{
     Config, Correlate, Detect, Http, Kafka, LocalLog, Logging, Retry, Rules, Supervisor,
     error::Problem,
     input,
     layers::Layers,
+    level,
     place::{Part, Way},
     sink,
     units::{Count, Flag, List, Size, Span, Text, Whole},
@@ -132,6 +134,7 @@ fn detect(layers: &mut Layers) -> Detect {
         fields_max: count(written.fields_max, 1_000) as usize,
         quarantine_after: count(written.quarantine_after, 10),
         max_ahead: span(written.max_ahead, Duration::from_secs(10 * 60)),
+        left_out_after: span(written.left_out_after, Duration::from_secs(5 * 60)),
     }
 }
 
@@ -165,10 +168,10 @@ fn supervisor(layers: &mut Layers, written: written::Supervisor) -> Supervisor {
 fn logging(layers: &mut Layers) -> Logging {
     let way = Way::to("logging");
     let written: written::Logging = layers.section("logging");
-    let level = text(written.level, "info");
-    if let Err(reason) = crate::telemetry::log::filter(&level) {
-        layers.wrong(&way.key("level"), reason.to_string());
-    }
+    let level = level::targets(&text(written.level, "info")).unwrap_or_else(|reason| {
+        layers.wrong(&way.key("level"), reason);
+        Targets::default()
+    });
     let format = text(written.format, "text");
     let json = layers.choice(&way.key("format"), &format, &[("text", false), ("json", true)]);
     Logging { level, json: json.unwrap_or_default() }

@@ -58,6 +58,7 @@ pub struct Detect {
     pub fields_max: Option<Count>,
     pub quarantine_after: Option<Count>,
     pub max_ahead: Option<Span>,
+    pub left_out_after: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

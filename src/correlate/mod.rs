@@ -1,1 +1,16 @@
-//! …
+//! Signals to alerts: event time, the total order, windows, and what rules say of them.
+//!
+//! Pure: the state of a signals partition follows from its records, in any batches, on any machine.
+
+mod correlator;
+mod firing;
+mod frontier;
+mod group;
+mod key;
+mod sequence;
+mod snapshot;
+mod window;
+
+pub use correlator::{Correlator, Counts, RuleTally, Standing};
+pub use key::Limits;
+pub use snapshot::{Changes, Snapshot, SnapshotError};

@@ -1,1 +1,273 @@
-//! …
+//! Bytes to [`Event`]: the format, the fields, what the extracts add, the event time.
+//!
+//! Pure: no files, no clock. The same record, limits and timing give the same event; what can't be decoded is a
+//! [`Reject`] with a reason, never a guess and never a panic. The one thing that a [`Decoder`] remembers is the year
+//! that its source is in, for times that leave it out.
+
+mod builtin;
+mod extract;
+mod host;
+mod json;
+mod reject;
+mod syslog;
+mod time;
+mod web;
+mod year;
+
+pub use extract::Extract;
+pub use host::host_name;
+pub use reject::{Reason, Reject};
+pub use year::Timing;
+
+use self::{extract::Extracts, time::Written, year::Calendar};
+use crate::event::{Event, Fields, Position, Timestamp};
+
+/// The candidates when an input names none.
+pub const TIME_FIELDS: [&str; 6] = ["@timestamp", "timestamp", "time", "ts", "event.created", "UtcTime"];
+
+/// The longest dotted field path: names repeat along every path below them, so a record's size does not bound them.
+pub const PATH_BYTES_MAX: usize = 1024;
+
+/// What a record looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Told apart per record.
+    Auto,
+    Json,
+    Syslog,
+    Line,
+    Clf,
+    ApacheError,
+}
+
+impl Format {
+    /// Every format under the name that configurations and commands use.
+    pub const NAMED: [(&'static str, Format); 6] = [
+        ("auto", Format::Auto),
+        ("json", Format::Json),
+        ("syslog", Format::Syslog),
+        ("line", Format::Line),
+        ("clf", Format::Clf),
+        ("apache_error", Format::ApacheError),
+    ];
+
+    pub fn named(name: &str) -> Option<Format> {
+        Self::NAMED.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
+    }
+
+    /// All names, for messages: `auto, json, …`.
+    pub fn names() -> String {
+        Self::NAMED.map(|(name, _)| name).join(", ")
+    }
+}
+
+/// How an input's records decode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeSpec {
+    pub format: Format,
+    /// Field paths to look for the event time in, in order.
+    pub time_fields: Vec<String>,
+    /// An IANA name, for times that carry no zone.
+    pub timezone: String,
+    /// For times without a year.
+    pub year: Option<i16>,
+    /// The user's own, tried before the built-in ones.
+    pub extracts: Vec<Extract>,
+}
+
+impl Default for DecodeSpec {
+    fn default() -> Self {
+        DecodeSpec {
+            format: Format::Auto,
+            time_fields: TIME_FIELDS.map(str::to_owned).to_vec(),
+            timezone: "UTC".to_owned(),
+            year: None,
+            extracts: Vec::new(),
+        }
+    }
+}
+
+/// What one record may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub record_bytes_max: usize,
+    /// Objects and arrays within one another; above 256 it is 256.
+    pub depth_max: usize,
+    /// Members of objects, at whatever depth.
+    pub fields_max: usize,
+}
+
+/// Why a [`DecodeSpec`] makes no decoder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    #[error("timezone {0:?} is no IANA name, such as `Europe/Berlin` or `UTC`")]
+    Timezone(String),
+    #[error("when {when:?}, column {column}: {what}")]
+    When { when: String, column: usize, what: &'static str },
+    #[error("regex {regex:?}: {error}")]
+    Regex { regex: String, error: String },
+    #[error("regex {0:?} names no group, so it extracts nothing: write `(?<source.ip>…)`")]
+    NoGroup(String),
+}
+
+/// What one record turned out to be.
+enum Shape<'a> {
+    Json,
+    Syslog,
+    Line,
+    /// An access or error line of a web server.
+    Web(web::Line<'a>),
+}
+
+/// Decodes the records of one source partition, in their order.
+#[derive(Debug)]
+pub struct Decoder {
+    format: Format,
+    time_fields: Vec<String>,
+    extracts: Extracts,
+    limits: Limits,
+    timing: Timing,
+    calendar: Calendar,
+}
+
+impl Decoder {
+    /// # Errors
+    /// When the time zone is unknown or an extract can't be read.
+    pub fn new(spec: &DecodeSpec, limits: Limits, timing: Timing) -> Result<Self, SpecError> {
+        Ok(Decoder {
+            format: spec.format,
+            time_fields: spec.time_fields.clone(),
+            extracts: Extracts::new(&spec.extracts)?,
+            limits,
+            timing,
+            calendar: Calendar::new(&spec.timezone, timing, spec.year)?,
+        })
+    }
+
+    /// The event in a record.
+    ///
+    /// # Errors
+    /// When the record is none, with the reason for the dead letters.
+    pub fn decode(
+        &mut self,
+        bytes: &[u8],
+        record_timestamp_ms: Option<i64>,
+        position: Position,
+    ) -> Result<Event, Reject> {
+        let text = self.text(bytes)?;
+        let shape = self.shape(text)?;
+        let (written, fields) = self.fields(text, &shape)?;
+        // a web line's own fields say all that the built-in extracts would
+        let fields = self.extracts.apply(fields, !matches!(shape, Shape::Web(_)));
+        let time = self.time(&fields, written, record_timestamp_ms)?;
+        Ok(Event { time, position, fields })
+    }
+
+    /// The record as text, without a byte order mark, trailing NULs and surrounding white space.
+    fn text<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, Reject> {
+        if bytes.len() > self.limits.record_bytes_max {
+            let detail = format!("{} bytes, above the limit of {}", bytes.len(), self.limits.record_bytes_max);
+            return Err(Reject::new(Reason::TooLarge, detail));
+        }
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| Reject::new(Reason::NotUtf8, format!("byte {}: not UTF-8", error.valid_up_to())))?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0');
+        if text.is_empty() { Err(Reject::new(Reason::Empty, "nothing but white space")) } else { Ok(text) }
+    }
+
+    /// The shape that the format asks for.
+    fn shape<'a>(&self, text: &'a str) -> Result<Shape<'a>, Reject> {
+        let web = |line: Option<web::Line<'a>>, reason, shape: &str| {
+            line.map(Shape::Web).ok_or_else(|| Reject::new(reason, format!("not `{shape}`")))
+        };
+        match self.format {
+            Format::Auto => self.tell(text),
+            Format::Json => Ok(Shape::Json),
+            Format::Syslog => Ok(Shape::Syslog),
+            Format::Line => Ok(Shape::Line),
+            Format::Clf => web(web::access(text), Reason::BadClf, "host ident user [time] \"request\" status bytes"),
+            Format::ApacheError => {
+                let line = web::apache_error(text).filter(|line| line.written.is_some());
+                web(line, Reason::BadApacheError, "[time] [level] message")
+            }
+        }
+    }
+
+    /// Tells the shape of one record.
+    ///
+    /// A brace starts JSON. A record that as a whole is another JSON value, or starts as a JSON array of objects,
+    /// arrays or strings, is broken JSON rather than a line.
+    fn tell<'a>(&self, text: &'a str) -> Result<Shape<'a>, Reject> {
+        let first = text.as_bytes()[0];
+        let list = |text: &str| text[1..].trim_start().starts_with(['{', '[', '"']);
+        if first == b'{' || first == b'[' && list(text) {
+            return Ok(Shape::Json);
+        }
+        if let Some(line) = web::apache_error(text).filter(|line| line.written.is_some()) {
+            return Ok(Shape::Web(line));
+        }
+        if matches!(first, b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
+            && json::is_whole_value(text, &self.limits).is_ok()
+        {
+            return Err(Reject::new(Reason::NotAnObject, "byte 0: the record is JSON, but not an object"));
+        }
+        match syslog::Header::of(text) {
+            // a time in ISO style starts lines of many kinds; only a tag makes it syslog
+            Some(header) if !first.is_ascii_digit() || header.has_tag() => Ok(Shape::Syslog),
+            _ => Ok(web::access(text).map_or(Shape::Line, Shape::Web)),
+        }
+    }
+
+    /// The fields that a shape gives, and the time that it writes outside of them.
+    fn fields(&self, text: &str, shape: &Shape<'_>) -> Result<(Option<Written>, Fields), Reject> {
+        if matches!(shape, Shape::Json) {
+            return Ok((None, json::fields(text, &self.limits)?));
+        }
+        if let Some(at) = text.bytes().position(|byte| byte == 0) {
+            return Err(Reject::new(Reason::Binary, format!("byte {at}: a NUL byte within text")));
+        }
+        let mut out = Fields::builder();
+        let written = match shape {
+            Shape::Syslog => syslog::decode(text, &mut out)?,
+            Shape::Web(line) => {
+                extract::put_all(line.fields.iter().copied(), &mut out);
+                line.written
+            }
+            Shape::Line | Shape::Json => {
+                out.put_text("message", text);
+                time::prefix(text.trim_start_matches('[')).map(|(written, _)| written)
+            }
+        };
+        Ok((written, out.build()))
+    }
+
+    /// The first usable candidate: the time fields, the time that the line writes, the record's own timestamp.
+    fn time(&mut self, fields: &Fields, written: Option<Written>, record_ms: Option<i64>) -> Result<Timestamp, Reject> {
+        let record = record_ms.map(Timestamp::from_millis);
+        let mut unusable = String::new();
+        for path in &self.time_fields {
+            let Some(value) = fields.get(path) else { continue };
+            let text = value.as_text();
+            let time = text.as_deref().and_then(time::whole).and_then(|written| self.calendar.resolve(written, record));
+            match time {
+                Some(time) => return Ok(time),
+                None => unusable = format!("; {path} is {:.80} there", value.to_string()),
+            }
+        }
+        if let Some(time) = written.and_then(|written| self.calendar.resolve(written, record)) {
+            return Ok(time);
+        }
+        let fallback = if self.timing == Timing::Live { record } else { None };
+        fallback.ok_or_else(|| {
+            let looked = self.time_fields.join(", ");
+            Reject::new(
+                Reason::NoEventTime,
+                format!("no usable time in {looked} or at the start of the line{unusable}"),
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The signal: "this event matched pattern P of rule R", and what else travels in the signals log.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
@@ -77,13 +77,15 @@ pub struct Marker {
     pub watermark: Option<Timestamp>,
     /// Caught up, and nothing new for the input's idle timeout.
     pub idle: bool,
+    /// Idle, and so far behind the others that no frontier waits for it any more.
+    pub left_out: bool,
 }
 
-/// The source partitions of an input. One that has not been heard of holds its input's frontier back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Every input with its source partitions. A partition that has not been heard of holds its input's frontier back.
+/// A later roster takes the place of an earlier one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roster {
-    pub input: InputName,
-    pub partitions: Vec<u32>,
+    pub inputs: BTreeMap<InputName, Vec<u32>>,
 }
 
 /// A record of the signals log.

@@ -1,5 +1,6 @@
 //! What happened: an event's time, its place in a log and its fields. This room imports nothing of ours.
 
+mod dead_letter;
 mod fields;
 pub mod frame;
 mod position;
@@ -8,6 +9,7 @@ mod value;
 
 use std::sync::Arc;
 
+pub use dead_letter::DeadLetter;
 pub use fields::{Fields, FieldsBuilder};
 pub use position::{InputName, Position};
 pub use time::Timestamp;

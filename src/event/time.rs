@@ -23,6 +23,12 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// Reads what [`fmt::Display`] writes: RFC 3339. `None` when it is none, or out of range.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time: jiff::Timestamp = text.parse().ok()?;
+        i64::try_from(time.as_nanosecond()).ok().map(Timestamp)
+    }
+
     /// Later by `span`; saturates at [`Timestamp::MAX`].
     pub fn plus(self, span: Duration) -> Self {
         Timestamp(self.0.saturating_add(nanos(span)))

@@ -3,9 +3,11 @@
 //! Three logs keep one contract: `memory` for replay and tests, `local` for one machine, `kafka` for many.
 //! No stage knows which it has. This room knows nothing of events, signals or alerts: keys and values are bytes.
 
+mod group;
 pub mod kafka;
 pub mod local;
 pub mod memory;
+mod refuse;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -207,6 +209,12 @@ pub enum LogError {
     Fenced(String),
     #[error("{topic}/{partition}@{offset} can't be read: {reason}")]
     Corrupt { topic: String, partition: u32, offset: u64, reason: String },
+    #[error("a record of {bytes} bytes for topic {topic} is larger than the {bytes_max} that are allowed")]
+    TooLarge { topic: String, bytes: usize, bytes_max: usize },
+    /// The same call fails until somebody changes something: a setting, a credential or a right that is wrong, a record
+    /// without key for a compacted topic, a commit's metadata above its bound.
+    #[error("refused: {0}")]
+    Refused(String),
     #[error("{0}")]
     Broker(String),
     #[error("the log is closed")]

@@ -1,7 +1,7 @@
 //! A rule as the engine runs it: data to plan by, closures to call.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -83,6 +83,18 @@ pub enum Severity {
     Medium,
     High,
     Critical,
+}
+
+impl Severity {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Low => "low",
+            Severity::Medium => "medium",
+            Severity::High => "high",
+            Severity::Critical => "critical",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,7 +205,8 @@ pub struct WindowView {
 pub struct PatternView {
     /// All that were in the window, also where `signals` is bounded.
     pub count: u64,
-    pub signals: Vec<Arc<Kept>>,
+    /// Shared with the window that they come from.
+    pub signals: Arc<VecDeque<Arc<Kept>>>,
 }
 
 /// What `alert` returned.

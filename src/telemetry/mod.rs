@@ -6,96 +6,43 @@ mod board;
 pub mod log;
 mod metrics;
 mod status;
+mod table;
 
 use std::{sync::Arc, time::Duration};
 
-pub use board::{Board, Entry};
-pub use metrics::Metrics;
+use board::Board;
+use metrics::Metrics;
 pub use status::{
-    DeadLetters, Frontier, IntakeStatus, LineState, Phase, Restarts, RuleSetStatus, RuleStatus, SignalsStatus,
-    SinkStatus, SourceStatus, Stage, Status,
+    DeadLetters, IntakeStatus, LeftOut, LineState, LineStatus, Phase, Restarts, RuleSetStatus, RuleStatus,
+    SignalsStatus, SinkStatus, SourceStatus, Status,
 };
 
-/// A handle on board and metrics; clones share them.
-///
-/// ```
-/// # use tripline::telemetry::{LineState, Stage, Telemetry};
-/// let telemetry = Telemetry::new();
-/// telemetry.source("auth", 0).update(|source| source.state = LineState::Running);
-/// telemetry.count_dead_letter(Stage::Detect, "no_event_time");
-/// ```
-#[derive(Clone)]
+use crate::{
+    correlate::{Counts, Standing},
+    detect::{Marker, RuleCounts, SourceCounts},
+    event::Timestamp,
+    log::TopicPartition,
+    notify::Delivered,
+};
+
+/// A handle on board and metrics; clones share them. Every call is short, and none may be made per event: stages tell
+/// what a batch was.
+#[derive(Clone, Default)]
 pub struct Telemetry {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
 }
 
+/// The process.
 impl Telemetry {
-    pub fn new() -> Self {
-        Telemetry { board: Arc::new(Board::new()), metrics: Arc::new(Metrics::new()) }
-    }
-
-    /// Where the process is in its life.
+    /// Where the process is in its life; it begins as [`Phase::Starting`].
     pub fn set_phase(&self, phase: Phase) {
         self.board.set_phase(phase);
     }
 
-    /// The rules that run from now on; the entries of others go.
-    pub fn set_rules(&self, hash: &str, ids: &[Arc<str>], refused: u64) {
-        self.board.set_rules(hash, ids, refused);
-    }
-
-    /// A receiver: what reached an input from outside.
-    pub fn intake(&self, input: &str) -> Entry<'_, Arc<str>, IntakeStatus> {
-        self.board.intake(input)
-    }
-
-    /// A partition of an input, as detect reads it.
-    pub fn source(&self, input: &str, partition: u32) -> Entry<'_, (Arc<str>, u32), SourceStatus> {
-        self.board.source(input, partition)
-    }
-
-    /// A signals partition, as correlate reads it.
-    pub fn signals(&self, partition: u32) -> Entry<'_, u32, SignalsStatus> {
-        self.board.signals(partition)
-    }
-
-    pub fn sink(&self, name: &str) -> Entry<'_, Arc<str>, SinkStatus> {
-        self.board.sink(name)
-    }
-
-    pub fn rule(&self, id: &str) -> Entry<'_, Arc<str>, RuleStatus> {
-        self.board.rule(id)
-    }
-
-    /// A record went to dead letters. Reasons are few and fixed, such as `no_event_time`: never the error's own text.
-    pub fn count_dead_letter(&self, stage: Stage, reason: &str) {
-        self.board.count_dead_letter(stage, reason);
-    }
-
-    /// A line of `stage` was built anew after a failure.
-    pub fn count_restart(&self, stage: Stage) {
-        self.board.count_restart(stage);
-    }
-
-    /// How long `stage` worked on one batch.
-    pub fn observe_batch(&self, stage: Stage, took: Duration) {
-        self.metrics.batch_seconds.with_label_values(&[stage.as_str()]).observe(took.as_secs_f64());
-    }
-
-    /// How long `stage` waited until its outcome was durable.
-    pub fn observe_commit(&self, stage: Stage, took: Duration) {
-        self.metrics.commit_seconds.with_label_values(&[stage.as_str()]).observe(took.as_secs_f64());
-    }
-
-    /// How long one attempt of a configured sink took, whatever came of it.
-    pub fn observe_send(&self, sink: &str, took: Duration) {
-        self.metrics.send_seconds.with_label_values(&[sink]).observe(took.as_secs_f64());
-    }
-
-    /// A request was answered. `route` is one of the server's own routes, never the path that was asked for.
-    pub fn count_request(&self, route: &str, status: u16) {
-        self.metrics.http_requests.with_label_values(&[route, &status.to_string()]).inc();
+    /// The rules that run from now on, none of them quarantined; the entries of others go.
+    pub fn set_rules<'a>(&self, hash: &str, ids: impl IntoIterator<Item = &'a Arc<str>>, refused: usize) {
+        self.board.set_rules(hash, ids.into_iter().cloned().collect(), refused as u64);
     }
 
     /// The whole board as it stands.
@@ -109,8 +56,169 @@ impl Telemetry {
     }
 }
 
-impl Default for Telemetry {
-    fn default() -> Self {
-        Telemetry::new()
+/// Receivers and the API.
+impl Telemetry {
+    /// A receiver's records are durable, but for `rejected` ones, which are not events.
+    pub fn received(&self, input: &str, accepted: u64, rejected: u64) {
+        self.board.intake(input, |intake| {
+            intake.accepted += accepted;
+            intake.rejected += rejected;
+        });
+    }
+
+    /// The log did not take a receiver's batch, and the sender was told.
+    pub fn refused(&self, input: &str, error: &str) {
+        self.board.intake(input, |intake| {
+            intake.refused += 1;
+            intake.last_error = Some(error.to_owned());
+        });
+    }
+
+    /// A request was answered. `route` is one of the server's own routes, never the path that was asked for.
+    pub fn answered(&self, route: &str, status: u16, took: Duration) {
+        self.metrics.http_request_seconds.with_label_values(&[route, &status.to_string()]).observe(took.as_secs_f64());
+    }
+}
+
+/// Lines of any stage. `name` tells the sinks' apart; other stages leave it empty.
+impl Telemetry {
+    pub fn line_state(&self, stage: &str, name: &str, at: &TopicPartition, state: LineState) {
+        self.board.line(stage, name, at, |line| {
+            line.restarts += u64::from(state == LineState::Restarting);
+            line.state = state;
+        });
+    }
+
+    pub fn line_error(&self, stage: &str, name: &str, at: &TopicPartition, error: &str) {
+        self.board.line(stage, name, at, |line| line.last_error = Some(error.to_owned()));
+    }
+
+    /// What the line's group has committed, and where the log ends.
+    pub fn line_lag(&self, stage: &str, name: &str, at: &TopicPartition, committed: u64, end: u64) {
+        self.board.line(stage, name, at, |line| {
+            line.committed = Some(committed);
+            line.end = Some(end);
+        });
+    }
+
+    /// The partition went to another process, and its entries with it.
+    pub fn line_gone(&self, stage: &str, name: &str, at: &TopicPartition) {
+        self.board.line_gone(stage, name, at);
+    }
+
+    /// A line of `stage` is built anew after a failure.
+    pub fn count_restart(&self, stage: &str) {
+        self.board.count_restart(stage);
+    }
+
+    /// A record went to dead letters. Reasons are few and fixed, such as `no_event_time`: never an error's own text.
+    pub fn count_dead_letter(&self, stage: &str, reason: &str) {
+        self.board.count_dead_letter(stage, reason);
+    }
+}
+
+/// Detect.
+impl Telemetry {
+    /// A line reads `at` as a partition of `input` from now on.
+    pub fn source_taken(&self, input: &str, partition: u32, at: &TopicPartition) {
+        self.board.source(input, partition, |source| source.topic = at.topic.as_str().into());
+    }
+
+    /// A batch was read; `next` is the offset after it.
+    pub fn source_read(&self, input: &str, partition: u32, next: u64, counts: &SourceCounts, marker: &Marker) {
+        self.board.source(input, partition, |source| {
+            source.next = next;
+            source.watermark = marker.watermark;
+            source.idle = marker.idle;
+            source.left_out = marker.left_out;
+            source.epoch = marker.epoch;
+            source.events += counts.events;
+            source.late += counts.late;
+            source.clamped += counts.clamped;
+        });
+    }
+
+    /// Whether the source waits, because it is far ahead of the others.
+    pub fn source_paused(&self, input: &str, partition: u32, paused: bool) {
+        self.board.source(input, partition, |source| source.paused = paused);
+    }
+
+    /// A source of `input` was left behind by the others' time.
+    pub fn count_left_out(&self, input: &str) {
+        self.board.count_left_out(input);
+    }
+
+    /// What a rule's patterns did since the last call.
+    pub fn rule_detected(&self, rule: &str, counts: &RuleCounts) {
+        self.board.rule(rule, |rule| {
+            rule.matched += counts.matched;
+            rule.missing_key += counts.missing_key;
+            rule.script_failures += counts.failures;
+            rule.quarantined |= counts.quarantined;
+            rule.failed(counts.last_failure.as_ref());
+        });
+    }
+}
+
+/// Correlate.
+impl Telemetry {
+    /// A batch of a signals partition was worked through; `next` is the offset after it.
+    pub fn correlated(&self, partition: u32, next: u64, counts: &Counts, standing: &Standing) {
+        self.board.signals(partition, |signals| {
+            signals.next = next;
+            signals.frontier = standing.frontier;
+            signals.buffered = standing.buffered as u64;
+            signals.keys = standing.keys as u64;
+            signals.signals += counts.signals;
+            signals.late += counts.late;
+            signals.duplicates += counts.duplicates;
+            signals.stale_epoch += counts.stale_epoch;
+            signals.unknown_rule += counts.unknown_rule;
+            signals.before_join += counts.before_join;
+            signals.evicted += counts.evicted;
+            signals.suppressed += counts.suppressed;
+        });
+        for (rule, tally) in &counts.rules {
+            self.board.rule(rule, |rule| {
+                rule.fired += tally.fired;
+                rule.late += tally.late;
+                rule.script_failures += tally.failures;
+                rule.quarantined |= tally.quarantined;
+                rule.failed(tally.last_failure.as_ref());
+            });
+        }
+    }
+}
+
+/// Notify.
+impl Telemetry {
+    /// A sink was given `alerts`; until [`Telemetry::sink_delivered`] it tries.
+    pub fn sink_sending(&self, sink: &str, alerts: usize, since_ms: i64) {
+        self.board.sink(sink, |sink| {
+            sink.sending = alerts as u64;
+            sink.sending_since = (alerts > 0).then(|| Timestamp::from_millis(since_ms));
+        });
+    }
+
+    /// What became of them.
+    pub fn sink_delivered(&self, sink: &str, delivered: &Delivered) {
+        self.board.sink(sink, |sink| {
+            sink.sending = 0;
+            sink.sending_since = None;
+            sink.delivered += delivered.acknowledged() as u64;
+            sink.failed_attempts += delivered.failed_attempts;
+            if delivered.last_failure.is_some() {
+                sink.last_error.clone_from(&delivered.last_failure);
+            }
+        });
+    }
+
+    /// An alert went to dead letters.
+    pub fn sink_gave_up(&self, sink: &str, reason: &str) {
+        self.count_dead_letter("notify", "given_up");
+        self.board.sink(sink, |sink| {
+            sink.given_up += 1;
+            sink.last_error = Some(reason.to_owned());
+        });
     }
 }

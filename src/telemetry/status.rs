@@ -1,12 +1,12 @@
-//! The board's contents, as stages write them and as `/v1/status` and `tripline status` show them.
+//! The board's contents, as `/v1/status` and `tripline status` show them.
 //!
 //! Counters count since the process started. Times are event times in RFC 3339 UTC, unless they say otherwise.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Timestamp;
+use crate::{event::Timestamp, rule::ScriptError};
 
 /// Everything, in the order of names and numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,31 +15,27 @@ pub struct Status {
     pub phase: Phase,
     pub rule_set: RuleSetStatus,
     pub intake: Vec<IntakeStatus>,
+    pub lines: Vec<LineStatus>,
     pub sources: Vec<SourceStatus>,
     pub signals: Vec<SignalsStatus>,
     pub sinks: Vec<SinkStatus>,
     pub rules: Vec<RuleStatus>,
     pub dead_letters: Vec<DeadLetters>,
     pub restarts: Vec<Restarts>,
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Status {
-    /// Why the process is not ready; empty when it is. A sink that is down is no reason: alerts wait in the log.
+    /// Why the process is not ready; empty when it is. A sink that does not answer is no reason: alerts wait in the
+    /// log.
     pub fn not_ready(&self) -> Vec<String> {
         let phase = match self.phase {
             Phase::Running => None,
-            Phase::Starting => Some("the process is starting".to_owned()),
-            Phase::Stopping => Some("the process is stopping".to_owned()),
+            phase => Some(format!("the process is {}", phase.as_str())),
         };
-        let sources = self.sources.iter().filter(|source| source.state == LineState::Restarting);
-        let signals = self.signals.iter().filter(|signals| signals.state == LineState::Restarting);
-        let sinks = self.sinks.iter().filter(|sink| sink.state == LineState::Restarting);
-        phase
-            .into_iter()
-            .chain(sources.map(|source| format!("detect {}/{} is restarting", source.input, source.partition)))
-            .chain(signals.map(|signals| format!("correlate {} is restarting", signals.partition)))
-            .chain(sinks.map(|sink| format!("notify {} is restarting", sink.name)))
-            .collect()
+        let down = |line: &&LineStatus| matches!(line.state, LineState::Restarting | LineState::Halted);
+        let lines = self.lines.iter().filter(down).map(|line| format!("{} is {}", line.title(), line.state.as_str()));
+        phase.into_iter().chain(lines).collect()
     }
 }
 
@@ -51,31 +47,12 @@ pub enum Phase {
     Stopping,
 }
 
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Phase {
+    pub fn as_str(self) -> &'static str {
+        match self {
             Phase::Starting => "starting",
             Phase::Running => "running",
             Phase::Stopping => "stopping",
-        })
-    }
-}
-
-/// A stage, as a metric's label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    Detect,
-    Correlate,
-    Notify,
-}
-
-impl Stage {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Stage::Detect => "detect",
-            Stage::Correlate => "correlate",
-            Stage::Notify => "notify",
         }
     }
 }
@@ -84,25 +61,22 @@ impl Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LineState {
-    /// It recovers its state.
     #[default]
-    Starting,
     Running,
-    /// It waits: for a mailbox, or for a partition that is behind.
-    Paused,
     /// It failed and waits for its next try.
     Restarting,
     Stopped,
+    /// It can't go on until somebody looks: its log or its state can't be read.
+    Halted,
 }
 
 impl LineState {
     pub fn as_str(self) -> &'static str {
         match self {
-            LineState::Starting => "starting",
             LineState::Running => "running",
-            LineState::Paused => "paused",
             LineState::Restarting => "restarting",
             LineState::Stopped => "stopped",
+            LineState::Halted => "halted",
         }
     }
 }
@@ -118,7 +92,7 @@ pub struct RuleSetStatus {
 }
 
 /// What a receiver took in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntakeStatus {
     pub input: Arc<str>,
     /// Records that are durable in the log.
@@ -131,193 +105,148 @@ pub struct IntakeStatus {
     pub last_error: Option<String>,
 }
 
-/// A partition of an input.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A line: one partition's work in one stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineStatus {
+    pub stage: Arc<str>,
+    /// The sink, where the stage is notify.
+    pub name: Arc<str>,
+    pub topic: Arc<str>,
+    pub partition: u32,
+    pub state: LineState,
+    pub restarts: u64,
+    /// The next offset that its group would begin at.
+    pub committed: Option<u64>,
+    /// The offset that the next append will get.
+    pub end: Option<u64>,
+    pub last_error: Option<String>,
+}
+
+impl LineStatus {
+    /// Records that wait; `None` before it was asked for.
+    pub fn lag(&self) -> Option<u64> {
+        Some(self.end?.saturating_sub(self.committed?))
+    }
+
+    /// `detect tripline.events.http/3`, `notify mail tripline.alerts/0`
+    pub fn title(&self) -> String {
+        let space = if self.name.is_empty() { "" } else { " " };
+        format!("{} {}{space}{}/{}", self.stage, self.name, self.topic, self.partition)
+    }
+}
+
+/// A partition of an input, as detect reads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceStatus {
     pub input: Arc<str>,
     pub partition: u32,
-    pub state: LineState,
+    pub topic: Arc<str>,
     /// The offset of the next record to read.
     pub next: u64,
-    /// The offset that the next append will get, as last asked for.
-    pub end: Option<u64>,
     #[serde(with = "rfc3339")]
     pub watermark: Option<Timestamp>,
     pub idle: bool,
+    /// It waits for others that are far behind.
+    pub paused: bool,
+    /// The others' time goes on without it.
+    pub left_out: bool,
     pub epoch: u64,
-    pub restarts: u64,
     /// Records that became events.
-    pub decoded: u64,
+    pub events: u64,
     pub late: u64,
     /// Event times that were set back because they lay too far in the future.
     pub clamped: u64,
-    /// Records that retention took before they were read.
-    pub gap: u64,
 }
 
-/// A signals partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A signals partition, as correlate reads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalsStatus {
     pub partition: u32,
-    pub state: LineState,
     pub next: u64,
-    pub end: Option<u64>,
-    /// One for each input set that rules read.
-    pub frontiers: Vec<Frontier>,
+    /// The least frontier of all input sets that rules read.
+    #[serde(with = "rfc3339")]
+    pub frontier: Option<Timestamp>,
     /// Signals that wait for their frontier.
     pub buffered: u64,
     /// Keys with state.
     pub keys: u64,
-    pub restarts: u64,
+    pub signals: u64,
     pub late: u64,
     pub duplicates: u64,
-    /// Signals older than what had been released when their partition was discovered.
+    /// Written by lines that had lost their partition.
+    pub stale_epoch: u64,
+    /// Of a rule, or of a shape of it, that is not loaded.
+    pub unknown_rule: u64,
+    /// Older than the frontier when their source joined.
     pub before_join: u64,
-    /// Signals dropped because a key had too many.
+    /// Dropped because their key had too many.
     pub evicted: u64,
-}
-
-/// How far an input set is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Frontier {
-    /// The set's inputs with commas between, or `*`.
-    pub inputs: String,
-    #[serde(with = "rfc3339")]
-    pub at: Option<Timestamp>,
+    /// Counted into an alert that was open.
+    pub suppressed: u64,
 }
 
 /// A receiver of alerts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SinkStatus {
     pub name: Arc<str>,
-    pub state: LineState,
     pub delivered: u64,
-    /// Alerts that its filter passes over.
-    pub filtered: u64,
-    /// Attempts that failed.
-    pub failed: u64,
+    pub failed_attempts: u64,
     /// Alerts in dead letters after the last try.
     pub given_up: u64,
-    /// Alerts that wait.
-    pub lag: u64,
-    /// By the wall clock: since when the oldest of them is tried again.
+    /// Alerts that are under way.
+    pub sending: u64,
+    /// By the wall clock: since when they are tried.
     #[serde(with = "rfc3339")]
-    pub retrying_since: Option<Timestamp>,
+    pub sending_since: Option<Timestamp>,
     /// Of the last attempt that failed; the sink keeps secrets out of it.
     pub last_error: Option<String>,
-    pub restarts: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleStatus {
     pub id: Arc<str>,
-    /// Signals.
+    /// Events that a pattern matched.
     pub matched: u64,
+    /// Matches that lacked a field of the key.
+    pub missing_key: u64,
     /// Alerts `fired` or `opened`.
     pub fired: u64,
-    /// Scripts that failed or stopped at a limit.
+    /// Late signals that changed nothing.
+    pub late: u64,
+    /// Calls of scripts that failed or stopped at a limit.
     pub script_failures: u64,
     /// Set aside after too many failures.
     pub quarantined: bool,
-    /// Matches that lacked a field of the key.
-    pub missing_key: u64,
-    /// Late signals that changed nothing.
-    pub late: u64,
+    pub last_failure: Option<String>,
+}
+
+impl RuleStatus {
+    pub(super) fn failed(&mut self, failure: Option<&ScriptError>) {
+        if let Some(failure) = failure {
+            self.last_failure = Some(failure.to_string());
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetters {
-    pub stage: Stage,
+    pub stage: Arc<str>,
     pub reason: Arc<str>,
     pub count: u64,
 }
 
+/// Lines built anew in a stage, those of partitions that moved away since then too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restarts {
-    pub stage: Stage,
+    pub stage: Arc<str>,
     pub count: u64,
 }
 
-impl SourceStatus {
-    /// Records that wait; `None` before the end was asked for.
-    pub fn lag(&self) -> Option<u64> {
-        self.end.map(|end| end.saturating_sub(self.next))
-    }
-}
-
-impl SignalsStatus {
-    /// Records that wait; `None` before the end was asked for.
-    pub fn lag(&self) -> Option<u64> {
-        self.end.map(|end| end.saturating_sub(self.next))
-    }
-}
-
-impl From<Arc<str>> for IntakeStatus {
-    fn from(input: Arc<str>) -> Self {
-        IntakeStatus { input, accepted: 0, rejected: 0, refused: 0, last_error: None }
-    }
-}
-
-impl From<(Arc<str>, u32)> for SourceStatus {
-    fn from((input, partition): (Arc<str>, u32)) -> Self {
-        SourceStatus {
-            input,
-            partition,
-            state: LineState::default(),
-            next: 0,
-            end: None,
-            watermark: None,
-            idle: false,
-            epoch: 0,
-            restarts: 0,
-            decoded: 0,
-            late: 0,
-            clamped: 0,
-            gap: 0,
-        }
-    }
-}
-
-impl From<u32> for SignalsStatus {
-    fn from(partition: u32) -> Self {
-        SignalsStatus {
-            partition,
-            state: LineState::default(),
-            next: 0,
-            end: None,
-            frontiers: Vec::new(),
-            buffered: 0,
-            keys: 0,
-            restarts: 0,
-            late: 0,
-            duplicates: 0,
-            before_join: 0,
-            evicted: 0,
-        }
-    }
-}
-
-impl From<Arc<str>> for SinkStatus {
-    fn from(name: Arc<str>) -> Self {
-        SinkStatus {
-            name,
-            state: LineState::default(),
-            delivered: 0,
-            filtered: 0,
-            failed: 0,
-            given_up: 0,
-            lag: 0,
-            retrying_since: None,
-            last_error: None,
-            restarts: 0,
-        }
-    }
-}
-
-impl From<Arc<str>> for RuleStatus {
-    fn from(id: Arc<str>) -> Self {
-        RuleStatus { id, matched: 0, fired: 0, script_failures: 0, quarantined: false, missing_key: 0, late: 0 }
-    }
+/// How often a source of an input was left behind by the others' time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    pub input: Arc<str>,
+    pub count: u64,
 }
 
 /// `Option<Timestamp>` as RFC 3339 text.
@@ -332,7 +261,7 @@ mod rfc3339 {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
         let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-        let time: jiff::Timestamp = text.parse().map_err(D::Error::custom)?;
-        i64::try_from(time.as_nanosecond()).map(Timestamp).map(Some).map_err(D::Error::custom)
+        let time = Timestamp::parse(&text).ok_or_else(|| D::Error::custom("expected a time in RFC 3339"))?;
+        Ok(Some(time))
     }
 }

@@ -1,1 +1,4 @@
-//! …
+//! The Kafka log against a real broker.
+
+pub mod broker;
+mod log;

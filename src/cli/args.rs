@@ -1,0 +1,162 @@
+//! The command line, as written.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{decode::Format, event::Timestamp};
+
+/// Correlates security events over time and tells people what it finds.
+#[derive(Debug, Parser)]
+#[command(name = "tripline", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// `tripline` alone is `tripline run`.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Run(RunArgs),
+    /// Write a commented configuration and a tested rule
+    Init(InitArgs),
+    /// Show Tripline at work on a bundled log
+    Demo(DemoArgs),
+    /// Report what is wrong with rules
+    Check(CheckArgs),
+    /// Run the tests that stand beside rules
+    Test(TestArgs),
+    /// Run rules over files, without a server
+    Replay(ReplayArgs),
+    /// Ask a running server how it is
+    Status(StatusArgs),
+}
+
+#[derive(Debug, Default, Args)]
+pub struct RunArgs {
+    /// Configuration file; without one everything has its default
+    #[arg(long, value_name = "FILE", env = "TRIPLINE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Folder of the embedded log
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Rule file, or folder of rules
+    #[arg(long, value_name = "PATH")]
+    pub rules: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Where to write
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Rule file, or folder of rules, in place of those of the repository
+    #[arg(long, value_name = "PATH", default_value = "rules")]
+    pub rules: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Rule files, or folders of rules
+    #[arg(value_name = "PATH", default_value = "rules")]
+    pub rules: Vec<PathBuf>,
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    pub format: CheckFormat,
+    /// Warnings count as errors
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// Check the rules' inputs against this configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Rule files, or folders of rules
+    #[arg(value_name = "PATH", default_value = "rules")]
+    pub rules: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Rule files, or folders of rules
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    pub rules: Vec<PathBuf>,
+    /// Files of records, one a line, plain or compressed (gzip, zstd); each is a partition of the input NAME. `-` is
+    /// standard input
+    #[arg(long = "input", value_name = "[NAME=]FILE", required = true, num_args = 1..)]
+    pub inputs: Vec<String>,
+    #[arg(long, value_enum, default_value_t = AlertFormat::Text)]
+    pub format: AlertFormat,
+    /// What a record looks like: auto, json, syslog, line, clf or apache_error
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = parse_format)]
+    pub decode: Format,
+    /// How far an event may come behind a later one of its file
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub lateness: Duration,
+    /// The log ends here: at a time, or at its last event; else at infinity
+    #[arg(long, value_name = "TIME|last", value_parser = parse_until)]
+    pub until: Option<Until>,
+    /// The year of the first event, for times without one; else the year in which the file was written
+    #[arg(long, value_name = "YEAR", allow_negative_numbers = false)]
+    pub year: Option<i16>,
+    /// Write the counts of the run as a JSON object
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
+    /// Write the records that could not go on, as NDJSON
+    #[arg(long, value_name = "FILE")]
+    pub dead_letters: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AlertFormat {
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    Time(Timestamp),
+    /// The last event's.
+    Last,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8686")]
+    pub url: String,
+    #[arg(long, value_enum, default_value_t = StatusFormat::Text)]
+    pub format: StatusFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatusFormat {
+    Text,
+    Json,
+}
+
+fn parse_until(text: &str) -> Result<Until, String> {
+    match text {
+        "last" => Ok(Until::Last),
+        time => Timestamp::parse(time).map(Until::Time).ok_or_else(|| "write `last` or a time like 2024-05-01T10:00:00Z".to_owned()),
+    }
+}
+
+fn parse_format(text: &str) -> Result<Format, String> {
+    Format::named(text).ok_or_else(|| format!("write one of {}", Format::names()))
+}

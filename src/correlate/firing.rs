@@ -1,0 +1,143 @@
+//! From a satisfied window to the alert that says so.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    key::{Limits, Tally, Trigger},
+    window::Kepts,
+};
+use crate::{
+    alert::{self, Alert, Evidence, RiskEntity, Span, State},
+    event::Timestamp,
+    rule::{AlertText, Kept, Rule, Window, WindowView},
+};
+
+/// The entities at risk that one alert names.
+const RISK_ENTITIES_MAX: usize = 100;
+
+/// Everything that an alert is made of.
+pub(super) struct Firing<'a> {
+    pub rule: &'a Rule,
+    pub key: &'a [Arc<str>],
+    pub trigger: &'a Trigger,
+    /// The window, both ends inside.
+    pub start: Timestamp,
+    pub end: Timestamp,
+    /// The alert's time: the trigger's, or the timer's.
+    pub time: Timestamp,
+    pub signals: &'a Kepts,
+    pub state: State,
+    pub suppressed: u64,
+}
+
+impl Firing<'_> {
+    /// Asks the rule's `when`; a script that fails says no.
+    pub fn meets_when(&self, tally: &mut Tally) -> bool {
+        let Some(when) = &self.rule.when else { return true };
+        when.test(&self.view()).unwrap_or_else(|error| {
+            tally.failures.push(error);
+            false
+        })
+    }
+
+    /// The alert. Where the rule's `alert` fails, its title stands in.
+    pub fn alert(&self, limits: Limits, tally: &mut Tally) -> Alert {
+        let text = match &self.rule.alert {
+            None => AlertText::default(),
+            Some(script) => script.alert(&self.view()).unwrap_or_else(|error| {
+                tally.failures.push(error);
+                AlertText::default()
+            }),
+        };
+        let meta = &self.rule.meta;
+        let rule = match serde_json::to_value(meta) {
+            Ok(serde_json::Value::Object(rule)) => rule,
+            other => unreachable!("a rule's metadata is an object: {other:?}"),
+        };
+        Alert {
+            id: alert::id(&meta.id, self.key, self.trigger.time, &self.trigger.position, self.trigger.element),
+            state: self.state,
+            rule,
+            title: text.title.unwrap_or_else(|| meta.title.clone()),
+            severity: meta.severity.as_str().to_owned(),
+            time: self.time.to_string(),
+            key: self.key.to_vec(),
+            by: self.rule.patterns.first().map(|pattern| pattern.by.clone()).unwrap_or_default(),
+            window: self.span(),
+            counts: self.counts(),
+            trigger: alert::Trigger {
+                input: self.trigger.position.input.clone(),
+                partition: self.trigger.position.partition,
+                offset: self.trigger.position.offset,
+                time: self.trigger.time.to_string(),
+            },
+            late: self.trigger.late,
+            attack: meta.attack.clone(),
+            tags: meta.tags.clone(),
+            risk: self.risk(),
+            suppressed: self.suppressed,
+            evidence: self.evidence(limits.evidence_max),
+            fields: text.fields,
+        }
+    }
+
+    fn view(&self) -> Arc<WindowView> {
+        let patterns =
+            self.rule.patterns.iter().map(|pattern| (pattern.name.clone(), self.signals.view(&pattern.name))).collect();
+        Arc::new(WindowView { key: self.key.to_vec(), start: self.start, end: self.end, patterns })
+    }
+
+    fn span(&self) -> Option<Span> {
+        match self.rule.window {
+            Window::None => None,
+            Window::Sliding(_) => Some(Span { start: self.start.to_string(), end: self.end.to_string() }),
+        }
+    }
+
+    fn counts(&self) -> serde_json::Map<String, serde_json::Value> {
+        let count = |name: &Arc<str>| (name.to_string(), self.signals.count(name).into());
+        self.rule.patterns.iter().map(|pattern| count(&pattern.name)).collect()
+    }
+
+    /// Of each pattern the first signals and the last, in the total order.
+    fn evidence(&self, max: usize) -> Vec<Evidence> {
+        let mut chosen: Vec<(&Arc<str>, &Arc<Kept>)> = Vec::new();
+        for (pattern, signals) in self.signals.iter() {
+            let skipped = signals.len().saturating_sub(max);
+            let first = max.saturating_sub(1).min(signals.len());
+            let shown = signals.iter().take(first).chain(signals.iter().skip(first + skipped).take(max - first));
+            chosen.extend(shown.map(|signal| (pattern, signal)));
+        }
+        chosen.sort_by(|(a_pattern, a), (b_pattern, b)| {
+            (a.time, &a.position, a_pattern, a.element).cmp(&(b.time, &b.position, b_pattern, b.element))
+        });
+        chosen.into_iter().map(|(pattern, signal)| evidence(pattern, signal)).collect()
+    }
+
+    fn risk(&self) -> Option<alert::Risk> {
+        let risk = self.rule.meta.risk.as_ref()?;
+        let mut entities = BTreeSet::new();
+        for field in &risk.entities {
+            for signal in self.signals.iter().flat_map(|(_, signals)| signals) {
+                signal.fields.any(field, &mut |value| {
+                    if let Some(text) = value.as_text().filter(|text| !text.is_empty()) {
+                        entities.insert(RiskEntity { field: field.clone(), value: text.into_owned() });
+                    }
+                    false
+                });
+            }
+        }
+        Some(alert::Risk { score: risk.score, entities: entities.into_iter().take(RISK_ENTITIES_MAX).collect() })
+    }
+}
+
+fn evidence(pattern: &Arc<str>, signal: &Kept) -> Evidence {
+    Evidence {
+        pattern: pattern.clone(),
+        input: signal.position.input.clone(),
+        partition: signal.position.partition,
+        offset: signal.position.offset,
+        time: signal.time.to_string(),
+        fields: signal.fields.to_json(),
+    }
+}

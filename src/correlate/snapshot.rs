@@ -1,0 +1,129 @@
+//! A signals partition's state as its changelog holds it.
+//!
+//! Keys of the changelog: the byte 0 is the header; the byte 1, the rule's shape (u64, big-endian) and the canonical
+//! bytes of (rule, key) are one key's state. Values are framed records (see [`crate::event::frame`]).
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    frontier::Sources,
+    key::{KeyState, StateKey},
+};
+use crate::{
+    detect::canonical_key,
+    event::{InputName, Timestamp, frame},
+    rule::InputSet,
+};
+
+/// The version of the records in the changelog.
+const VERSION: u8 = 1;
+
+const HEADER_KEY: &[u8] = &[0];
+
+/// Everything but the keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    pub frontiers: Vec<(Inputs, Timestamp)>,
+    pub sources: Sources,
+    /// Records of the signals log before this offset were taken in.
+    pub read_through: u64,
+    /// The oldest record that waits for the frontier: reading goes on here.
+    pub resume_from: u64,
+    /// (rule, version, failures in a row)
+    pub failures: Vec<(Arc<str>, String, u32)>,
+}
+
+/// An input set in a record: `None` for all inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs(Option<BTreeSet<InputName>>);
+
+impl From<&InputSet> for Inputs {
+    fn from(inputs: &InputSet) -> Self {
+        match inputs {
+            InputSet::All => Inputs(None),
+            InputSet::Named(names) => Inputs(Some(names.clone())),
+        }
+    }
+}
+
+impl From<Inputs> for InputSet {
+    fn from(inputs: Inputs) -> Self {
+        inputs.0.map_or(InputSet::All, InputSet::Named)
+    }
+}
+
+/// What a changelog held.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub header: Header,
+    pub keys: Vec<(StateKey, KeyState)>,
+}
+
+impl Snapshot {
+    /// Reads a changelog's live records; `None` when it is empty.
+    ///
+    /// # Errors
+    /// When a record can't be read, with its key in hex: the partition must not go on as if it had no state.
+    pub fn read<'a>(records: impl Iterator<Item = (&'a Bytes, &'a Bytes)>) -> Result<Option<Self>, SnapshotError> {
+        let mut header = None;
+        let mut keys = Vec::new();
+        for (key, value) in records {
+            let unreadable = |reason| SnapshotError::Record { key: hex(key), reason };
+            if **key == *HEADER_KEY {
+                header = Some(frame::open(VERSION, value).map_err(unreadable)?);
+            } else {
+                keys.push(frame::open(VERSION, value).map_err(unreadable)?);
+            }
+        }
+        match header {
+            Some(header) => Ok(Some(Snapshot { header, keys })),
+            // The header is written last: without one no commit was ever completed.
+            None => Ok(None),
+        }
+    }
+}
+
+/// Why a partition's state can't be restored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    #[error("state record {key}: {reason}")]
+    Record { key: String, reason: frame::FrameError },
+}
+
+/// A commit's records for the changelog.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Key and value; no value removes the key. The header comes last.
+    pub records: Vec<(Bytes, Option<Bytes>)>,
+    /// Where reading would go on after a crash.
+    pub resume_from: u64,
+}
+
+impl Changes {
+    pub(super) fn put(&mut self, key: &StateKey, state: &KeyState) {
+        self.records.push((record_key(key), Some(frame::seal(VERSION, &(key, state)).into())));
+    }
+
+    pub(super) fn remove(&mut self, key: &StateKey) {
+        self.records.push((record_key(key), None));
+    }
+
+    pub(super) fn set_header(&mut self, header: &Header) {
+        self.resume_from = header.resume_from;
+        self.records.push((Bytes::from_static(HEADER_KEY), Some(frame::seal(VERSION, header).into())));
+    }
+}
+
+fn record_key(key: &StateKey) -> Bytes {
+    let mut bytes = vec![1];
+    bytes.extend_from_slice(&key.shape.to_be_bytes());
+    bytes.extend_from_slice(&canonical_key(&key.rule, &key.key));
+    bytes.into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,155 @@
+//! Whole records through a decoder: format by format, and what every format shares.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: Limits = Limits { record_bytes_max: 1 << 20, depth_max: 64, fields_max: 1000 };
+const REPLAY: Timing = Timing::Replay { year: 2024 };
+
+fn position() -> Position {
+    Position { input: "default".into(), partition: 0, offset: 0 }
+}
+
+fn decoder(format: Format, timing: Timing) -> Decoder {
+    Decoder::new(&DecodeSpec { format, ..DecodeSpec::default() }, LIMITS, timing).unwrap()
+}
+
+fn decode(record: &[u8]) -> Result<Event, Reject> {
+    decoder(Format::Auto, REPLAY).decode(record, None, position())
+}
+
+fn reason(record: &[u8]) -> &'static str {
+    decode(record).expect_err(&String::from_utf8_lossy(record)).reason.as_str()
+}
+
+fn text(event: &Event, path: &str) -> String {
+    event.fields.get(path).map(|value| value.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn auto_tells_the_formats_apart() {
+    let cases: [(&str, &str, &str); 8] = [
+        (r#"{"@timestamp": "2024-05-01T10:00:00Z", "event": {"action": "x"}}"#, "event.action", "x"),
+        ("\u{feff}{\"ts\": 1714557600, \"a\": 1}\n", "a", "1"),
+        (
+            "<38>May  1 10:00:00 gate sshd[7]: Failed password for root from 203.0.113.9 port 4022 ssh2",
+            "event.action",
+            "ssh_login",
+        ),
+        (
+            "2024-05-01T12:00:00+02:00 gate sshd[7]: Failed password for root from 203.0.113.9 port 4022 ssh2",
+            "source.ip",
+            "203.0.113.9",
+        ),
+        (
+            "[Wed May 01 10:00:00 2024] [error] [client 203.0.113.9] File does not exist: /srv/x",
+            "event.action",
+            "web_error",
+        ),
+        (r#"203.0.113.9 - - [01/May/2024:10:00:00 +0000] "GET /a?b HTTP/1.1" 404 153 "-" "curl/8""#, "url.path", "/a"),
+        ("2024-05-01 10:00:00 INFO main started", "message", "2024-05-01 10:00:00 INFO main started"),
+        ("[2024-05-01T10:00:00Z] words", "message", "[2024-05-01T10:00:00Z] words"),
+    ];
+    for (record, path, expected) in cases {
+        let event = decode(record.as_bytes()).unwrap_or_else(|reject| panic!("{record}: {reject}"));
+        assert_eq!(text(&event, path), expected, "{record}");
+        assert_eq!(event.time.to_string(), "2024-05-01T10:00:00Z", "{record}");
+    }
+}
+
+#[test]
+fn what_is_no_event_is_rejected_with_its_reason() {
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100), "]".repeat(100));
+    let huge = format!("{{\"a\":\"{}\"}}", "x".repeat(20 << 20));
+    let cases: [(&[u8], &str); 14] = [
+        (b" \n", "empty"),
+        (b"\0\0", "empty"),
+        (huge.as_bytes(), "too_large"),
+        (deep.as_bytes(), "too_deep"),
+        (b"\x89PNG\xff\xfe", "not_utf8"),
+        (b"May  1 10:00:00 gate a: b\0c", "binary"),
+        (br#"{"a": "tru"#, "bad_json"),
+        (br#"[{"a": 1}, {"a": 2"#, "not_an_object"),
+        (br#"[{"a": 1}]"#, "not_an_object"),
+        (b"[1, 2]", "not_an_object"),
+        (b"42", "not_an_object"),
+        (b"\"text\"", "not_an_object"),
+        (br#"{"a": 1}"#, "no_event_time"),
+        (b"words without a time", "no_event_time"),
+    ];
+    for (record, expected) in cases {
+        assert_eq!(reason(record), expected, "{:.60}", String::from_utf8_lossy(record));
+    }
+    for (format, expected) in
+        [(Format::Syslog, "bad_syslog"), (Format::Clf, "bad_clf"), (Format::ApacheError, "bad_apache_error")]
+    {
+        assert_eq!(decoder(format, REPLAY).decode(b"words", None, position()).unwrap_err().reason.as_str(), expected);
+    }
+}
+
+#[test]
+fn time_candidates_go_in_order_and_an_unusable_one_is_passed_over() {
+    let time = |record: &str| decode(record.as_bytes()).unwrap().time.to_string();
+    assert_eq!(time(r#"{"time": 1, "timestamp": "2024-05-01T10:00:00Z"}"#), "2024-05-01T10:00:00Z");
+    assert_eq!(
+        time(r#"{"@timestamp": "soon", "timestamp": {"a": 1}, "event": {"created": "1714557600.5"}}"#),
+        "2024-05-01T10:00:00.5Z"
+    );
+    assert_eq!(time(r#"{"UtcTime": "2024-05-01 10:00:00.123456789"}"#), "2024-05-01T10:00:00.123456789Z");
+    let spec =
+        DecodeSpec { time_fields: vec!["when.it".into()], timezone: "Asia/Seoul".into(), ..DecodeSpec::default() };
+    let mut own = Decoder::new(&spec, LIMITS, REPLAY).unwrap();
+    let record = br#"{"@timestamp": "2020-01-01T00:00:00Z", "when": {"it": "2024-05-01 19:00:00"}}"#;
+    assert_eq!(own.decode(record, None, position()).unwrap().time.to_string(), "2024-05-01T10:00:00Z");
+    let reject = decode(br#"{"@timestamp": "soon"}"#).unwrap_err();
+    assert!(reject.detail.contains("@timestamp is soon there"), "{reject}");
+}
+
+#[test]
+fn live_falls_back_to_the_records_timestamp_and_replay_does_not() {
+    let mut live = decoder(Format::Auto, Timing::Live);
+    let at = Some(1_714_557_600_000);
+    assert_eq!(live.decode(b"words", at, position()).unwrap().time.to_string(), "2024-05-01T10:00:00Z");
+    assert_eq!(
+        live.decode(b"Dec 31 23:00:00 a b: c", at, position()).unwrap().time.to_string(),
+        "2023-12-31T23:00:00Z"
+    );
+    assert_eq!(live.decode(b"words", None, position()).unwrap_err().reason, Reason::NoEventTime);
+    let mut replay = decoder(Format::Auto, REPLAY);
+    assert_eq!(replay.decode(b"words", at, position()).unwrap_err().reason, Reason::NoEventTime);
+}
+
+#[test]
+fn a_decoder_remembers_the_year_of_its_source() {
+    let mut replay = decoder(Format::Syslog, Timing::Replay { year: 2023 });
+    let mut time = |line: &str| replay.decode(line.as_bytes(), None, position()).unwrap().time.to_string();
+    assert_eq!(time("Dec 31 23:59:59 a b: c"), "2023-12-31T23:59:59Z");
+    assert_eq!(time("Jan  1 00:00:00 a b: c"), "2024-01-01T00:00:00Z");
+}
+
+#[test]
+fn extracts_read_the_message_of_json_too() {
+    let record = br#"{"ts": 1714557600, "process": {"name": "sshd"}, "message": "Failed password for root from 203.0.113.9 port 4022 ssh2"}"#;
+    let event = decode(record).unwrap();
+    assert_eq!((text(&event, "event.action"), text(&event, "event.outcome")), ("ssh_login".into(), "failure".into()));
+    assert_eq!((text(&event, "source.ip"), text(&event, "user.name")), ("203.0.113.9".into(), "root".into()));
+}
+
+#[test]
+fn an_extract_can_give_the_time() {
+    let extract = Extract { when: None, field: "message".into(), regex: r"at (?<ts>\d+)".into() };
+    let spec = DecodeSpec { format: Format::Line, extracts: vec![extract], ..DecodeSpec::default() };
+    let event = Decoder::new(&spec, LIMITS, REPLAY).unwrap().decode(b"done at 1714557600", None, position()).unwrap();
+    assert_eq!(event.time.to_string(), "2024-05-01T10:00:00Z");
+}
+
+proptest! {
+    #[test]
+    fn no_record_panics(bytes in proptest::collection::vec(any::<u8>(), 0..80), line in "\\PC{0,80}") {
+        for (_, format) in Format::NAMED {
+            let _ = decoder(format, REPLAY).decode(&bytes, None, position());
+            let _ = decoder(format, Timing::Live).decode(line.as_bytes(), Some(0), position());
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The keys of an event under a pattern's `by`.
+
+use std::sync::Arc;
+
+use crate::event::Fields;
+
+/// The most keys that one event gives one pattern; an event's arrays are its sender's to choose. Further ones are
+/// left out, in byte order.
+pub const KEYS_PER_EVENT_MAX: usize = 1_000;
+
+/// One text for each path of `by`, as written; arrays give one key for each distinct element, several arrays their
+/// cross product, in byte order. Empty when a field is missing: then there is no signal. Without `by` there is the
+/// one empty key.
+pub fn keys(fields: &Fields, by: &[Arc<str>]) -> Vec<Vec<Arc<str>>> {
+    let mut keys: Vec<Vec<Arc<str>>> = vec![Vec::with_capacity(by.len())];
+    for path in by {
+        let texts = texts(fields, path);
+        keys = keys
+            .iter()
+            .flat_map(|key| {
+                texts.iter().map(move |text| {
+                    let mut longer = key.clone();
+                    longer.push(text.clone());
+                    longer
+                })
+            })
+            .take(KEYS_PER_EVENT_MAX)
+            .collect();
+    }
+    keys
+}
+
+/// The distinct texts at `path` in byte order; none when it is missing or empty.
+fn texts(fields: &Fields, path: &str) -> Vec<Arc<str>> {
+    let mut texts: Vec<Arc<str>> = Vec::new();
+    fields.any(path, &mut |value| {
+        if let Some(text) = value.as_text().filter(|text| !text.is_empty()) {
+            texts.push(text.as_ref().into());
+        }
+        false
+    });
+    texts.sort_unstable();
+    texts.dedup();
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Value;
+
+    fn keys_of(json: serde_json::Value, by: &[&str]) -> Vec<String> {
+        let Value::Object(entries) = Value::from_json(&json) else { panic!("an object") };
+        let fields = entries.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+        let by: Vec<Arc<str>> = by.iter().map(|path| Arc::from(*path)).collect();
+        keys(&fields, &by).iter().map(|key| key.join("|")).collect()
+    }
+
+    #[test]
+    fn a_number_and_its_text_are_one_key() {
+        assert_eq!(keys_of(serde_json::json!({"a": 22}), &["a"]), keys_of(serde_json::json!({"a": "22"}), &["a"]));
+    }
+
+    #[test]
+    fn strangers_never_share_an_empty_key() {
+        for missing in [serde_json::json!({}), serde_json::json!({"a": ""}), serde_json::json!({"a": []})] {
+            assert!(keys_of(missing, &["a"]).is_empty());
+        }
+        assert_eq!(keys_of(serde_json::json!({}), &[]), [""]);
+    }
+
+    #[test]
+    fn arrays_give_their_cross_product_in_byte_order() {
+        let event = serde_json::json!({"a": ["y", "x", "y"], "b": [2, 10]});
+        assert_eq!(keys_of(event, &["a", "b"]), ["x|10", "x|2", "y|10", "y|2"]);
+    }
+}

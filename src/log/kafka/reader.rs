@@ -1,0 +1,66 @@
+//! Reads one partition in order, from its lane.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::{
+    client::Client,
+    lane::{Lane, Ticket},
+};
+use crate::log::{Drained, LogError, Reader, RecordRef};
+
+pub(super) struct KafkaReader {
+    lane: Arc<Lane>,
+    ticket: Ticket,
+    /// A reader outside any group has a client to itself.
+    own: Option<Client>,
+}
+
+impl KafkaReader {
+    /// Reads an assigned partition.
+    pub fn new(lane: Arc<Lane>, ticket: Ticket) -> KafkaReader {
+        KafkaReader { lane, ticket, own: None }
+    }
+
+    /// Reads a partition with a client of its own, which it closes when dropped.
+    pub fn alone(lane: Arc<Lane>, ticket: Ticket, client: Client) -> KafkaReader {
+        KafkaReader { lane, ticket, own: Some(client) }
+    }
+
+    /// Goes on at `offset` and waits until librdkafka does.
+    pub async fn go_on_at(&mut self, offset: u64) -> Result<(), LogError> {
+        self.lane.want(self.ticket, offset)?;
+        self.lane.settle(self.ticket).await
+    }
+}
+
+impl Reader for KafkaReader {
+    fn ready(&mut self) -> BoxFuture<'_, Result<(), LogError>> {
+        Box::pin(self.lane.ready(self.ticket))
+    }
+
+    fn drain(&mut self, max: usize, visit: &mut dyn FnMut(RecordRef<'_>)) -> Result<Drained, LogError> {
+        self.lane.drain(self.ticket, max, visit)
+    }
+
+    fn seek(&mut self, offset: u64) -> BoxFuture<'_, Result<(), LogError>> {
+        Box::pin(self.go_on_at(offset))
+    }
+
+    fn end(&mut self) -> BoxFuture<'_, Result<u64, LogError>> {
+        Box::pin(async {
+            let (_, end) = self.lane.probe().offsets(self.lane.at()).await?;
+            Ok(end)
+        })
+    }
+}
+
+impl Drop for KafkaReader {
+    fn drop(&mut self) {
+        if let Some(client) = &self.own {
+            self.lane.close();
+            client.close_later();
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Creates the topics that are missing, and refuses those that are there with another number of partitions.
+
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::{
+    ClientContext,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    config::RDKafkaLogLevel,
+    error::RDKafkaErrorCode,
+};
+use tokio::time::{Instant, sleep};
+use tracing::info;
+
+use super::{
+    context::log_line,
+    failure,
+    probe::{ANSWER_MAX, Probe},
+    properties::{self, Use},
+};
+use crate::{
+    config,
+    log::{Cleanup, LogError, TopicSpec},
+};
+
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// A quiet topic's last segment is closed after this share of its retention, or retention would never reach it.
+const SEGMENTS_PER_RETENTION: u128 = 8;
+/// A changelog's records are compacted once their segment is closed; a restore reads what is not compacted yet.
+const CHANGELOG_SEGMENT_BYTES: &str = "67108864";
+/// A changelog is compacted when this part of it is new: less to restore, for more work of the broker.
+const CHANGELOG_DIRTY_RATIO: &str = "0.2";
+
+pub(super) async fn ensure(kafka: &config::Kafka, probe: &Arc<Probe>, topics: &[TopicSpec]) -> Result<(), LogError> {
+    let mut missing = Vec::new();
+    for spec in topics {
+        match probe.partitions(&spec.name).await? {
+            Some(found) => check(spec, found)?,
+            None => missing.push(spec),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    create(kafka, probe, &missing).await?;
+    let deadline = Instant::now() + ANSWER_MAX;
+    for spec in missing {
+        while !probe.is_led(&spec.name).await? {
+            if Instant::now() > deadline {
+                return Err(LogError::Broker(format!("topic {} was created and does not come up", spec.name)));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        // Another process may have created it at the same time, by another configuration.
+        if let Some(found) = probe.partitions(&spec.name).await? {
+            check(spec, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn check(spec: &TopicSpec, found: u32) -> Result<(), LogError> {
+    if spec.fixed && found != spec.partitions {
+        return Err(LogError::Partitions { topic: spec.name.clone(), found, wanted: spec.partitions });
+    }
+    Ok(())
+}
+
+async fn create(kafka: &config::Kafka, probe: &Probe, missing: &[&TopicSpec]) -> Result<(), LogError> {
+    let admin = admin(kafka)?;
+    let settings: Vec<_> = missing.iter().map(|spec| settings(&spec.cleanup)).collect();
+    let new: Vec<NewTopic<'_>> = missing
+        .iter()
+        .zip(&settings)
+        .map(|(spec, settings)| {
+            let partitions = i32::try_from(spec.partitions).unwrap_or(i32::MAX);
+            let topic = NewTopic::new(&spec.name, partitions, TopicReplication::Fixed(kafka.replication));
+            settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
+        })
+        .collect();
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER_MAX)).request_timeout(Some(ANSWER_MAX));
+    let answer = admin.create_topics(&new, &options).await;
+    // Dropping it waits for its thread.
+    tokio::task::spawn_blocking(move || drop(admin)).await.ok();
+    let results = answer.map_err(|error| {
+        probe.unanswered(&error).unwrap_or_else(|| LogError::Broker(format!("topics can't be created: {error}")))
+    })?;
+    for (result, spec) in results.into_iter().zip(missing) {
+        match result {
+            Ok(_) => info!(topic = spec.name, partitions = spec.partitions, "topic created"),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(not_created(spec, kafka.replication, code)),
+        }
+    }
+    Ok(())
+}
+
+fn not_created(spec: &TopicSpec, replication: i32, code: RDKafkaErrorCode) -> LogError {
+    let what = format!("topic {} with {} partitions, {replication} replicas each", spec.name, spec.partitions);
+    match code {
+        RDKafkaErrorCode::InvalidReplicationFactor
+        | RDKafkaErrorCode::InvalidPartitions
+        | RDKafkaErrorCode::InvalidConfig
+        | RDKafkaErrorCode::PolicyViolation => LogError::Refused(format!("the brokers do not create {what}: {code}")),
+        code => failure::of_topic_code(&spec.name, code),
+    }
+}
+
+fn settings(cleanup: &Cleanup) -> Vec<(&'static str, String)> {
+    match cleanup {
+        Cleanup::Compact => vec![
+            ("cleanup.policy", "compact".to_owned()),
+            ("segment.bytes", CHANGELOG_SEGMENT_BYTES.to_owned()),
+            ("min.cleanable.dirty.ratio", CHANGELOG_DIRTY_RATIO.to_owned()),
+        ],
+        Cleanup::Delete { age, bytes } => {
+            let mut settings = vec![("cleanup.policy", "delete".to_owned())];
+            if let Some(age) = age {
+                settings.push(("retention.ms", age.as_millis().to_string()));
+                settings.push(("segment.ms", (age.as_millis() / SEGMENTS_PER_RETENTION).max(1).to_string()));
+            }
+            if let Some(bytes) = bytes {
+                settings.push(("retention.bytes", bytes.to_string()));
+            }
+            settings
+        }
+    }
+}
+
+struct AdminLog;
+
+impl ClientContext for AdminLog {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+}
+
+fn admin(kafka: &config::Kafka) -> Result<AdminClient<AdminLog>, LogError> {
+    let config = properties::client(kafka, Use::Producer)?;
+    config.create_with_context(AdminLog).map_err(|error| properties::explain(&error))
+}

@@ -1,0 +1,78 @@
+//! How far the sources of this process are, side by side: one far ahead waits, one far behind and idle is left out.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::event::{InputName, Timestamp};
+
+/// Shared by the detect lines of a process.
+#[derive(Debug, Clone, Default)]
+pub struct Alignment(Arc<Mutex<BTreeMap<(InputName, u32), Standing>>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    watermark: Option<Timestamp>,
+    idle: bool,
+}
+
+impl Alignment {
+    pub fn report(&self, input: &InputName, partition: u32, watermark: Option<Timestamp>, idle: bool) {
+        self.lock().insert((input.clone(), partition), Standing { watermark, idle });
+    }
+
+    pub fn leave(&self, input: &InputName, partition: u32) {
+        self.lock().remove(&(input.clone(), partition));
+    }
+
+    /// Whether `watermark` is more than `max_ahead` beyond the least of the sources that still have events to read.
+    pub fn is_ahead(&self, watermark: Option<Timestamp>, max_ahead: Duration) -> bool {
+        let Some(watermark) = watermark else { return false };
+        let reading = self.lock();
+        let least = reading.values().filter(|source| !source.idle).filter_map(|source| source.watermark).min();
+        least.is_some_and(|least| watermark.since(least) > max_ahead)
+    }
+
+    /// Whether `watermark` is more than `max_behind` short of the greatest of all sources.
+    pub fn is_behind(&self, watermark: Option<Timestamp>, max_behind: Duration) -> bool {
+        let Some(watermark) = watermark else { return false };
+        let greatest = self.lock().values().filter_map(|source| source.watermark).max();
+        greatest.is_some_and(|greatest| greatest.since(watermark) > max_behind)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(InputName, u32), Standing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn minute(n: i64) -> Option<Timestamp> {
+        Some(Timestamp(n * 60_000_000_000))
+    }
+
+    #[test]
+    fn only_sources_that_still_read_hold_one_back() {
+        let alignment = Alignment::default();
+        alignment.report(&"a".into(), 0, minute(0), false);
+        assert!(alignment.is_ahead(minute(11), 10 * MINUTE));
+        alignment.report(&"a".into(), 0, minute(0), true);
+        assert!(!alignment.is_ahead(minute(11), 10 * MINUTE));
+    }
+
+    #[test]
+    fn one_that_is_far_behind_the_first_is_known() {
+        let alignment = Alignment::default();
+        alignment.report(&"a".into(), 0, minute(60), false);
+        assert!(alignment.is_behind(minute(0), 10 * MINUTE));
+        assert!(!alignment.is_behind(None, 10 * MINUTE));
+        alignment.leave(&"a".into(), 0);
+        assert!(!alignment.is_behind(minute(0), 10 * MINUTE));
+    }
+}

@@ -1,0 +1,246 @@
+//! A correlate line: restores one signals partition from its changelog, walks its signals, and commits alerts, state
+//! and position in one transaction.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
+use tracing::{error, info};
+
+use super::{
+    line::Work,
+    messages::{Ended, Order},
+    supervisor::Seat,
+    topics::Topics,
+};
+use crate::{
+    alert::Alert,
+    clock::Clock,
+    config::Config,
+    correlate::{Changes, Correlator, Limits, Snapshot},
+    detect::SignalRecord,
+    event::{DeadLetter, Position},
+    log::{Assignment, Commit, Committed, Log, LogError, Reader, Record, TopicPartition, Transaction},
+    telemetry::Telemetry,
+};
+
+/// A partition where only time moved commits this often.
+const QUIET_COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What all correlate lines of a process share.
+pub struct Correlating {
+    pub log: Arc<dyn Log>,
+    pub group: String,
+    pub topics: Topics,
+    pub config: Arc<Config>,
+    pub clock: Clock,
+    pub telemetry: Telemetry,
+    pub hook: super::Hook,
+}
+
+/// The work of the line that owns `assignment`.
+pub fn work(shared: Arc<Correlating>, assignment: Assignment, seat: Seat) -> Work {
+    Box::new(move |orders| {
+        Box::pin(async move {
+            match CorrelateLine::restore(shared, assignment, seat).await {
+                Ok(line) => line.run(orders).await.unwrap_or_else(|ended| ended),
+                Err(ended) => ended,
+            }
+        })
+    })
+}
+
+struct CorrelateLine {
+    shared: Arc<Correlating>,
+    at: TopicPartition,
+    reader: Box<dyn Reader>,
+    seat: Seat,
+    correlator: Correlator,
+    alerts: Vec<Alert>,
+    dead_letters: Vec<Record>,
+    /// What the last commit said was read.
+    committed: u64,
+    committed_at: Instant,
+}
+
+impl CorrelateLine {
+    async fn restore(shared: Arc<Correlating>, assignment: Assignment, seat: Seat) -> Result<Self, Ended> {
+        let Assignment { at, committed, mut reader } = assignment;
+        let started = Instant::now();
+        let state = TopicPartition { topic: shared.topics.state.clone(), partition: at.partition };
+        let records = shared.log.compacted(&state).await?;
+        let snapshot = Snapshot::read(records.iter())
+            .map_err(|error| Ended::Halted(format!("{}/{}: {error}", state.topic, state.partition)))?;
+        let (limits, quarantine_after) = (limits(&shared.config), shared.config.detect.quarantine_after);
+        let (correlator, from) = match snapshot {
+            Some(snapshot) => {
+                let from = snapshot.header.resume_from;
+                info!(
+                    partition = at.partition,
+                    keys = snapshot.keys.len(),
+                    resume_from = from,
+                    millis = started.elapsed().as_millis() as u64,
+                    "state restored"
+                );
+                (Correlator::restore(&seat.rules, limits, quarantine_after, snapshot), from)
+            }
+            None => {
+                let (first, _) = shared.log.offsets(&at).await?;
+                (Correlator::new(&seat.rules, limits, quarantine_after), committed.map_or(first, |at| at.next))
+            }
+        };
+        reader.seek(from).await?;
+        Ok(CorrelateLine {
+            committed: correlator.read_through(),
+            committed_at: Instant::now(),
+            shared,
+            at,
+            reader,
+            seat,
+            correlator,
+            alerts: Vec::new(),
+            dead_letters: Vec::new(),
+        })
+    }
+
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) -> Result<Ended, Ended> {
+        let mut ticks = tokio::time::interval(self.shared.config.correlate.commit_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(Order::UseRules(rules)) => {
+                        self.correlator.set_rules(&rules);
+                        self.seat.rules = rules;
+                    }
+                    Some(Order::Stop) | None => {
+                        self.commit().await?;
+                        return Ok(Ended::Stopped);
+                    }
+                    Some(Order::Abandon) => return Ok(Ended::Stopped),
+                },
+                _ = ticks.tick() => self.commit_if_due().await?,
+                ready = self.reader.ready() => {
+                    ready?;
+                    self.read()?;
+                    if !self.alerts.is_empty() || !self.dead_letters.is_empty() {
+                        self.commit().await?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<(), Ended> {
+        let mut unreadable = None;
+        let CorrelateLine { shared, at, reader, seat, correlator, alerts, dead_letters, .. } = self;
+        let drained = reader.drain(shared.config.correlate.batch_records_max, &mut |record| {
+            if unreadable.is_some() {
+                return;
+            }
+            seat.at_work.on(record.offset);
+            (shared.hook)("correlate", at, record.offset);
+            let bytes = record.value.unwrap_or_default();
+            if seat.poisoned == Some(record.offset) {
+                return dead_letters.push(shared.crashed(at, record.offset, bytes));
+            }
+            match SignalRecord::decode(bytes) {
+                Ok(signal) => correlator.accept(record.offset, signal, alerts),
+                Err(error) => unreadable = Some((record.offset, error)),
+            }
+        })?;
+        seat.at_work.off();
+        if let Some((offset, error)) = unreadable {
+            return Err(Ended::Halted(format!("{}/{}@{offset}: {error}", at.topic, at.partition)));
+        }
+        if drained.gap > 0 {
+            error!(
+                partition = at.partition,
+                records = drained.gap,
+                "signals were removed by retention before they were read"
+            );
+        }
+        correlator.advance(alerts);
+        self.tell(drained.next);
+        Ok(())
+    }
+
+    async fn commit_if_due(&mut self) -> Result<(), LogError> {
+        let quiet =
+            self.correlator.read_through() > self.committed && self.committed_at.elapsed() > QUIET_COMMIT_INTERVAL;
+        if self.correlator.has_changes() || quiet { self.commit().await } else { Ok(()) }
+    }
+
+    /// Alerts, changed keys and the position take effect together.
+    async fn commit(&mut self) -> Result<(), LogError> {
+        let now_ms = self.shared.clock.now_ms();
+        let changes = self.correlator.changes();
+        let alerts = std::mem::take(&mut self.alerts);
+        let mut records: Vec<Record> = alerts.iter().map(|alert| self.alert_record(alert, now_ms)).collect();
+        records.append(&mut self.dead_letters);
+        let transaction =
+            Transaction { records, commits: vec![self.position(&changes)], state: self.state_records(changes, now_ms) };
+        self.shared.log.commit(transaction).await?;
+        self.correlator.committed();
+        self.committed = self.correlator.read_through();
+        self.committed_at = Instant::now();
+        Ok(())
+    }
+
+    fn alert_record(&self, alert: &Alert, now_ms: i64) -> Record {
+        Record {
+            topic: self.shared.topics.alerts.clone(),
+            partition: self.at.partition,
+            key: Some(alert.id.clone().into()),
+            value: Some(alert.to_json().into()),
+            timestamp_ms: now_ms,
+        }
+    }
+
+    fn state_records(&self, changes: Changes, now_ms: i64) -> Vec<Record> {
+        let record = |(key, value)| Record {
+            topic: self.shared.topics.state.clone(),
+            partition: self.at.partition,
+            key: Some(key),
+            value,
+            timestamp_ms: now_ms,
+        };
+        changes.records.into_iter().map(record).collect()
+    }
+
+    fn position(&self, changes: &Changes) -> Commit {
+        Commit {
+            group: self.shared.group.clone(),
+            topic: self.at.topic.clone(),
+            partition: self.at.partition,
+            committed: Committed { next: changes.resume_from, metadata: String::new() },
+        }
+    }
+
+    fn tell(&mut self, next: u64) {
+        let counts = self.correlator.take_counts();
+        for (rule, tally) in &counts.rules {
+            if let (true, Some(failure)) = (tally.quarantined, &tally.last_failure) {
+                error!(rule = %rule, %failure, "rule quarantined: its scripts keep failing");
+            }
+        }
+        self.shared.telemetry.correlated(self.at.partition, next, &counts, &self.correlator.standing());
+    }
+}
+
+impl Correlating {
+    fn crashed(&self, at: &TopicPartition, offset: u64, bytes: &[u8]) -> Record {
+        let position = Position { input: at.topic.as_str().into(), partition: at.partition, offset };
+        let letter = DeadLetter::new(&position, "correlate", "crashed: its line died of it twice".into(), bytes);
+        self.telemetry.count_dead_letter("correlate", "crashed");
+        self.topics.dead_letter(&letter, self.clock.now_ms())
+    }
+}
+
+/// The bounds of every key, as configured.
+pub fn limits(config: &Config) -> Limits {
+    Limits { signals_per_key_max: config.correlate.signals_per_key_max, evidence_max: config.correlate.evidence_max }
+}

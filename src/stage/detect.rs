@@ -1,0 +1,401 @@
+//! A detect line: reads one partition of events, appends the signals of its events, commits after they are durable.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    alignment::Alignment,
+    line::Work,
+    messages::{Ended, Order},
+    supervisor::Seat,
+    topics::Topics,
+};
+use crate::{
+    clock::Clock,
+    config::{self, Config, StartAt},
+    decode::{Decoder, Timing},
+    detect::{Detector, Marker, Raw, Signal, SignalRecord, Source, SourceState},
+    event::{DeadLetter, InputName, Timestamp},
+    log::{Assignment, Commit, Committed, Drained, Log, LogError, Reader, Record, Start, TopicPartition, Transaction},
+    rule::RuleSet,
+    telemetry::Telemetry,
+};
+
+/// Partitions of one input's k-th topic are numbered from k times this.
+const PARTITIONS_PER_TOPIC_MAX: u32 = 1 << 16;
+
+/// What all detect lines of a process share.
+pub struct Detecting {
+    pub log: Arc<dyn Log>,
+    pub group: String,
+    pub topics: Topics,
+    pub config: Arc<Config>,
+    pub clock: Clock,
+    pub telemetry: Telemetry,
+    pub alignment: Alignment,
+    pub hook: super::Hook,
+}
+
+/// What a line commits beside the offset.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Memory {
+    watermark: Option<Timestamp>,
+    epoch: u64,
+    rules: String,
+}
+
+/// A topic of an input: its subscription, and the number of its partition 0.
+pub struct InputTopic {
+    pub input: config::Input,
+    pub topic: String,
+    pub first_partition: u32,
+}
+
+/// Every topic of events that the configuration names.
+pub fn input_topics(config: &Config, topics: &Topics) -> Vec<InputTopic> {
+    let of_input = |input: &config::Input| {
+        let named = topics.of_input(input);
+        let input = input.clone();
+        (0..).zip(named).map(move |(at, topic)| InputTopic {
+            input: input.clone(),
+            topic,
+            first_partition: at * PARTITIONS_PER_TOPIC_MAX,
+        })
+    };
+    config.inputs.iter().flat_map(of_input).collect()
+}
+
+impl InputTopic {
+    /// Where the first start of the group begins.
+    pub fn start(&self) -> Start {
+        match self.input.start {
+            StartAt::Earliest => Start::Earliest,
+            StartAt::Latest => Start::Latest,
+        }
+    }
+}
+
+/// The work of the line that owns `assignment`.
+pub fn work(shared: Arc<Detecting>, topic: Arc<InputTopic>, assignment: Assignment, seat: Seat) -> Work {
+    Box::new(move |orders| {
+        Box::pin(async move {
+            let name: InputName = topic.input.name.as_str().into();
+            let partition = topic.first_partition + assignment.at.partition;
+            let ended = match DetectLine::take_over(shared.clone(), &topic, assignment, seat).await {
+                Ok(line) => line.run(orders).await.unwrap_or_else(Ended::from),
+                Err(error) => error,
+            };
+            shared.alignment.leave(&name, partition);
+            ended
+        })
+    })
+}
+
+struct DetectLine {
+    shared: Arc<Detecting>,
+    input: config::Input,
+    name: InputName,
+    partition: u32,
+    at: TopicPartition,
+    reader: Box<dyn Reader>,
+    source: Source,
+    seat: Seat,
+    epoch: u64,
+    /// The next record to read; everything before it is in the signals log or in dead letters.
+    next: u64,
+    committed: u64,
+    committed_at: Instant,
+    marked: Option<Marker>,
+    marked_at: Instant,
+    /// Since when nothing came.
+    quiet_since: Instant,
+    /// Until when idle time has been given to the watermark; `None` while not idle.
+    idle_until: Option<Instant>,
+}
+
+impl DetectLine {
+    /// Makes the partition this line's: from here on the lines before it are of a lower epoch.
+    async fn take_over(
+        shared: Arc<Detecting>,
+        topic: &InputTopic,
+        assignment: Assignment,
+        seat: Seat,
+    ) -> Result<Self, Ended> {
+        let Assignment { at, committed, reader } = assignment;
+        let memory = match &committed {
+            None => Memory::default(),
+            Some(Committed { metadata, .. }) => serde_json::from_str(metadata)
+                .map_err(|error| Ended::Halted(format!("the commit of {}/{}: {error}", at.topic, at.partition)))?,
+        };
+        let input = topic.input.clone();
+        let name: InputName = input.name.as_str().into();
+        let partition = topic.first_partition + at.partition;
+        let state = SourceState {
+            input: name.clone(),
+            partition,
+            lateness: input.lateness,
+            watermark: memory.watermark,
+            epoch: memory.epoch + 1,
+            max_clock_skew: Some(input.max_clock_skew),
+        };
+        let decoder = Decoder::new(&input.decode_spec(), shared.config.detect.decode_limits(), Timing::Live)
+            .map_err(|error| Ended::Halted(format!("input {}: {error}", input.name)))?;
+        let detector = Detector::new(seat.rules.clone(), shared.config.detect.quarantine_after);
+        let now = Instant::now();
+        let next = match &committed {
+            Some(committed) => committed.next,
+            None => first_offset(&shared, &at, topic.start()).await?,
+        };
+        let mut line = DetectLine {
+            source: Source::new(state, decoder, detector),
+            epoch: memory.epoch + 1,
+            next,
+            committed: next,
+            committed_at: now,
+            marked: None,
+            marked_at: now,
+            quiet_since: now,
+            idle_until: None,
+            shared,
+            input,
+            name,
+            partition,
+            at,
+            reader,
+            seat,
+        };
+        line.commit().await?;
+        line.reader.seek(next).await?;
+        Ok(line)
+    }
+
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) -> Result<Ended, LogError> {
+        let mut ticks = tokio::time::interval(self.shared.config.detect.marker_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let paused = self.is_ahead();
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(Order::UseRules(rules)) => self.use_rules(rules).await?,
+                    Some(Order::Stop) | None => {
+                        self.commit().await?;
+                        return Ok(Ended::Stopped);
+                    }
+                    Some(Order::Abandon) => return Ok(Ended::Stopped),
+                },
+                _ = ticks.tick() => self.tick(paused).await?,
+                ready = self.reader.ready(), if !paused => {
+                    ready?;
+                    self.read().await?;
+                }
+            }
+        }
+    }
+
+    /// Reads a batch and appends what it gave; returns when that is durable.
+    async fn read(&mut self) -> Result<(), LogError> {
+        let mut records = Vec::new();
+        let drained = self.drain(&mut records)?;
+        self.seat.at_work.off();
+        if drained.gap > 0 {
+            error!(
+                input = %self.name, partition = self.partition, records = drained.gap,
+                "records were removed by retention before they were read"
+            );
+        }
+        self.next = drained.next;
+        if drained.records > 0 {
+            self.quiet_since = Instant::now();
+            self.idle_until = None;
+        }
+        if self.marked_at.elapsed() >= self.shared.config.detect.marker_interval {
+            self.mark(&mut records);
+        }
+        if !records.is_empty() {
+            self.shared.log.append(records).await?;
+        }
+        self.tell(drained);
+        if self.committed_at.elapsed() >= self.shared.config.detect.commit_interval {
+            self.commit().await?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, records: &mut Vec<Record>) -> Result<Drained, LogError> {
+        let DetectLine { shared, source, seat, reader, at, .. } = self;
+        let now_ms = shared.clock.now_ms();
+        let now = Timestamp::from_millis(now_ms);
+        reader.drain(shared.config.detect.batch_records_max, &mut |record| {
+            seat.at_work.on(record.offset);
+            (shared.hook)("detect", at, record.offset);
+            let bytes = record.value.unwrap_or_default();
+            if seat.poisoned == Some(record.offset) {
+                let position = source.position(record.offset);
+                let letter = DeadLetter::new(&position, "detect", "crashed: its line died of it twice".into(), bytes);
+                return records.push(shared.dead_letter(&letter, "crashed", now_ms));
+            }
+            let stamp = Timestamp::from_millis(record.timestamp_ms);
+            let raw = Raw {
+                offset: record.offset,
+                bytes,
+                timestamp_ms: Some(record.timestamp_ms),
+                clock: Some(if record.stamped_by_log { stamp } else { now }),
+            };
+            match source.read(raw) {
+                Ok(signals) => records.extend(signals.into_iter().map(|signal| shared.signal(signal, now_ms))),
+                Err(reject) => {
+                    let position = source.position(record.offset);
+                    let letter = DeadLetter::new(&position, "decode", reject.to_string(), bytes);
+                    records.push(shared.dead_letter(&letter, reject.reason.as_str(), now_ms));
+                }
+            }
+        })
+    }
+
+    /// Says how far the source is, where that changed, and commits when it is time.
+    async fn tick(&mut self, paused: bool) -> Result<(), LogError> {
+        if !paused {
+            self.rest_if_idle().await;
+        }
+        let mut records = Vec::new();
+        self.mark(&mut records);
+        if !records.is_empty() {
+            self.shared.log.append(records).await?;
+        }
+        if self.next > self.committed && self.committed_at.elapsed() >= self.shared.config.detect.commit_interval {
+            self.commit().await?;
+        }
+        self.shared.telemetry.source_paused(&self.name, self.partition, paused);
+        Ok(())
+    }
+
+    /// Idle is: caught up with the log's own end, and nothing for the idle timeout. A log that can't be asked
+    /// confirms nothing.
+    async fn rest_if_idle(&mut self) {
+        if self.quiet_since.elapsed() < self.input.idle_timeout {
+            return;
+        }
+        let now = Instant::now();
+        match self.idle_until {
+            Some(until) => {
+                self.source.rest(now - until);
+                self.idle_until = Some(now);
+            }
+            None => match self.reader.end().await {
+                Ok(end) if end <= self.next => {
+                    self.source.rest(Duration::ZERO);
+                    self.idle_until = Some(now);
+                }
+                Ok(_) => {}
+                Err(error) => warn!(input = %self.name, partition = self.partition, %error, "can't ask for the end"),
+            },
+        }
+        let behind = self.shared.alignment.is_behind(self.source.watermark(), self.shared.config.detect.left_out_after);
+        let before = self.source.marker().left_out;
+        self.source.leave_out(behind);
+        if behind && self.source.marker().left_out && !before {
+            info!(input = %self.name, partition = self.partition, "idle and far behind the others: they go on without it");
+            self.shared.telemetry.count_left_out(&self.name);
+        }
+    }
+
+    fn mark(&mut self, records: &mut Vec<Record>) {
+        let marker = self.source.marker();
+        self.shared.alignment.report(&self.name, self.partition, marker.watermark, marker.idle);
+        self.marked_at = Instant::now();
+        if self.marked.as_ref() == Some(&marker) {
+            return;
+        }
+        let record = SignalRecord::Marker(marker.clone());
+        records.extend(self.shared.to_all(&record, self.shared.clock.now_ms()));
+        self.marked = Some(marker);
+    }
+
+    async fn commit(&mut self) -> Result<(), LogError> {
+        let memory =
+            Memory { watermark: self.source.watermark(), epoch: self.epoch, rules: self.seat.rules.hash.clone() };
+        let commit = Commit {
+            group: self.shared.group.clone(),
+            topic: self.at.topic.clone(),
+            partition: self.at.partition,
+            committed: Committed {
+                next: self.next,
+                metadata: serde_json::to_string(&memory).expect("numbers and texts are JSON"),
+            },
+        };
+        self.shared.log.commit(Transaction { commits: vec![commit], ..Transaction::default() }).await?;
+        self.committed = self.next;
+        self.committed_at = Instant::now();
+        Ok(())
+    }
+
+    /// Rule sets switch at a commit only, so that what is read again after a crash meets the same rules.
+    async fn use_rules(&mut self, rules: Arc<RuleSet>) -> Result<(), LogError> {
+        self.commit().await?;
+        self.source.set_detector(Detector::new(rules.clone(), self.shared.config.detect.quarantine_after));
+        self.seat.rules = rules;
+        self.commit().await
+    }
+
+    fn is_ahead(&self) -> bool {
+        self.shared.alignment.is_ahead(self.source.watermark(), self.shared.config.detect.max_ahead)
+    }
+
+    fn tell(&mut self, drained: Drained) {
+        let telemetry = &self.shared.telemetry;
+        let counts = self.source.take_counts();
+        telemetry.source_read(&self.name, self.partition, drained.next, &counts, &self.source.marker());
+        for (rule, counts) in self.source.detector().take_counts() {
+            if let (true, Some(failure)) = (counts.quarantined, &counts.last_failure) {
+                error!(rule = %rule, %failure, "rule quarantined: its scripts keep failing");
+            }
+            telemetry.rule_detected(&rule, &counts);
+        }
+    }
+}
+
+impl Detecting {
+    fn signal(&self, signal: Signal, now_ms: i64) -> Record {
+        Record {
+            topic: self.topics.signals.clone(),
+            partition: signal.partition(self.config.correlate.partitions),
+            key: None,
+            value: Some(SignalRecord::Signal(signal).encode().into()),
+            timestamp_ms: now_ms,
+        }
+    }
+
+    fn dead_letter(&self, letter: &DeadLetter, reason: &str, now_ms: i64) -> Record {
+        self.telemetry.count_dead_letter(&letter.stage, reason);
+        self.topics.dead_letter(letter, now_ms)
+    }
+
+    /// The same record for every signals partition.
+    pub fn to_all(&self, record: &SignalRecord, now_ms: i64) -> impl Iterator<Item = Record> {
+        let value: Bytes = record.encode().into();
+        let topic = self.topics.signals.clone();
+        (0..self.config.correlate.partitions).map(move |partition| Record {
+            topic: topic.clone(),
+            partition,
+            key: None,
+            value: Some(value.clone()),
+            timestamp_ms: now_ms,
+        })
+    }
+}
+
+async fn first_offset(shared: &Detecting, at: &TopicPartition, start: Start) -> Result<u64, LogError> {
+    let (first, end) = shared.log.offsets(at).await?;
+    Ok(match start {
+        Start::Earliest => first,
+        Start::Latest => end,
+    })
+}

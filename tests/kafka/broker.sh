@@ -1,0 +1,63 @@
+#!/bin/sh
+# Runs one Apache Kafka broker for the tests until its standard input ends, then kills it and removes its files.
+#
+#   broker.sh fetch             only fetches the broker's jars, when they are missing
+#   broker.sh run DIR           formats DIR/data and runs the broker of DIR/server.properties; logs to DIR/broker.log
+#
+# The jars lie under ${TRIPLINE_TEST_CACHE:-target/kafka}/libs. SCRAM, when set, is a user for `StorageTool format`.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${TRIPLINE_TEST_CACHE:-$here/../../target/kafka}
+
+need() {
+    command -v "$1" >/dev/null 2>&1 || {
+        echo "broker.sh: $1 is missing; docker/install-packages.sh --tests installs it" >&2
+        exit 1
+    }
+}
+
+fetch() {
+    [ -e "$cache/complete" ] && return
+    need mvn
+    mkdir -p "$cache"
+    # Into a folder of its own first: several runs may fetch at once, and one may be cut off.
+    new=$(mktemp -d "$cache/libs.XXXXXX")
+    mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies "-DoutputDirectory=$new" >&2
+    [ -e "$cache/complete" ] || { rm -rf "$cache/libs" && mv "$new" "$cache/libs" && touch "$cache/complete"; }
+    rm -rf "$new"
+}
+
+java_kafka() {
+    java -Xmx768m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
+        -cp "$cache/libs/*" "$@"
+}
+
+need java
+fetch
+[ "$1" = run ] || exit 0
+
+dir=$2
+config=$dir/server.properties
+id=$(java_kafka kafka.tools.StorageTool random-uuid 2>/dev/null)
+if [ -n "${SCRAM:-}" ]; then
+    java_kafka kafka.tools.StorageTool format -t "$id" -c "$config" --add-scram "$SCRAM" >"$dir/format.log" 2>&1
+else
+    java_kafka kafka.tools.StorageTool format -t "$id" -c "$config" >"$dir/format.log" 2>&1
+fi
+exec 3<&0
+java_kafka kafka.Kafka "$config" </dev/null >"$dir/broker.log" 2>&1 3<&- &
+broker=$!
+# Standard input ends with the test process, however that ends.
+{
+    cat <&3 >/dev/null
+    kill -9 "$broker" 2>/dev/null
+    rm -rf "$dir"
+} &
+watcher=$!
+wait "$broker" || true
+if [ -d "$dir/data" ]; then
+    # It ended by itself: its log stays, for the one who asks why.
+    kill "$watcher" 2>/dev/null || true
+    exit 1
+fi
