@@ -25,7 +25,7 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     telemetry::log::init(&config.logging);
     let rules = load_rules(&config)?;
     rules.report_errors(&mut io::stderr())?;
-    actix::System::new().block_on(serve(config, rules))
+    server::block_on(serve(config, rules))
 }
 
 /// The rules at the configured path.

@@ -60,7 +60,7 @@ pub struct Overrides {
 /// Every mistake that was found, in the order of their places.
 pub fn load(
     file: Option<&Path>,
-    overrides: &Overrides,
+    overrides: Overrides,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, Vec<ConfigError>> {
     let mut layers = layers::Layers::merge(file, environment)?;
@@ -69,8 +69,8 @@ pub fn load(
     if !errors.is_empty() {
         return Err(errors);
     }
-    config.local.data = overrides.data.clone().unwrap_or(config.local.data);
-    config.rules.path = overrides.rules.clone().unwrap_or(config.rules.path);
+    config.local.data = overrides.data.unwrap_or(config.local.data);
+    config.rules.path = overrides.rules.unwrap_or(config.rules.path);
     Ok(config)
 }
 
@@ -133,6 +133,25 @@ impl fmt::Debug for Kafka {
     }
 }
 
+impl Kafka {
+    /// These brokers, and every default.
+    pub fn at(brokers: &str) -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        Kafka {
+            brokers: brokers.to_owned(),
+            group: "tripline".to_owned(),
+            topic_prefix: "tripline".to_owned(),
+            instance: None,
+            events_partitions: sections::cores(),
+            replication: -1,
+            events_retention: days(7),
+            signals_retention: days(7),
+            alerts_retention: days(90),
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
 /// The embedded log.
 #[derive(Debug, Clone)]
 pub struct LocalLog {
@@ -176,8 +195,15 @@ pub struct Detect {
     pub quarantine_after: u32,
     /// A source is paused while it is further than this ahead of the least watermark of the inputs.
     pub max_ahead: Duration,
-    /// An idle source further than this behind the first one holds the others' time back no more.
+    /// A source that is caught up and yet further than this behind the first one holds the others' time back no more.
     pub left_out_after: Duration,
+}
+
+impl Default for Config {
+    /// What runs where nothing is written.
+    fn default() -> Self {
+        load(None, Overrides::default(), std::iter::empty()).expect("the defaults are a configuration")
+    }
 }
 
 impl Detect {

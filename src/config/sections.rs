@@ -73,17 +73,18 @@ fn kafka(layers: &mut Layers) -> Option<Kafka> {
         }
         return None;
     };
+    let plainly = Kafka::at(&brokers_text(brokers));
     Some(Kafka {
-        brokers: brokers_text(brokers),
-        group: text(written.group, "tripline"),
-        topic_prefix: named(layers, &way.key("topic_prefix"), text(written.topic_prefix, "tripline")),
+        group: text(written.group, &plainly.group),
+        topic_prefix: named(layers, &way.key("topic_prefix"), text(written.topic_prefix, &plainly.topic_prefix)),
         instance: written.instance.map(|Text(instance)| instance),
-        events_partitions: count(written.events_partitions, cores()),
-        replication: replication as i32,
-        events_retention: span(written.events_retention, days(7)),
-        signals_retention: span(written.signals_retention, days(7)),
-        alerts_retention: span(written.alerts_retention, days(90)),
+        events_partitions: count(written.events_partitions, plainly.events_partitions),
+        replication: written.replication.map_or(plainly.replication, |_| replication as i32),
+        events_retention: span(written.events_retention, plainly.events_retention),
+        signals_retention: span(written.signals_retention, plainly.signals_retention),
+        alerts_retention: span(written.alerts_retention, plainly.alerts_retention),
         properties: properties.into_iter().map(|(name, value)| (name, plain(&value))).collect(),
+        ..plainly
     })
 }
 
@@ -134,7 +135,7 @@ fn detect(layers: &mut Layers) -> Detect {
         fields_max: count(written.fields_max, 1_000) as usize,
         quarantine_after: count(written.quarantine_after, 10),
         max_ahead: span(written.max_ahead, Duration::from_secs(10 * 60)),
-        left_out_after: span(written.left_out_after, Duration::from_secs(5 * 60)),
+        left_out_after: span(written.left_out_after, Duration::from_secs(10 * 60)),
     }
 }
 
@@ -256,6 +257,6 @@ fn days(days: u64) -> Duration {
     Duration::from_secs(days * 24 * 60 * 60)
 }
 
-fn cores() -> u32 {
+pub fn cores() -> u32 {
     thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
 }

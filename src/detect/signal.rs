@@ -77,7 +77,7 @@ pub struct Marker {
     pub watermark: Option<Timestamp>,
     /// Caught up, and nothing new for the input's idle timeout.
     pub idle: bool,
-    /// Idle, and so far behind the others that no frontier waits for it any more.
+    /// Caught up, and yet so far behind the others that no frontier waits for it any more.
     pub left_out: bool,
 }
 

@@ -106,12 +106,11 @@ impl Source {
     /// No longer known to be idle: there is something to read, or the log can't be asked.
     pub fn wake(&mut self) {
         self.idle = false;
-        self.left_out = false;
     }
 
-    /// While the source is idle: whether it is so far behind the others that they go on without it.
+    /// Whether the source is so far behind the others that they go on without it.
     pub fn leave_out(&mut self, left_out: bool) {
-        self.left_out = self.idle && left_out;
+        self.left_out = left_out;
     }
 
     pub fn marker(&self) -> Marker {

@@ -43,7 +43,8 @@ pub struct Record {
     pub key: Option<Bytes>,
     /// `None` removes the key from a compacted topic.
     pub value: Option<Bytes>,
-    /// Milliseconds since 1970, as the writer stamps it.
+    /// Milliseconds since 1970, as the writer stamps it. A log that stamps arrivals itself puts its own time in its
+    /// place; see [`RecordRef::stamped_by_log`].
     pub timestamp_ms: i64,
 }
 

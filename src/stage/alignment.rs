@@ -1,4 +1,5 @@
-//! How far the sources of this process are, side by side: one far ahead waits, one far behind and idle is left out.
+//! How far the sources of this process are, side by side: one far ahead waits for those that
+//! catch up, one that is far behind and does not catch up is left out.
 
 use std::{
     collections::BTreeMap,
@@ -15,23 +16,24 @@ pub struct Alignment(Arc<Mutex<BTreeMap<(InputName, u32), Standing>>>);
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     watermark: Option<Timestamp>,
-    idle: bool,
+    /// It has more to read than it can read at once.
+    catching_up: bool,
 }
 
 impl Alignment {
-    pub fn report(&self, input: &InputName, partition: u32, watermark: Option<Timestamp>, idle: bool) {
-        self.lock().insert((input.clone(), partition), Standing { watermark, idle });
+    pub fn report(&self, input: &InputName, partition: u32, watermark: Option<Timestamp>, catching_up: bool) {
+        self.lock().insert((input.clone(), partition), Standing { watermark, catching_up });
     }
 
     pub fn leave(&self, input: &InputName, partition: u32) {
         self.lock().remove(&(input.clone(), partition));
     }
 
-    /// Whether `watermark` is more than `max_ahead` beyond the least of the sources that still have events to read.
+    /// Whether `watermark` is more than `max_ahead` beyond the least of the sources that are catching up.
     pub fn is_ahead(&self, watermark: Option<Timestamp>, max_ahead: Duration) -> bool {
         let Some(watermark) = watermark else { return false };
         let reading = self.lock();
-        let least = reading.values().filter(|source| !source.idle).filter_map(|source| source.watermark).min();
+        let least = reading.values().filter(|source| source.catching_up).filter_map(|source| source.watermark).min();
         least.is_some_and(|least| watermark.since(least) > max_ahead)
     }
 
@@ -58,11 +60,11 @@ mod tests {
     }
 
     #[test]
-    fn only_sources_that_still_read_hold_one_back() {
+    fn only_sources_that_catch_up_hold_one_back() {
         let alignment = Alignment::default();
-        alignment.report(&"a".into(), 0, minute(0), false);
-        assert!(alignment.is_ahead(minute(11), 10 * MINUTE));
         alignment.report(&"a".into(), 0, minute(0), true);
+        assert!(alignment.is_ahead(minute(11), 10 * MINUTE));
+        alignment.report(&"a".into(), 0, minute(0), false);
         assert!(!alignment.is_ahead(minute(11), 10 * MINUTE));
     }
 

@@ -8,7 +8,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior},
 };
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::{
     alignment::Alignment,
@@ -116,6 +116,8 @@ struct DetectLine {
     marked_at: Instant,
     /// Since when nothing came.
     quiet_since: Instant,
+    /// When there was last more to read than one batch takes.
+    behind_at: Option<Instant>,
     /// Until when idle time has been given to the watermark; `None` while not idle.
     idle_until: Option<Instant>,
 }
@@ -162,6 +164,7 @@ impl DetectLine {
             marked: None,
             marked_at: now,
             quiet_since: now,
+            behind_at: None,
             idle_until: None,
             shared,
             input,
@@ -216,6 +219,9 @@ impl DetectLine {
             self.quiet_since = Instant::now();
             self.idle_until = None;
         }
+        if drained.records >= self.shared.config.detect.batch_records_max {
+            self.behind_at = Some(Instant::now());
+        }
         if self.marked_at.elapsed() >= self.shared.config.detect.marker_interval {
             self.mark(&mut records);
         }
@@ -265,6 +271,7 @@ impl DetectLine {
         if !paused {
             self.rest_if_idle().await;
         }
+        self.leave_out_if_far_behind();
         let mut records = Vec::new();
         self.mark(&mut records);
         if !records.is_empty() {
@@ -298,18 +305,27 @@ impl DetectLine {
                 Err(error) => warn!(input = %self.name, partition = self.partition, %error, "can't ask for the end"),
             },
         }
-        let behind = self.shared.alignment.is_behind(self.source.watermark(), self.shared.config.detect.left_out_after);
-        let before = self.source.marker().left_out;
-        self.source.leave_out(behind);
-        if behind && self.source.marker().left_out && !before {
-            info!(input = %self.name, partition = self.partition, "idle and far behind the others: they go on without it");
+    }
+
+    /// A source that is caught up and still far behind the others is left out: an old log, a wrong clock.
+    fn leave_out_if_far_behind(&mut self) {
+        let alignment = &self.shared.alignment;
+        let left_out = !self.is_catching_up()
+            && alignment.is_behind(self.source.watermark(), self.shared.config.detect.left_out_after);
+        if left_out && !self.source.marker().left_out {
+            warn!(input = %self.name, partition = self.partition, "far behind the others: they go on without it");
             self.shared.telemetry.count_left_out(&self.name);
         }
+        self.source.leave_out(left_out);
+    }
+
+    fn is_catching_up(&self) -> bool {
+        self.behind_at.is_some_and(|at| at.elapsed() < self.input.idle_timeout)
     }
 
     fn mark(&mut self, records: &mut Vec<Record>) {
         let marker = self.source.marker();
-        self.shared.alignment.report(&self.name, self.partition, marker.watermark, marker.idle);
+        self.shared.alignment.report(&self.name, self.partition, marker.watermark, self.is_catching_up());
         self.marked_at = Instant::now();
         if self.marked.as_ref() == Some(&marker) {
             return;

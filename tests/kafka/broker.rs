@@ -81,15 +81,16 @@ fn start() -> Broker {
         .spawn()
         .expect("tests/kafka/broker.sh runs");
     let bootstrap = format!("127.0.0.1:{plain}");
-    await_ready(&bootstrap, &dir, process).map(|process| Broker {
-        bootstrap,
-        sasl_bootstrap: format!("127.0.0.1:{sasl}"),
-        ca_pem_path,
-        user: USER.into(),
-        password: PASSWORD.into(),
-        _process: Some(process),
-    })
-    .unwrap_or_else(|why| panic!("the test broker did not start: {why}"))
+    await_ready(&bootstrap, &dir, process)
+        .map(|process| Broker {
+            bootstrap,
+            sasl_bootstrap: format!("127.0.0.1:{sasl}"),
+            ca_pem_path,
+            user: USER.into(),
+            password: PASSWORD.into(),
+            _process: Some(process),
+        })
+        .unwrap_or_else(|why| panic!("the test broker did not start: {why}"))
 }
 
 /// Three ports that are free now, all different because all are held until the last is known.
@@ -112,7 +113,8 @@ fn certificate(dir: &Path) -> PathBuf {
         .expect("parameters")
         .signed_by(&key, &Issuer::new(ca, ca_key))
         .expect("a certificate");
-    fs::write(dir.join("keystore.pem"), format!("{}{}{ca_pem}", key.serialize_pem(), signed.pem())).expect("a keystore");
+    fs::write(dir.join("keystore.pem"), format!("{}{}{ca_pem}", key.serialize_pem(), signed.pem()))
+        .expect("a keystore");
     let path = dir.join("ca.pem");
     fs::write(&path, ca_pem).expect("the authority's file");
     path
@@ -158,9 +160,8 @@ fn await_ready(bootstrap: &str, dir: &Path, mut process: Child) -> Result<Child,
         ClientConfig::new().set("bootstrap.servers", bootstrap).create().map_err(|error| error.to_string())?;
     let deadline = Instant::now() + START_MAX;
     while client.fetch_metadata(None, Duration::from_millis(250)).is_err() {
-        let said = || {
-            ["format.log", "broker.log"].map(|log| fs::read_to_string(dir.join(log)).unwrap_or_default()).concat()
-        };
+        let said =
+            || ["format.log", "broker.log"].map(|log| fs::read_to_string(dir.join(log)).unwrap_or_default()).concat();
         if let Ok(Some(status)) = process.try_wait() {
             return Err(format!("broker.sh ended with {status}\n{}", said()));
         }

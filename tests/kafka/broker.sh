@@ -28,9 +28,14 @@ fetch() {
     rm -rf "$new"
 }
 
-java_kafka() {
-    java -Xmx768m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
-        -cp "$cache/libs/*" "$@"
+# Not changed by an interrupt of the terminal: what counts is the end of standard input.
+trap '' INT HUP
+
+jvm="-Xmx768m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+
+storage() {
+    # shellcheck disable=SC2086 # the flags are words
+    java $jvm -cp "$cache/libs/*" kafka.tools.StorageTool "$@"
 }
 
 need java
@@ -39,25 +44,29 @@ fetch
 
 dir=$2
 config=$dir/server.properties
-id=$(java_kafka kafka.tools.StorageTool random-uuid 2>/dev/null)
+id=$(storage random-uuid 2>/dev/null)
 if [ -n "${SCRAM:-}" ]; then
-    java_kafka kafka.tools.StorageTool format -t "$id" -c "$config" --add-scram "$SCRAM" >"$dir/format.log" 2>&1
+    storage format -t "$id" -c "$config" --add-scram "$SCRAM" >"$dir/format.log" 2>&1
 else
-    java_kafka kafka.tools.StorageTool format -t "$id" -c "$config" >"$dir/format.log" 2>&1
+    storage format -t "$id" -c "$config" >"$dir/format.log" 2>&1
 fi
+
 exec 3<&0
-java_kafka kafka.Kafka "$config" </dev/null >"$dir/broker.log" 2>&1 3<&- &
+# shellcheck disable=SC2086
+java $jvm -cp "$cache/libs/*" kafka.Kafka "$config" </dev/null >"$dir/broker.log" 2>&1 3<&- &
 broker=$!
 # Standard input ends with the test process, however that ends.
 {
     cat <&3 >/dev/null
-    kill -9 "$broker" 2>/dev/null
-    rm -rf "$dir"
+    touch "$dir/ended"
+    kill -9 "$broker"
 } &
 watcher=$!
-wait "$broker" || true
-if [ -d "$dir/data" ]; then
-    # It ended by itself: its log stays, for the one who asks why.
-    kill "$watcher" 2>/dev/null || true
+{ wait "$broker"; } 2>/dev/null || true
+if [ -e "$dir/ended" ]; then
+    rm -rf "$dir"
+else
+    # The broker ended by itself: its log stays, for the one who asks why.
+    kill "$watcher"
     exit 1
 fi

@@ -44,6 +44,8 @@ pub(super) trait Seated: Send {
     fn rebalance(&mut self, consumer: &Arc<Consumer>, step: Rebalance);
     /// The client can't go on.
     fn failed(&mut self, error: LogError);
+    /// Its owner gives the seat up and has committed what it had to.
+    fn leaving(&mut self);
     /// The client has left its group.
     fn closed(&mut self);
 }
@@ -143,6 +145,8 @@ impl Server {
             }
         };
         self.close(&mut seated);
+        // The seat is free before anybody hears that it is.
+        drop(seated);
         if let Some(done) = done {
             done.send(()).ok();
         }
@@ -205,6 +209,9 @@ impl Server {
     }
 
     fn close(&self, seated: &mut Option<Box<dyn Seated>>) {
+        if let Some(seated) = seated {
+            seated.leaving();
+        }
         if self.grouped && self.consumer.close_queue().is_ok() {
             let deadline = Instant::now() + CLOSE_MAX;
             while !self.consumer.closed() && Instant::now() < deadline {

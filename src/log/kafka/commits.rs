@@ -56,12 +56,13 @@ fn listed(at: &TopicPartition, committed: &Committed) -> Result<TopicPartitionLi
         });
     }
     let mut list = TopicPartitionList::new();
-    let mut element = list.add_partition(&at.topic, native_partition(at));
-    element
-        .set_offset(native_offset(committed.next))
-        .map_err(|error| LogError::Refused(format!("{}/{}: {error}", at.topic, at.partition)))?;
-    element.set_metadata(&committed.metadata);
-    drop(element);
+    {
+        let mut element = list.add_partition(&at.topic, native_partition(at));
+        element
+            .set_offset(native_offset(committed.next))
+            .map_err(|error| LogError::Refused(format!("{}/{}: {error}", at.topic, at.partition)))?;
+        element.set_metadata(&committed.metadata);
+    }
     Ok(list)
 }
 

@@ -39,12 +39,15 @@ struct State {
 impl Trouble {
     pub fn note(&self, error: &KafkaError, reason: &str) {
         let mut state = lock(&self.state);
-        state.last = Some(reason.to_owned());
-        if let Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) =
-            error.rdkafka_error_code()
-        {
-            state.denied = Some(reason.to_owned());
+        match error.rdkafka_error_code() {
+            // Says only that the errors before it concern every broker.
+            Some(RDKafkaErrorCode::AllBrokersDown) if state.last.is_some() => return,
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
+                state.denied = Some(reason.to_owned());
+            }
+            _ => {}
         }
+        state.last = Some(reason.to_owned());
     }
 
     /// The brokers' refusal of our credentials since the last [`Trouble::forget`].

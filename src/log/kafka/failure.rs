@@ -41,9 +41,7 @@ pub(super) fn of_fetch(at: &TopicPartition, offset: u64, code: Code, reason: Str
         | Code::InvalidMessage
         | Code::InvalidMessageSize
         | Code::MessageSizeTooLarge
-        | Code::LogTruncation => {
-            LogError::Corrupt { topic: at.topic.clone(), partition: at.partition, offset, reason }
-        }
+        | Code::LogTruncation => LogError::Corrupt { topic: at.topic.clone(), partition: at.partition, offset, reason },
         Code::UnknownPartition
         | Code::UnknownTopic
         | Code::UnknownTopicOrPartition

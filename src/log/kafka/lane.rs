@@ -230,12 +230,7 @@ impl Lane {
     }
 
     /// See [`Reader::drain`](crate::log::Reader::drain).
-    pub fn drain(
-        &self,
-        ticket: Ticket,
-        max: usize,
-        visit: &mut dyn FnMut(RecordRef<'_>),
-    ) -> Result<Drained, LogError> {
+    pub fn drain(&self, ticket: Ticket, max: usize, visit: &mut dyn FnMut(RecordRef<'_>)) -> Result<Drained, LogError> {
         let mut state = self.held_by(ticket)?;
         if let Some(Wanted::Seek(next) | Wanted::Recover(next)) = state.wanted {
             return Ok(Drained { records: 0, next, gap: 0 });

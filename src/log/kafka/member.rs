@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context as TaskContext, Poll, Wake, Waker},
+    task::{Context as TaskContext, Wake, Waker},
     thread,
     time::{Duration, Instant},
 };
@@ -98,13 +98,15 @@ fn not_ours(at: &TopicPartition, group: &str) -> LogError {
 pub(super) struct SeatedMember {
     seat: Arc<Seat>,
     events: mpsc::UnboundedSender<Membership>,
+    /// Whoever left knows it, and is not asked to answer anything.
+    leaving: bool,
     /// Every lane there ever was: a partition that comes back gets its old one, because librdkafka's queue is the same.
     lanes: HashMap<TopicPartition, Arc<Lane>>,
 }
 
 impl SeatedMember {
     pub fn new(seat: Arc<Seat>, events: mpsc::UnboundedSender<Membership>) -> SeatedMember {
-        SeatedMember { seat, events, lanes: HashMap::new() }
+        SeatedMember { seat, events, leaving: false, lanes: HashMap::new() }
     }
 
     fn assign(&mut self, consumer: &Arc<Consumer>, partitions: &[TopicPartition]) -> Result<(), LogError> {
@@ -140,7 +142,9 @@ impl SeatedMember {
     }
 
     fn revoke(&mut self, consumer: &Consumer, partitions: &[TopicPartition]) {
-        if consumer.assignment_lost() {
+        if self.leaving {
+            self.release(partitions);
+        } else if consumer.assignment_lost() {
             self.release(partitions);
             warn!(group = self.seat.group, partitions = partitions.len(), "partitions lost");
             self.events.send(Membership::Lost(partitions.to_vec())).ok();
@@ -189,6 +193,10 @@ impl Seated for SeatedMember {
 
     fn failed(&mut self, error: LogError) {
         self.events.send(Membership::Failed(error)).ok();
+    }
+
+    fn leaving(&mut self) {
+        self.leaving = true;
     }
 
     fn closed(&mut self) {
@@ -253,7 +261,7 @@ fn wait(mut answer: oneshot::Receiver<()>, max: Duration) -> bool {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let deadline = Instant::now() + max;
     loop {
-        if let Poll::Ready(_) = Pin::new(&mut answer).poll(&mut TaskContext::from_waker(&waker)) {
+        if Pin::new(&mut answer).poll(&mut TaskContext::from_waker(&waker)).is_ready() {
             return true;
         }
         let left = deadline.saturating_duration_since(Instant::now());

@@ -27,6 +27,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
+pub use self::properties::{Scope, TUNED, Tuned};
 use self::{
     client::Client,
     context::{Context, lock},
@@ -35,7 +36,6 @@ use self::{
     producer::Producer,
     properties::Use,
 };
-pub use self::properties::{Scope, TUNED, Tuned};
 use super::{
     Commit, Committed, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
     TopicSpec, Transaction,

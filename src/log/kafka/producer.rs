@@ -222,7 +222,7 @@ struct Ticket {
 }
 
 impl Ticket {
-    fn answer(self: Box<Self>, outcome: Result<u64, LogError>) {
+    fn answer(&self, outcome: Result<u64, LogError>) {
         self.batch.note(self.index, outcome);
     }
 }

@@ -23,8 +23,11 @@ use crate::{
 };
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// A quiet topic's last segment is closed after this share of its retention, or retention would never reach it.
-const SEGMENTS_PER_RETENTION: u128 = 8;
+/// The last segment is closed after this share of the retention, or retention would never reach a quiet topic.
+const SEGMENTS_PER_RETENTION: u64 = 8;
+/// What brokers accept at least, and their default.
+const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 /// A changelog's records are compacted once their segment is closed; a restore reads what is not compacted yet.
 const CHANGELOG_SEGMENT_BYTES: &str = "67108864";
 /// A changelog is compacted when this part of it is new: less to restore, for more work of the broker.
@@ -114,12 +117,22 @@ fn settings(cleanup: &Cleanup) -> Vec<(&'static str, String)> {
         ],
         Cleanup::Delete { age, bytes } => {
             let mut settings = vec![("cleanup.policy", "delete".to_owned())];
-            if let Some(age) = age {
-                settings.push(("retention.ms", age.as_millis().to_string()));
-                settings.push(("segment.ms", (age.as_millis() / SEGMENTS_PER_RETENTION).max(1).to_string()));
+            match age {
+                // The broker's clock, not the writers': a record of last year's event that is written today is kept
+                // from today on, and a writer's wrong clock can't push time.
+                Some(age) => {
+                    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX).unsigned_abs();
+                    settings.extend([
+                        ("retention.ms", age_ms.to_string()),
+                        ("segment.ms", (age_ms / SEGMENTS_PER_RETENTION).max(1).to_string()),
+                        ("message.timestamp.type", "LogAppendTime".to_owned()),
+                    ]);
+                }
+                None => settings.push(("retention.ms", "-1".to_owned())),
             }
             if let Some(bytes) = bytes {
-                settings.push(("retention.bytes", bytes.to_string()));
+                let segment = (bytes / SEGMENTS_PER_RETENTION).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+                settings.extend([("retention.bytes", bytes.to_string()), ("segment.bytes", segment.to_string())]);
             }
             settings
         }
