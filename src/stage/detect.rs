@@ -174,6 +174,7 @@ impl DetectLine {
             reader,
             seat,
         };
+        line.shared.telemetry.source_taken(&line.name, partition, &line.at);
         line.commit().await?;
         line.reader.seek(next).await?;
         Ok(line)
