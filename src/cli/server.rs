@@ -36,7 +36,7 @@ const KAFKA_RECORD_BYTES_MAX: usize = 1_000_000;
 /// All that is wrong with it, each with its place.
 pub fn configure(args: &RunArgs) -> Result<Config> {
     let overrides = Overrides { data: args.data.clone(), rules: args.rules.clone() };
-    config::load(args.config.as_deref(), overrides, config::environment()).map_err(|errors| {
+    config::load(args.config.as_deref(), &overrides, config::environment()).map_err(|errors| {
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow!("{}", texts.join("\nerror: "))
     })
@@ -72,8 +72,7 @@ impl Server {
             log_of_sink(&config, &log, brokers, properties)
         };
         let sinks = config.sinks.iter().map(|sink| Receiver::new(sink, &open)).collect::<Result<Vec<_>, _>>()?;
-        let around =
-            Surroundings { config: config.clone(), log, clock, telemetry: telemetry.clone(), hook: no_hook() };
+        let around = Surroundings { config: config.clone(), log, clock, telemetry: telemetry.clone(), hook: no_hook() };
         let pipeline = Pipeline::start(&around, rules.clone(), sinks, escalations).await?;
         let (receivers, intakes) = Receivers::start(&around).await?;
         let api = Api::start(&config.http, intakes, telemetry.clone())
@@ -184,8 +183,7 @@ impl Receivers {
 async fn intake(around: &Surroundings, topics: &Topics, input: &Input) -> Result<Intake> {
     let topic = topics.received(&input.name);
     let partitions = around.log.partitions(&topic).await?;
-    let record_bytes_max =
-        if around.config.kafka.is_some() { KAFKA_RECORD_BYTES_MAX } else { LOCAL_RECORD_BYTES_MAX };
+    let record_bytes_max = if around.config.kafka.is_some() { KAFKA_RECORD_BYTES_MAX } else { LOCAL_RECORD_BYTES_MAX };
     let spec = input.decode_spec();
     Ok(Intake::new(around.log.clone(), topic, partitions, around.clock.clone(), &spec, record_bytes_max))
 }

@@ -60,7 +60,7 @@ pub struct Overrides {
 /// Every mistake that was found, in the order of their places.
 pub fn load(
     file: Option<&Path>,
-    overrides: Overrides,
+    overrides: &Overrides,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, Vec<ConfigError>> {
     let mut layers = layers::Layers::merge(file, environment)?;
@@ -69,8 +69,8 @@ pub fn load(
     if !errors.is_empty() {
         return Err(errors);
     }
-    config.local.data = overrides.data.unwrap_or(config.local.data);
-    config.rules.path = overrides.rules.unwrap_or(config.rules.path);
+    config.local.data = overrides.data.clone().unwrap_or(config.local.data);
+    config.rules.path = overrides.rules.clone().unwrap_or(config.rules.path);
     Ok(config)
 }
 
@@ -202,7 +202,7 @@ pub struct Detect {
 impl Default for Config {
     /// What runs where nothing is written.
     fn default() -> Self {
-        load(None, Overrides::default(), std::iter::empty()).expect("the defaults are a configuration")
+        load(None, &Overrides::default(), std::iter::empty()).expect("the defaults are a configuration")
     }
 }
 
