@@ -14,6 +14,8 @@ use tripline::{
     },
 };
 
+use crate::logs::contract;
+
 use super::broker::{broker, kafka, kafka_with_sasl, produce, topic_records, unique_prefix};
 
 const SOON: Duration = Duration::from_secs(40);
@@ -119,6 +121,12 @@ fn commit(group: &str, at: &TopicPartition, next: u64, metadata: &str) -> Transa
     let committed = Committed { next, metadata: metadata.to_owned() };
     let commit = Commit { group: group.to_owned(), topic: at.topic.clone(), partition: at.partition, committed };
     Transaction { commits: vec![commit], ..Transaction::default() }
+}
+
+#[tokio::test]
+async fn the_kafka_log_keeps_every_promise() {
+    let prefix = unique_prefix();
+    contract::every_promise(connect(&kafka(&prefix)), &prefix).await;
 }
 
 #[tokio::test]

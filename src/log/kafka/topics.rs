@@ -25,6 +25,8 @@ use crate::{
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// The last segment is closed after this share of the retention, or retention would never reach a quiet topic.
 const SEGMENTS_PER_RETENTION: u64 = 8;
+/// The largest age that a broker can count: 292 million years.
+const RETENTION_MS_MAX: u128 = i64::MAX as u128;
 /// What brokers accept at least, and their default.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 const SEGMENT_BYTES_MAX: u64 = 1 << 30;
@@ -121,10 +123,10 @@ fn settings(cleanup: &Cleanup) -> Vec<(&'static str, String)> {
                 // The broker's clock, not the writers': a record of last year's event that is written today is kept
                 // from today on, and a writer's wrong clock can't push time.
                 Some(age) => {
-                    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX).unsigned_abs();
+                    let age_ms = age.as_millis().min(RETENTION_MS_MAX);
                     settings.extend([
                         ("retention.ms", age_ms.to_string()),
-                        ("segment.ms", (age_ms / SEGMENTS_PER_RETENTION).max(1).to_string()),
+                        ("segment.ms", (age_ms / u128::from(SEGMENTS_PER_RETENTION)).max(1).to_string()),
                         ("message.timestamp.type", "LogAppendTime".to_owned()),
                     ]);
                 }
