@@ -153,7 +153,9 @@ pub enum StatusFormat {
 fn parse_until(text: &str) -> Result<Until, String> {
     match text {
         "last" => Ok(Until::Last),
-        time => Timestamp::parse(time).map(Until::Time).ok_or_else(|| "write `last` or a time like 2024-05-01T10:00:00Z".to_owned()),
+        time => Timestamp::parse(time)
+            .map(Until::Time)
+            .ok_or_else(|| "write `last` or a time like 2024-05-01T10:00:00Z".to_owned()),
     }
 }
 

@@ -10,7 +10,8 @@ use anyhow::Result;
 use super::{
     FAILED,
     args::{CheckArgs, CheckFormat, RunArgs},
-    rule_files, server,
+    rules::Rules,
+    server,
 };
 
 pub fn run(args: &CheckArgs) -> Result<u8> {
@@ -21,7 +22,7 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
             Some(config.inputs.into_iter().map(|input| input.name).collect())
         }
     };
-    let rules = rule_files::load(&args.rules, inputs)?;
+    let rules = Rules::load(&args.rules, inputs)?;
     match args.format {
         CheckFormat::Json => {
             for diagnostic in &rules.diagnostics {

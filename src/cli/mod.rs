@@ -1,7 +1,44 @@
-//! Commands.
+//! The commands: what a user types, what it prints, and how it exits.
+
+mod args;
+mod check;
+mod init;
+mod records;
+mod replay;
+mod rule_files;
+mod rules;
+mod run;
+mod server;
+mod status;
+mod test;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+
+use self::args::{Cli, Command};
+
+/// A test failed, or a rule did not load.
+const FAILED: u8 = 1;
+/// Wrong usage, a wrong configuration, or an input that can't be read.
+const UNUSABLE: u8 = 2;
+/// A stage failed past its restart limit.
+const ESCALATED: u8 = 3;
+
+/// Runs the command line. Results go to stdout, everything else to stderr.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => run::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Demo(_) => Ok(0),
+        Command::Check(args) => check::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Status(args) => status::run(&args),
+    };
+    result.map(ExitCode::from).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(UNUSABLE)
+    })
 }

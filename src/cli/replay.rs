@@ -5,7 +5,6 @@ use std::{
     fs::File,
     io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{
     args::{AlertFormat, ReplayArgs, Until},
     records::Records,
-    rule_files::{self, Rules},
+    rules::Rules,
 };
 use crate::{
     alert::Alert,
@@ -38,8 +37,8 @@ const PROGRESS_EVERY: u64 = 4_096;
 const LATE_SHARE_WARN: f64 = 0.01;
 
 pub fn run(args: &ReplayArgs) -> Result<u8> {
-    let rules = rule_files::load(&args.rules, None)?;
-    rules.report(&mut io::stderr());
+    let rules = Rules::load(&args.rules, None)?;
+    rules.report_errors(&mut io::stderr())?;
     let mut inputs = open_inputs(args)?;
     let config = Config::default();
     let options = Options {
@@ -49,7 +48,7 @@ pub fn run(args: &ReplayArgs) -> Result<u8> {
         quarantine_after: config.detect.quarantine_after,
     };
     let sources = inputs.iter().map(|input| input.source(args, &config)).collect::<Result<Vec<_>>>()?;
-    let mut replay = Replay::new(&Arc::new(rules.set.clone()), sources, options);
+    let mut replay = Replay::new(&rules.set, sources, options);
     let mut dead_letters = args.dead_letters.as_deref().map(create).transpose()?;
 
     read_all(&mut replay, &mut inputs, dead_letters.as_mut())?;
@@ -92,7 +91,9 @@ fn open_inputs(args: &ReplayArgs) -> Result<Vec<Input>> {
     let mut stdin = 0;
     let mut open = |written: &String| {
         let (name, path) = match written.split_once('=') {
-            Some((name, path)) if !name.is_empty() && !name.contains('/') && !Path::new(written).exists() => (name, path),
+            Some((name, path)) if !name.is_empty() && !name.contains('/') && !Path::new(written).exists() => {
+                (name, path)
+            }
             _ => (DEFAULT_INPUT, written.as_str()),
         };
         stdin += usize::from(path == "-");

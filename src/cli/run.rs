@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use super::{
     ESCALATED,
     args::RunArgs,
-    rule_files::{self, Rules},
+    rules::Rules,
     server::{self, Server},
 };
 use crate::{clock::Clock, config::Config, stage::Escalation, telemetry};
@@ -25,13 +25,13 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     telemetry::log::init(&config.logging);
     let rules = load_rules(&config)?;
     rules.report_errors(&mut io::stderr())?;
-    actix::System::new().block_on(serve(config, rules))
+    server::block_on(serve(config, rules))
 }
 
 /// The rules at the configured path.
 fn load_rules(config: &Config) -> Result<Rules> {
     let inputs = config.inputs.iter().map(|input| input.name.clone()).collect();
-    rule_files::load(std::slice::from_ref(&config.rules.path), Some(inputs))
+    Rules::load(std::slice::from_ref(&config.rules.path), Some(inputs))
 }
 
 async fn serve(config: Config, rules: Rules) -> Result<u8> {

@@ -1,24 +1,34 @@
 //! A server: the log, the stages, the receivers and the API of one process, from start to drain.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, anyhow};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
-use super::{args::RunArgs, rule_files};
+use super::args::RunArgs;
 use crate::{
     api::Api,
     clock::Clock,
-    config::{self, Config, Input, InputKind, Overrides},
-    input::{Intake, file, syslog},
-    log::{Log, kafka::KafkaLog, local::LocalLog},
+    config::{self, Config, Input, InputKind, Kafka, Overrides},
+    input::{Intake, file::FileReceiver, syslog::SyslogReceiver},
+    log::{Log, LogError, kafka::KafkaLog, local::LocalLog},
     notify::Receiver,
     rule::RuleSet,
-    stage::{Escalation, Pipeline, Surroundings, no_hook},
+    stage::{Escalation, Pipeline, Surroundings, Topics, no_hook},
     telemetry::Telemetry,
 };
+
+/// What one record of the embedded log may hold: well above what the decoder takes, so that a larger record has a
+/// position and a dead letter.
+const LOCAL_RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// Of Kafka's: a broker's default `message.max.bytes`, less the room that a batch needs.
+const KAFKA_RECORD_BYTES_MAX: usize = 1_000_000;
 
 /// The configuration that a command line asks for.
 ///
@@ -26,8 +36,154 @@ use crate::{
 /// All that is wrong with it, each with its place.
 pub fn configure(args: &RunArgs) -> Result<Config> {
     let overrides = Overrides { data: args.data.clone(), rules: args.rules.clone() };
-    config::load(args.config.as_deref(), &overrides, std::env::vars()).map_err(|errors| {
+    config::load(args.config.as_deref(), &overrides, config::environment()).map_err(|errors| {
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow!("{}", texts.join("\nerror: "))
     })
+}
+
+/// Runs a future where stages can start: in an actix system, on this thread.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    actix::System::new().block_on(future)
+}
+
+/// A running server.
+pub struct Server {
+    pipeline: Pipeline,
+    api: Api,
+    receivers: Receivers,
+    telemetry: Telemetry,
+}
+
+impl Server {
+    /// Starts everything; returns when events are taken in.
+    ///
+    /// # Errors
+    /// When the log, a sink, a receiver or the API can't start as configured.
+    pub async fn start(
+        config: Arc<Config>,
+        rules: &Arc<RuleSet>,
+        clock: Clock,
+        escalations: mpsc::UnboundedSender<Escalation>,
+    ) -> Result<Self> {
+        let telemetry = Telemetry::default();
+        let log = open_log(&config)?;
+        let open = |brokers: Option<&str>, properties: &BTreeMap<String, String>| {
+            log_of_sink(&config, &log, brokers, properties)
+        };
+        let sinks = config.sinks.iter().map(|sink| Receiver::new(sink, &open)).collect::<Result<Vec<_>, _>>()?;
+        let around = Surroundings { config: config.clone(), log, clock, telemetry: telemetry.clone(), hook: no_hook() };
+        let pipeline = Pipeline::start(&around, rules.clone(), sinks, escalations).await?;
+        let (receivers, intakes) = Receivers::start(&around).await?;
+        let api = Api::start(&config.http, intakes, telemetry.clone())
+            .with_context(|| format!("can't listen for HTTP on {}", config.http.listen))?;
+        Ok(Server { pipeline, api, receivers, telemetry })
+    }
+
+    pub fn http_address(&self) -> SocketAddr {
+        self.api.address()
+    }
+
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Passes a new rule set to the stages.
+    pub async fn use_rules(&self, rules: &Arc<RuleSet>) {
+        self.pipeline.use_rules(rules).await;
+    }
+
+    /// Takes nothing more in, finishes what was read, commits.
+    pub async fn drain(self) {
+        self.api.stop().await;
+        self.receivers.stop().await;
+        self.pipeline.drain().await;
+    }
+}
+
+/// The log that the configuration names.
+fn open_log(config: &Config) -> Result<Arc<dyn Log>, LogError> {
+    Ok(match &config.kafka {
+        Some(kafka) => KafkaLog::connect(kafka)?,
+        None => LocalLog::open(&config.local)?,
+    })
+}
+
+/// The log of a Kafka sink: the server's own where it names no brokers of its own.
+fn log_of_sink(
+    config: &Config,
+    log: &Arc<dyn Log>,
+    brokers: Option<&str>,
+    properties: &BTreeMap<String, String>,
+) -> Result<Arc<dyn Log>, LogError> {
+    match (brokers, &config.kafka) {
+        (None, Some(_)) if properties.is_empty() => Ok(log.clone()),
+        (None, None) => Err(LogError::Refused("a Kafka sink needs brokers: there are none in [kafka] either".into())),
+        (brokers, kafka) => {
+            let mut own = kafka.clone().unwrap_or_else(|| Kafka::at(""));
+            if let Some(brokers) = brokers {
+                own = Kafka { brokers: brokers.to_owned(), ..Kafka::at(brokers) };
+            }
+            own.properties.extend(properties.clone());
+            Ok(KafkaLog::connect(&own)?)
+        }
+    }
+}
+
+/// The receivers of syslog and files, and the intakes of every input that is received.
+struct Receivers {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Receivers {
+    async fn start(around: &Surroundings) -> Result<(Self, HashMap<String, Arc<Intake>>)> {
+        let topics = around.topics();
+        let mut receivers = Receivers { stop: CancellationToken::new(), tasks: Vec::new() };
+        let mut http = HashMap::new();
+        for input in &around.config.inputs {
+            if matches!(input.kind, InputKind::Kafka { .. }) {
+                continue;
+            }
+            let intake = Arc::new(intake(around, &topics, input).await?);
+            let named = || format!("input {}", input.name);
+            match &input.kind {
+                InputKind::Kafka { .. } => {}
+                InputKind::Http => {
+                    http.insert(input.name.clone(), intake);
+                }
+                InputKind::Syslog { listen } => {
+                    let receiver = SyslogReceiver::bind(*listen).await.with_context(named)?;
+                    tracing::info!(input = input.name, address = %receiver.local_addr(), "syslog over TCP and UDP");
+                    receivers.spawn(receiver.run(intake, receivers.stop.clone()));
+                }
+                InputKind::File { paths } => {
+                    let positions = around.config.local.data.join(format!("positions-{}.json", input.name));
+                    let receiver = FileReceiver::open(paths.clone(), input.start, positions).with_context(named)?;
+                    receivers.spawn(receiver.run(intake, receivers.stop.clone()));
+                }
+            }
+        }
+        Ok((receivers, http))
+    }
+
+    fn spawn(&mut self, receiver: impl Future<Output = ()> + 'static) {
+        self.tasks.push(tokio::task::spawn_local(receiver));
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            // A receiver that panicked has nothing more to finish.
+            let _ = task.await;
+        }
+    }
+}
+
+async fn intake(around: &Surroundings, topics: &Topics, input: &Input) -> Result<Intake> {
+    let topic = topics.received(&input.name);
+    let partitions = around.log.partitions(&topic).await?;
+    let record_bytes_max = if around.config.kafka.is_some() { KAFKA_RECORD_BYTES_MAX } else { LOCAL_RECORD_BYTES_MAX };
+    let spec = input.decode_spec();
+    Ok(Intake::new(around.log.clone(), topic, partitions, around.clock.clone(), &spec, record_bytes_max))
 }

@@ -14,7 +14,8 @@ pub fn run(args: &StatusArgs) -> Result<u8> {
     match args.format {
         StatusFormat::Json => println!("{body}"),
         StatusFormat::Text => {
-            let status: Status = serde_json::from_str(&body).with_context(|| format!("{} answered no status", args.url))?;
+            let status: Status =
+                serde_json::from_str(&body).with_context(|| format!("{} answered no status", args.url))?;
             print!("{status}");
         }
     }

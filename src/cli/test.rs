@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use anyhow::Result;
 
-use super::{FAILED, args::TestArgs, rule_files};
+use super::{FAILED, args::TestArgs, rules::Rules};
 use crate::{
     config::Config,
     replay::{Options, TestResult, run_tests},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub fn run(args: &TestArgs) -> Result<u8> {
-    let rules = rule_files::load(&args.rules, None)?;
+    let rules = Rules::load(&args.rules, None)?;
     rules.report_errors(&mut io::stderr())?;
     let config = Config::default();
     let options = Options {

@@ -14,7 +14,7 @@ use super::{
     written,
 };
 
-use crate::decode::DecodeSpec;
+use crate::decode::{DecodeSpec, Decoder, Limits, SpecError, Timing};
 pub use crate::decode::{Extract, Format, TIME_FIELDS};
 
 /// A configured input.
@@ -217,20 +217,29 @@ fn paths(layers: &mut Layers, way: &Way, name: &str, written: Option<List>) -> V
 
 fn extracts(layers: &mut Layers, way: &Way) -> Vec<Extract> {
     let tables: Vec<(Way, written::Extract)> = layers.tables(&way.key("extract"));
-    let extract = |(way, written): (Way, written::Extract)| match (written.field, written.regex) {
-        (Some(Text(field)), Some(Text(regex))) => {
-            Some(Extract { when: written.when.map(|Text(when)| when), field, regex })
-        }
-        (None, _) => {
-            layers.missing(&way, "[[input.extract]]", "field", "\"message\"");
-            None
-        }
-        (Some(_), None) => {
-            layers.missing(&way, "[[input.extract]]", "regex", "'user=(?<user.name>\\S+)'");
-            None
-        }
-    };
-    tables.into_iter().filter_map(extract).collect()
+    tables.into_iter().filter_map(|(way, written)| extract(layers, &way, written)).collect()
+}
+
+/// An extract that decoding takes, tried here so that a mistake has its place in the file.
+fn extract(layers: &mut Layers, way: &Way, written: written::Extract) -> Option<Extract> {
+    let table = "[[input.extract]]";
+    if written.field.is_none() {
+        layers.missing(way, table, "field", "\"message\"");
+    }
+    if written.regex.is_none() {
+        layers.missing(way, table, "regex", "'user=(?<user.name>\\S+)'");
+    }
+    let (Text(field), Text(regex)) = (written.field?, written.regex?);
+    let extract = Extract { when: written.when.map(|Text(when)| when), field, regex };
+    let plain = plain_input("", InputKind::Http);
+    let spec = DecodeSpec { extracts: vec![extract.clone()], ..plain.decode_spec() };
+    let limits = Limits { record_bytes_max: 1, depth_max: 1, fields_max: 1 };
+    if let Err(error) = Decoder::new(&spec, limits, Timing::Live) {
+        let key = if matches!(error, SpecError::When { .. }) { "when" } else { "regex" };
+        layers.wrong(&way.key(key), error.to_string());
+        return None;
+    }
+    Some(extract)
 }
 
 fn timezone(layers: &mut Layers, way: &Way, name: String) -> String {

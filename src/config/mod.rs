@@ -11,6 +11,7 @@ mod error;
 mod input;
 mod keys;
 mod layers;
+mod level;
 mod place;
 mod sections;
 mod sink;
@@ -27,10 +28,23 @@ use std::{
     time::Duration,
 };
 
-use crate::decode::Limits;
+use tracing_subscriber::filter::Targets;
+
 pub use error::{ConfigError, Place, Problem};
 pub use input::{Extract, Format, Input, InputKind, StartAt, TIME_FIELDS};
 pub use sink::{Email, EmailTls, Filter, Retry, Sink, SinkKind, Webhook};
+
+use crate::decode::Limits;
+
+impl Config {
+    /// The log that this configuration asks for, for messages.
+    pub fn log_name(&self) -> &'static str {
+        match self.kafka {
+            Some(_) => "kafka",
+            None => "embedded",
+        }
+    }
+}
 
 /// What flags say; relative paths start from the folder that the process runs in.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +60,7 @@ pub struct Overrides {
 /// Every mistake that was found, in the order of their places.
 pub fn load(
     file: Option<&Path>,
-    overrides: Overrides,
+    overrides: &Overrides,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, Vec<ConfigError>> {
     let mut layers = layers::Layers::merge(file, environment)?;
@@ -55,8 +69,8 @@ pub fn load(
     if !errors.is_empty() {
         return Err(errors);
     }
-    config.local.data = overrides.data.unwrap_or(config.local.data);
-    config.rules.path = overrides.rules.unwrap_or(config.rules.path);
+    config.local.data = overrides.data.clone().unwrap_or(config.local.data);
+    config.rules.path = overrides.rules.clone().unwrap_or(config.rules.path);
     Ok(config)
 }
 
@@ -119,6 +133,25 @@ impl fmt::Debug for Kafka {
     }
 }
 
+impl Kafka {
+    /// These brokers, and every default.
+    pub fn at(brokers: &str) -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        Kafka {
+            brokers: brokers.to_owned(),
+            group: "tripline".to_owned(),
+            topic_prefix: "tripline".to_owned(),
+            instance: None,
+            events_partitions: sections::cores(),
+            replication: -1,
+            events_retention: days(7),
+            signals_retention: days(7),
+            alerts_retention: days(90),
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
 /// The embedded log.
 #[derive(Debug, Clone)]
 pub struct LocalLog {
@@ -169,7 +202,7 @@ pub struct Detect {
 impl Default for Config {
     /// What runs where nothing is written.
     fn default() -> Self {
-        load(None, Overrides::default(), std::iter::empty()).expect("the defaults are a configuration")
+        load(None, &Overrides::default(), std::iter::empty()).expect("the defaults are a configuration")
     }
 }
 
@@ -203,7 +236,6 @@ pub struct Supervisor {
 
 #[derive(Debug, Clone)]
 pub struct Logging {
-    /// A `tracing` filter: `info`, `tripline=debug`.
-    pub level: String,
+    pub level: Targets,
     pub json: bool,
 }

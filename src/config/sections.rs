@@ -3,12 +3,14 @@
 use std::{net::SocketAddr, thread, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
+use tracing_subscriber::filter::Targets;
 
 use super::{
     Config, Correlate, Detect, Http, Kafka, LocalLog, Logging, Retry, Rules, Supervisor,
     error::Problem,
     input,
     layers::Layers,
+    level,
     place::{Part, Way},
     sink,
     units::{Count, Flag, List, Size, Span, Text, Whole},
@@ -71,17 +73,18 @@ fn kafka(layers: &mut Layers) -> Option<Kafka> {
         }
         return None;
     };
+    let plainly = Kafka::at(&brokers_text(brokers));
     Some(Kafka {
-        brokers: brokers_text(brokers),
-        group: text(written.group, "tripline"),
-        topic_prefix: named(layers, &way.key("topic_prefix"), text(written.topic_prefix, "tripline")),
+        group: text(written.group, &plainly.group),
+        topic_prefix: named(layers, &way.key("topic_prefix"), text(written.topic_prefix, &plainly.topic_prefix)),
         instance: written.instance.map(|Text(instance)| instance),
-        events_partitions: count(written.events_partitions, cores()),
-        replication: replication as i32,
-        events_retention: span(written.events_retention, days(7)),
-        signals_retention: span(written.signals_retention, days(7)),
-        alerts_retention: span(written.alerts_retention, days(90)),
+        events_partitions: count(written.events_partitions, plainly.events_partitions),
+        replication: written.replication.map_or(plainly.replication, |_| replication as i32),
+        events_retention: span(written.events_retention, plainly.events_retention),
+        signals_retention: span(written.signals_retention, plainly.signals_retention),
+        alerts_retention: span(written.alerts_retention, plainly.alerts_retention),
         properties: properties.into_iter().map(|(name, value)| (name, plain(&value))).collect(),
+        ..plainly
     })
 }
 
@@ -166,10 +169,10 @@ fn supervisor(layers: &mut Layers, written: written::Supervisor) -> Supervisor {
 fn logging(layers: &mut Layers) -> Logging {
     let way = Way::to("logging");
     let written: written::Logging = layers.section("logging");
-    let level = text(written.level, "info");
-    if let Err(reason) = crate::telemetry::log::filter(&level) {
-        layers.wrong(&way.key("level"), reason.to_string());
-    }
+    let level = level::targets(&text(written.level, "info")).unwrap_or_else(|reason| {
+        layers.wrong(&way.key("level"), reason);
+        Targets::default()
+    });
     let format = text(written.format, "text");
     let json = layers.choice(&way.key("format"), &format, &[("text", false), ("json", true)]);
     Logging { level, json: json.unwrap_or_default() }
@@ -254,6 +257,6 @@ fn days(days: u64) -> Duration {
     Duration::from_secs(days * 24 * 60 * 60)
 }
 
-fn cores() -> u32 {
+pub fn cores() -> u32 {
     thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
 }

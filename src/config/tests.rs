@@ -24,7 +24,7 @@ impl Folder {
 
     fn load(&self, environment: &[(&str, &str)]) -> Result<Config, Vec<ConfigError>> {
         let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
-        load(Some(&self.file()), Overrides::default(), environment)
+        load(Some(&self.file()), &Overrides::default(), environment)
     }
 
     /// The errors as shown, without the folder.
@@ -47,7 +47,7 @@ fn assert_one(toml: &str, expected: &str) {
 }
 
 fn nothing() -> Config {
-    load(None, Overrides::default(), std::iter::empty()).expect("defaults are fine")
+    load(None, &Overrides::default(), std::iter::empty()).expect("defaults are fine")
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn the_environment_is_over_the_file_and_flags_are_over_both() {
     assert_eq!(config.local.data, folder.0.path().join("a"), "relative to the file");
 
     let overrides = Overrides { data: Some("b".into()), rules: None };
-    let flagged = load(Some(&folder.file()), overrides, std::iter::empty()).expect("fine");
+    let flagged = load(Some(&folder.file()), &overrides, std::iter::empty()).expect("fine");
     assert_eq!(flagged.local.data, Path::new("b"), "relative to where the user stands");
     assert_eq!(flagged.rules.path, folder.0.path().join("r"));
 }
@@ -147,7 +147,7 @@ fn a_syntax_error_has_its_place_and_never_shows_the_line() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let errors = load(Some(Path::new("/nowhere/t.toml")), Overrides::default(), std::iter::empty()).unwrap_err();
+    let errors = load(Some(Path::new("/nowhere/t.toml")), &Overrides::default(), std::iter::empty()).unwrap_err();
     assert!(errors[0].to_string().starts_with("/nowhere/t.toml: can't be read:"));
 }
 
@@ -194,8 +194,16 @@ fn what_an_input_needs_is_asked_for() {
     assert_one("[[input]]\nname = \"a\"\ntype = \"http\"\ntimezone = \"Asia/Soul\"\n", "is no time zone");
     assert_one("[[input]]\nname = \"a\"\ntype = \"http\"\nyear = 12\n", "expected a year from 1678 to 2261");
     assert_one(
-        "[[input]]\nname = \"a\"\ntype = \"http\"\n[[input.extract]]\nfeild = \"message\"\nregex = 'x'\nfield = 'y'\n",
+        "[[input]]\nname = \"a\"\ntype = \"http\"\n[[input.extract]]\nfeild = \"message\"\nregex = '(?<a>x)'\nfield = 'y'\n",
         "tripline.toml:5:1: unknown key `feild` in [[input.extract]]; did you mean `field`?",
+    );
+    assert_one(
+        "[[input]]\nname = \"a\"\ntype = \"http\"\n[[input.extract]]\nfield = \"message\"\nregex = '(?<a.b>['\n",
+        "tripline.toml:6:9: `regex`: regex",
+    );
+    assert_one(
+        "[[input]]\nname = \"a\"\ntype = \"http\"\n[[input.extract]]\nwhen = 'a = b'\nfield = 'm'\nregex = '(?<a>.)'\n",
+        "tripline.toml:5:8: `when`: when",
     );
     let twice = "[kafka]\nbrokers = \"b:1\"\n[[input]]\nname = \"a\"\ntype = \"kafka\"\ntopics = [\"t\", \"t\"]\n";
     assert_one(twice, "tripline.toml:6:16: an input with topic \"t\" is there already");

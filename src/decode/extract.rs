@@ -4,7 +4,8 @@
 //! a record that brings its own `event.action` keeps it. Either way empty groups are left out, `source.ip` takes
 //! addresses only (a name goes to `source.domain`; `source.address` is either), and `url.original` gives `url.path` and `url.query` too.
 
-use std::{borrow::Cow, net::IpAddr};
+use core::net::IpAddr;
+use std::borrow::Cow;
 
 use regex::Regex;
 

@@ -3,7 +3,7 @@
 //! `syslog_loose` takes the header apart. The time is cut out first and read by this room's own rules, because zone
 //! and year are the input's to say; a nil timestamp stands in its place.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use syslog_loose::{Message, ProcId, Protocol, Variant};
 

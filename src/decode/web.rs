@@ -1,7 +1,8 @@
 //! Web server logs: access lines (CLF, common and combined, with or without a virtual host before them) and Apache's
 //! error log (2.2 and 2.4).
 
-use std::{net::IpAddr, sync::LazyLock};
+use core::net::IpAddr;
+use std::sync::LazyLock;
 
 use regex::Regex;
 

@@ -50,7 +50,7 @@ fn alerts_of(
     }
     rules.sort_by(|a, b| a.id().cmp(b.id()));
     rules.dedup_by(|a, b| a.id() == b.id());
-    let rules = Arc::new(RuleSet { rules, hash: set.hash.clone() });
+    let rules = Arc::new(RuleSet { rules, ..RuleSet::default() });
 
     let mut inputs: BTreeMap<InputName, usize> = BTreeMap::new();
     for event in &test.events {

@@ -3,13 +3,40 @@
 //! The only room that knows Rhai. It is given the text of rule files, never reads one, never sees a clock, and never
 //! lets a script do more than its limits.
 
+mod aggregate;
+mod analysis;
+mod compare;
+mod data;
+mod declare;
+mod diagnostic;
+mod duration;
+mod engine;
+mod entry;
+mod field;
+mod load;
 mod model;
+mod number;
 mod predicate;
+mod script;
+mod shape;
+mod source;
+mod text;
+mod token;
+mod vocabulary;
+mod window_script;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+pub use diagnostic::{Diagnostic, Level};
+pub use engine::ScriptLimits;
+pub use load::{LoadOptions, Loaded, RuleFiles, load};
 pub use model::*;
-pub use predicate::{Predicate, ScriptError};
+pub use predicate::{Predicate, ScriptTest};
+pub use script::ScriptError;
+pub use window_script::WindowScript;
+
+/// Signals that a window keeps of one key at most, as configured by default: what needs more can't occur.
+pub const SIGNALS_MAX: u64 = 10_000;
 
 /// The rules that run together.
 #[derive(Debug, Clone, Default)]
@@ -18,26 +45,12 @@ pub struct RuleSet {
     pub rules: Vec<Arc<Rule>>,
     /// Hex SHA-256 over every file that the rules come from.
     pub hash: String,
+    /// Hex SHA-256 of each of those files, what it can import included, by path.
+    pub sources: BTreeMap<PathBuf, String>,
 }
 
 impl RuleSet {
     pub fn get(&self, id: &str) -> Option<&Arc<Rule>> {
         self.rules.binary_search_by(|rule| (**rule.id()).cmp(id)).ok().map(|at| &self.rules[at])
-    }
-}
-
-/// A `when` or `alert` closure.
-#[derive(Debug)]
-pub struct WindowScript {}
-
-impl WindowScript {
-    /// Calls a `when` closure.
-    pub fn test(&self, _view: &Arc<WindowView>) -> Result<bool, ScriptError> {
-        Ok(true)
-    }
-
-    /// Calls an `alert` closure.
-    pub fn alert(&self, _view: &Arc<WindowView>) -> Result<AlertText, ScriptError> {
-        Ok(AlertText::default())
     }
 }

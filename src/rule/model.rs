@@ -218,7 +218,7 @@ pub struct AlertText {
 }
 
 /// Where something stands in a rule file; line and column count from 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
     pub file: PathBuf,
     pub line: usize,

@@ -176,6 +176,7 @@ impl DetectLine {
         };
         line.commit().await?;
         line.reader.seek(next).await?;
+        line.shared.telemetry.source_taken(&line.name, line.partition, &line.at);
         Ok(line)
     }
 

@@ -1,30 +1,224 @@
-//! Logs, metrics and the status board.
+//! What the process says of itself: its log, its metrics, and the status board that stages write and the API reads.
+//!
+//! Writing never waits for a reader and never fails. Nothing here decides anything: no stage reads the board.
+
+mod board;
 pub mod log;
+mod metrics;
+mod status;
+mod table;
+
+use std::{sync::Arc, time::Duration};
+
+use board::Board;
+use metrics::Metrics;
+pub use status::{
+    DeadLetters, IntakeStatus, LeftOut, LineState, LineStatus, Phase, Restarts, RuleSetStatus, RuleStatus,
+    SignalsStatus, SinkStatus, SourceStatus, Status,
+};
 
 use crate::{
     correlate::{Counts, Standing},
     detect::{Marker, RuleCounts, SourceCounts},
+    event::Timestamp,
     log::TopicPartition,
+    notify::Delivered,
 };
+
+/// A handle on board and metrics; clones share them. Every call is short, and none may be made per event: stages tell
+/// what a batch was.
 #[derive(Clone, Default)]
-pub struct Telemetry;
-pub enum LineState {
-    Running,
-    Restarting,
-    Stopped,
-    Halted,
+pub struct Telemetry {
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
 }
+
+/// The process.
 impl Telemetry {
-    pub fn line_state(&self, _: &str, _: &str, _: &TopicPartition, _: LineState) {}
-    pub fn line_error(&self, _: &str, _: &str, _: &TopicPartition, _: &str) {}
-    pub fn line_gone(&self, _: &str, _: &str, _: &TopicPartition) {}
-    pub fn count_restart(&self, _: &str) {}
-    pub fn source_paused(&self, _: &str, _: u32, _: bool) {}
-    pub fn source_read(&self, _: &str, _: u32, _: u64, _: &SourceCounts, _: &Marker) {}
-    pub fn count_left_out(&self, _: &str) {}
-    pub fn rule_detected(&self, _: &str, _: &RuleCounts) {}
-    pub fn count_dead_letter(&self, _: &str, _: &str) {}
-    pub fn correlated(&self, _: u32, _: u64, _: &Counts, _: &Standing) {}
-    pub fn sink_delivered(&self, _: &str, _: &crate::notify::Delivered) {}
-    pub fn sink_gave_up(&self, _: &str, _: &str) {}
+    /// Where the process is in its life; it begins as [`Phase::Starting`].
+    pub fn set_phase(&self, phase: Phase) {
+        self.board.set_phase(phase);
+    }
+
+    /// The rules that run from now on, none of them quarantined; the entries of others go.
+    pub fn set_rules<'a>(&self, hash: &str, ids: impl IntoIterator<Item = &'a Arc<str>>, refused: usize) {
+        self.board.set_rules(hash, ids.into_iter().cloned().collect(), refused as u64);
+    }
+
+    /// The whole board as it stands.
+    pub fn status(&self) -> Status {
+        self.board.snapshot()
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn encode(&self) -> String {
+        self.metrics.encode(&self.board.snapshot())
+    }
+}
+
+/// Receivers and the API.
+impl Telemetry {
+    /// A receiver's records are durable, but for `rejected` ones, which are not events.
+    pub fn received(&self, input: &str, accepted: u64, rejected: u64) {
+        self.board.intake(input, |intake| {
+            intake.accepted += accepted;
+            intake.rejected += rejected;
+        });
+    }
+
+    /// The log did not take a receiver's batch, and the sender was told.
+    pub fn refused(&self, input: &str, error: &str) {
+        self.board.intake(input, |intake| {
+            intake.refused += 1;
+            intake.last_error = Some(error.to_owned());
+        });
+    }
+
+    /// A request was answered. `route` is one of the server's own routes, never the path that was asked for.
+    pub fn answered(&self, route: &str, status: u16, took: Duration) {
+        self.metrics.http_request_seconds.with_label_values(&[route, &status.to_string()]).observe(took.as_secs_f64());
+    }
+}
+
+/// Lines of any stage. `name` tells the sinks' apart; other stages leave it empty.
+impl Telemetry {
+    pub fn line_state(&self, stage: &str, name: &str, at: &TopicPartition, state: LineState) {
+        self.board.line(stage, name, at, |line| {
+            line.restarts += u64::from(state == LineState::Restarting);
+            line.state = state;
+        });
+    }
+
+    pub fn line_error(&self, stage: &str, name: &str, at: &TopicPartition, error: &str) {
+        self.board.line(stage, name, at, |line| line.last_error = Some(error.to_owned()));
+    }
+
+    /// What the line's group has committed, and where the log ends.
+    pub fn line_lag(&self, stage: &str, name: &str, at: &TopicPartition, committed: u64, end: u64) {
+        self.board.line(stage, name, at, |line| {
+            line.committed = Some(committed);
+            line.end = Some(end);
+        });
+    }
+
+    /// The partition went to another process, and its entries with it.
+    pub fn line_gone(&self, stage: &str, name: &str, at: &TopicPartition) {
+        self.board.line_gone(stage, name, at);
+    }
+
+    /// A line of `stage` is built anew after a failure.
+    pub fn count_restart(&self, stage: &str) {
+        self.board.count_restart(stage);
+    }
+
+    /// A record went to dead letters. Reasons are few and fixed, such as `no_event_time`: never an error's own text.
+    pub fn count_dead_letter(&self, stage: &str, reason: &str) {
+        self.board.count_dead_letter(stage, reason);
+    }
+}
+
+/// Detect.
+impl Telemetry {
+    /// A line reads `at` as a partition of `input` from now on.
+    pub fn source_taken(&self, input: &str, partition: u32, at: &TopicPartition) {
+        self.board.source(input, partition, |source| source.topic = at.topic.as_str().into());
+    }
+
+    /// A batch was read; `next` is the offset after it.
+    pub fn source_read(&self, input: &str, partition: u32, next: u64, counts: &SourceCounts, marker: &Marker) {
+        self.board.source(input, partition, |source| {
+            source.next = next;
+            source.watermark = marker.watermark;
+            source.idle = marker.idle;
+            source.left_out = marker.left_out;
+            source.epoch = marker.epoch;
+            source.events += counts.events;
+            source.late += counts.late;
+            source.clamped += counts.clamped;
+        });
+    }
+
+    /// Whether the source waits, because it is far ahead of the others.
+    pub fn source_paused(&self, input: &str, partition: u32, paused: bool) {
+        self.board.source(input, partition, |source| source.paused = paused);
+    }
+
+    /// A source of `input` was left behind by the others' time.
+    pub fn count_left_out(&self, input: &str) {
+        self.board.count_left_out(input);
+    }
+
+    /// What a rule's patterns did since the last call.
+    pub fn rule_detected(&self, rule: &str, counts: &RuleCounts) {
+        self.board.rule(rule, |rule| {
+            rule.matched += counts.matched;
+            rule.missing_key += counts.missing_key;
+            rule.script_failures += counts.failures;
+            rule.quarantined |= counts.quarantined;
+            rule.failed(counts.last_failure.as_ref());
+        });
+    }
+}
+
+/// Correlate.
+impl Telemetry {
+    /// A batch of a signals partition was worked through; `next` is the offset after it.
+    pub fn correlated(&self, partition: u32, next: u64, counts: &Counts, standing: &Standing) {
+        self.board.signals(partition, |signals| {
+            signals.next = next;
+            signals.frontier = standing.frontier;
+            signals.buffered = standing.buffered as u64;
+            signals.keys = standing.keys as u64;
+            signals.signals += counts.signals;
+            signals.late += counts.late;
+            signals.duplicates += counts.duplicates;
+            signals.stale_epoch += counts.stale_epoch;
+            signals.unknown_rule += counts.unknown_rule;
+            signals.before_join += counts.before_join;
+            signals.evicted += counts.evicted;
+            signals.suppressed += counts.suppressed;
+        });
+        for (rule, tally) in &counts.rules {
+            self.board.rule(rule, |rule| {
+                rule.fired += tally.fired;
+                rule.late += tally.late;
+                rule.script_failures += tally.failures;
+                rule.quarantined |= tally.quarantined;
+                rule.failed(tally.last_failure.as_ref());
+            });
+        }
+    }
+}
+
+/// Notify.
+impl Telemetry {
+    /// A sink was given `alerts`; until [`Telemetry::sink_delivered`] it tries.
+    pub fn sink_sending(&self, sink: &str, alerts: usize, since_ms: i64) {
+        self.board.sink(sink, |sink| {
+            sink.sending = alerts as u64;
+            sink.sending_since = (alerts > 0).then(|| Timestamp::from_millis(since_ms));
+        });
+    }
+
+    /// What became of them.
+    pub fn sink_delivered(&self, sink: &str, delivered: &Delivered) {
+        self.board.sink(sink, |sink| {
+            sink.sending = 0;
+            sink.sending_since = None;
+            sink.delivered += delivered.acknowledged() as u64;
+            sink.failed_attempts += delivered.failed_attempts;
+            if delivered.last_failure.is_some() {
+                sink.last_error.clone_from(&delivered.last_failure);
+            }
+        });
+    }
+
+    /// An alert went to dead letters.
+    pub fn sink_gave_up(&self, sink: &str, reason: &str) {
+        self.count_dead_letter("notify", "given_up");
+        self.board.sink(sink, |sink| {
+            sink.given_up += 1;
+            sink.last_error = Some(reason.to_owned());
+        });
+    }
 }

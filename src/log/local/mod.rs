@@ -66,7 +66,8 @@ impl Default for Machine {
     }
 }
 
-/// A handle to the embedded log. Dropping it writes what is queued and ends the writer; readers and members that
+/// A handle to the embedded log. A call that finds the writer's queue full holds its thread until there is room, which
+/// is soon: the writer waits for nobody. Dropping the handle writes what is queued and ends the writer; readers and members that
 /// outlive it get [`LogError::Closed`].
 pub struct LocalLog {
     shared: Arc<Shared>,

@@ -36,8 +36,8 @@ pub(super) fn expired(segments: &[Extent], topic: &TopicManifest, now_ms: i64) -
         let [segment, following] = pair else { return false };
         // A segment was written to until the following one was created.
         let too_old = topic.age_ms.is_some_and(|age_ms| since(following.created_ms, now_ms) > age_ms);
-        let too_many = budget(topic).is_some_and(|budget| bytes > budget);
         bytes -= segment.bytes;
+        let too_many = budget(topic).is_some_and(|budget| bytes >= budget);
         too_old || too_many
     };
     segments.windows(2).take_while(is_expired).count()
@@ -77,10 +77,11 @@ mod tests {
     }
 
     #[test]
-    fn size_drops_until_the_topic_fits() {
+    fn size_drops_what_is_not_needed_to_keep_it() {
         let segments = segments(&[(0, 50), (1, 50), (2, 50), (3, 10)]);
         assert_eq!(expired(&segments, &topic(None, Some(80)), 5), 0);
-        assert_eq!(expired(&segments, &topic(None, Some(40)), 5), 2);
+        assert_eq!(expired(&segments, &topic(None, Some(40)), 5), 1);
+        assert_eq!(expired(&segments, &topic(None, Some(30)), 5), 2);
         assert_eq!(expired(&segments, &topic(None, Some(0)), 5), 3);
     }
 

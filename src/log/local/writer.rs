@@ -145,6 +145,8 @@ impl Writer {
         };
         writer.learn()?;
         writer.check_note()?;
+        // Not before: damage must not make what it hides a stray.
+        writer.shared.with_store(Store::drop_strays)?;
         Ok(writer)
     }
 
@@ -282,6 +284,7 @@ impl Writer {
 
     fn fail(&mut self, cause: LogError, batch: Batch) {
         tracing::error!(%cause, "the embedded log failed and is opened again");
+        self.room.pause(cause.clone());
         self.stuck = Some(Stuck { cause, batch, number: self.batches });
         self.reopen();
     }
@@ -310,8 +313,12 @@ impl Writer {
             };
             Ok((store.batches()?, store.topics().map(of_topic).collect::<Result<BTreeMap<_, _>, StoreError>>()?))
         })?;
-        (self.batches, self.progress) = (batches, progress);
         let mut topics = self.shared.topics_mut();
+        for (name, topic) in &*topics {
+            let ends = topic.ends.iter().map(|end| *end.borrow());
+            holds_all(&progress, name, ends, "the data folder was damaged while it was open")?;
+        }
+        (self.batches, self.progress) = (batches, progress);
         for (name, progress) in &self.progress {
             let topic = topics.entry(name.clone()).or_insert_with(|| Topic::new(&progress.manifest));
             for (end, line) in topic.ends.iter().zip(&progress.partitions) {
@@ -323,21 +330,9 @@ impl Writer {
 
     fn check_note(&self) -> Result<(), LogError> {
         let note = self.note.path().display();
-        let ends = self.note.read().map_err(|error| LogError::Broker(format!("{note}: {error}")))?;
-        for (topic, ends) in ends {
-            for (partition, acknowledged) in ends.into_iter().enumerate() {
-                let found = self.progress.get(&topic).and_then(|topic| topic.partitions.get(partition));
-                let found = found.map_or(0, |line| line.next);
-                if found < acknowledged {
-                    let reason = format!(
-                        "the records up to {acknowledged} were acknowledged and are gone; restore the data, or remove \
-                         {note} to go on without them"
-                    );
-                    return Err(LogError::Corrupt { topic, partition: partition as u32, offset: found, reason });
-                }
-            }
-        }
-        Ok(())
+        let acknowledged = self.note.read().map_err(|error| LogError::Refused(format!("{note}: {error}")))?;
+        let advice = format!("restore the data, or remove {note} to go on without them");
+        acknowledged.into_iter().try_for_each(|(topic, ends)| holds_all(&self.progress, &topic, ends, &advice))
     }
 
     fn write_note(&mut self) {
@@ -431,6 +426,29 @@ impl Progress {
         let line = |next| Line { next, open: None, touched: false };
         Progress { manifest, partitions: ends.into_iter().map(line).collect(), active_bytes }
     }
+}
+
+/// An error when a topic is shorter than was acknowledged.
+fn holds_all(
+    progress: &BTreeMap<String, Progress>,
+    topic: &str,
+    acknowledged: impl IntoIterator<Item = u64>,
+    advice: &str,
+) -> Result<(), LogError> {
+    let found = progress.get(topic).map(|topic| &topic.partitions);
+    for (partition, end) in acknowledged.into_iter().enumerate() {
+        let next = found.and_then(|lines| lines.get(partition)).map_or(0, |line| line.next);
+        if next < end || found.is_none() {
+            let reason = format!("the records up to {end} were acknowledged and are gone; {advice}");
+            return Err(LogError::Corrupt {
+                topic: topic.to_owned(),
+                partition: partition as u32,
+                offset: next,
+                reason,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn check_spec(spec: &TopicSpec) -> Result<(), LogError> {

@@ -1,40 +1,39 @@
 //! The database under the log: which keyspaces there are, what is read from them, and what one atomic batch writes.
 //!
 //! A topic is one keyspace for each segment, shared by its partitions; few topics with many partitions would otherwise
-//! be hundreds of keyspaces. This file decides nothing: when to seal, drop and write is the writer's.
+//! be hundreds of keyspaces. This room decides nothing: when to seal, drop and write is the writer's.
+
+mod read;
+mod write;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::Path,
-    thread,
-    time::Duration,
 };
 
-use bytes::Bytes;
 use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode,
-    Readable, UserValue,
     config::{BlockSizePolicy, CompressionPolicy, FilterPolicy},
 };
 
+pub(super) use self::{
+    read::Found,
+    write::{ChunkWrite, LiveWrite, Writes},
+};
 use super::{
-    chunk::Chunk,
-    keys::{self, CommitValue, SegmentManifest, TopicManifest},
+    keys::{self, SegmentManifest, TopicManifest},
     retention::Extent,
 };
-use crate::log::{Commit, Committed, LogError, TopicPartition};
+use crate::log::LogError;
 
 /// The store's own journal; the least it takes. What is in it is read again when the store is opened.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Files that are kept open: a process has few descriptors to spare, and a log has many segments.
+const OPEN_FILES_MAX: usize = 256;
 /// Chunks above this lie apart from their keys and are not rewritten by compaction.
 const SEPARATE_BYTES_MIN: u32 = 1024;
 const BLOCK_BYTES: u32 = 32 * 1024;
-/// Memtables of one keyspace that wait to be written out. At one more the store itself would halt, without looking
-/// whether the thread that it waits for has failed.
-const SEALED_MEMTABLES_MAX: usize = 2;
-const CALM_POLL: Duration = Duration::from_millis(2);
-
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
@@ -85,44 +84,14 @@ struct Segment {
     manifest: SegmentManifest,
 }
 
-/// What one batch writes, whole or not at all.
-#[derive(Default)]
-pub(super) struct Writes {
-    pub(super) chunks: Vec<ChunkWrite>,
-    pub(super) live: Vec<LiveWrite>,
-    /// (compacted topic, partition, next offset)
-    pub(super) ends: Vec<(String, u32, u64)>,
-    pub(super) commits: Vec<Commit>,
-}
-
-pub(super) struct ChunkWrite {
-    pub(super) topic: String,
-    pub(super) partition: u32,
-    pub(super) last: u64,
-    pub(super) bytes: Vec<u8>,
-}
-
-pub(super) struct LiveWrite {
-    pub(super) topic: String,
-    pub(super) partition: u32,
-    pub(super) key: Bytes,
-    /// `None` removes the key.
-    pub(super) value: Option<Bytes>,
-}
-
-/// What [`Store::read`] found.
-pub(super) enum Found {
-    Chunks(VecDeque<Chunk<UserValue>>),
-    /// Retention took everything before this offset.
-    Gone {
-        earliest: u64,
-    },
-}
-
 impl Store {
     /// Opens or creates the database in `path`.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let db = Database::builder(path).max_journaling_size(JOURNAL_BYTES_MAX).worker_threads(2).open()?;
+        let db = Database::builder(path)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .max_cached_files(Some(OPEN_FILES_MAX))
+            .worker_threads(2)
+            .open()?;
         let meta = db.keyspace(keys::META, KeyspaceCreateOptions::default)?;
         let groups = db.keyspace(keys::GROUPS, compacted_options)?;
         let mut store = Store { db, meta, groups, topics: BTreeMap::new() };
@@ -136,7 +105,6 @@ impl Store {
             };
             store.topics.insert(name, Topic { manifest, kept });
         }
-        store.drop_strays()?;
         Ok(store)
     }
 
@@ -165,7 +133,7 @@ impl Store {
     }
 
     /// Removes keyspaces that no manifest names: a crash came between the two.
-    fn drop_strays(&self) -> Result<(), StoreError> {
+    pub(super) fn drop_strays(&self) -> Result<(), StoreError> {
         let mut named = BTreeSet::from([keys::META.to_owned(), keys::GROUPS.to_owned()]);
         for (name, topic) in &self.topics {
             match &topic.kept {
@@ -212,6 +180,8 @@ impl Store {
         };
         batch.commit()?;
         self.topics.insert(name.to_owned(), Topic { manifest, kept });
+        // Manifests should not depend on the journal alone.
+        self.meta.rotate_memtable()?;
         Ok(())
     }
 
@@ -240,6 +210,7 @@ impl Store {
         batch.commit()?;
         // What stays in memory would stay in the journal, too.
         keyspace.rotate_memtable()?;
+        self.meta.rotate_memtable()?;
         let segments = self.segments_mut(name)?;
         if let Some(sealed) = segments.back_mut() {
             sealed.manifest = manifest;
@@ -269,158 +240,9 @@ impl Store {
         self.segments(name).map(|segments| segments.iter().map(extent).collect()).unwrap_or_default()
     }
 
-    /// The first offset that is still there.
-    pub(super) fn earliest(&self, at: &TopicPartition) -> Result<u64, StoreError> {
-        match &self.topic(&at.topic)?.kept {
-            Kept::Segments(segments) => Ok(segments.front().map_or(0, |segment| segment.start(at.partition))),
-            Kept::Compacted(_) => Ok(0),
-        }
-    }
-
-    /// The next offset of each partition, and the bytes of the chunks in the segment being written.
-    pub(super) fn ends(&self, name: &str) -> Result<(Vec<u64>, u64), StoreError> {
-        let partitions = 0..self.topic(name)?.manifest.partitions;
-        match &self.topic(name)?.kept {
-            Kept::Compacted(keyspace) => {
-                let end = |partition| match keyspace.get(keys::end(partition))? {
-                    Some(value) => Ok(keys::number(&value).map_err(|reason| damaged(name, &reason))?),
-                    None => Ok(0),
-                };
-                Ok((partitions.map(end).collect::<Result<_, StoreError>>()?, 0))
-            }
-            Kept::Segments(_) => {
-                let active = self.active(name)?;
-                let end = |partition: u32| match active.keyspace.prefix(partition.to_be_bytes()).next_back() {
-                    Some(guard) => {
-                        Ok(keys::last_of(&guard.key()?).map_err(|reason| damaged(name, &reason))?.saturating_add(1))
-                    }
-                    None => Ok(active.start(partition)),
-                };
-                let ends = partitions.map(end).collect::<Result<_, StoreError>>()?;
-                let mut bytes = 0;
-                for guard in active.keyspace.iter() {
-                    bytes += u64::from(guard.size()?);
-                }
-                Ok((ends, bytes))
-            }
-        }
-    }
-
-    /// How many batches have been written.
-    pub(super) fn batches(&self) -> Result<u64, StoreError> {
-        match self.meta.get(keys::BATCH)? {
-            Some(value) => Ok(keys::number(&value).map_err(|reason| damaged("meta", &reason))?),
-            None => Ok(0),
-        }
-    }
-
-    /// Writes all of it, durably, as batch `number`.
-    pub(super) fn write(&self, writes: &mut Writes, number: u64) -> Result<(), StoreError> {
-        let mut batch = self.batch();
-        let mut touched = BTreeMap::new();
-        for ChunkWrite { topic, partition, last, bytes } in writes.chunks.drain(..) {
-            let segment = self.active(&topic)?;
-            batch.insert(&segment.keyspace, keys::chunk(partition, last), bytes);
-            touched.entry(topic).or_insert(&segment.keyspace);
-        }
-        for LiveWrite { topic, partition, key, value } in writes.live.drain(..) {
-            let keyspace = self.compacted(&topic)?;
-            match value {
-                Some(value) => batch.insert(keyspace, keys::live(partition, &key), &value[..]),
-                None => batch.remove(keyspace, keys::live(partition, &key)),
-            }
-            touched.entry(topic).or_insert(keyspace);
-        }
-        for (topic, partition, end) in writes.ends.drain(..) {
-            batch.insert(self.compacted(&topic)?, keys::end(partition), end.to_be_bytes());
-        }
-        for Commit { group, topic, partition, committed } in writes.commits.drain(..) {
-            let value = keys::encode(&CommitValue::from(&committed));
-            batch.insert(&self.groups, keys::commit(&group, &topic, partition), value);
-        }
-        batch.insert(&self.meta, keys::BATCH, number.to_be_bytes());
-        self.calm(touched.values().copied())?;
-        Ok(batch.commit()?)
-    }
-
-    /// Waits until the store keeps up with writing memtables out.
-    fn calm<'a>(&'a self, keyspaces: impl Iterator<Item = &'a Keyspace>) -> Result<(), StoreError> {
-        for keyspace in keyspaces.chain([&self.meta, &self.groups]) {
-            while keyspace.sealed_memtable_count() > SEALED_MEMTABLES_MAX {
-                self.check()?;
-                thread::sleep(CALM_POLL);
-            }
-        }
-        Ok(())
-    }
-
     /// A batch that is on disk when its commit returns.
     fn batch(&self) -> OwnedWriteBatch {
         self.db.batch().durability(Some(PersistMode::SyncData))
-    }
-
-    /// Chunks from the one that holds `next` on, up to the record before `end`, until they have `bytes_max` bytes.
-    /// `next` must be below `end`.
-    pub(super) fn read(&self, at: &TopicPartition, next: u64, end: u64, bytes_max: usize) -> Result<Found, StoreError> {
-        let segments = self.segments(&at.topic)?;
-        let after = segments.partition_point(|segment| segment.start(at.partition) <= next);
-        let Some(segment) = after.checked_sub(1).and_then(|index| segments.get(index)) else {
-            return Ok(Found::Gone { earliest: self.earliest(at)? });
-        };
-        let (mut chunks, mut bytes, mut expected) = (VecDeque::new(), 0, next);
-        let corrupt = |offset, reason: String| LogError::Corrupt {
-            topic: at.topic.clone(),
-            partition: at.partition,
-            offset,
-            reason,
-        };
-        for guard in segment.keyspace.range(keys::chunk(at.partition, next)..=keys::chunk(at.partition, end - 1)) {
-            let (key, value) = guard.into_inner().map_err(|error| corrupt(expected, error.to_string()))?;
-            bytes += value.len();
-            let last = keys::last_of(&key).map_err(|reason| corrupt(expected, reason))?;
-            let chunk = Chunk::new(value, last).map_err(|reason| corrupt(expected, reason))?;
-            if chunk.next() > expected {
-                return Err(corrupt(expected, format!("the records up to {} are missing", chunk.next())).into());
-            }
-            expected = last + 1;
-            chunks.push_back(chunk);
-            if bytes >= bytes_max {
-                break;
-            }
-        }
-        match chunks.is_empty() {
-            true => Err(corrupt(next, format!("the records up to {end} are missing")).into()),
-            false => Ok(Found::Chunks(chunks)),
-        }
-    }
-
-    pub(super) fn live(&self, at: &TopicPartition) -> Result<BTreeMap<Bytes, Bytes>, StoreError> {
-        let keyspace = self.compacted(&at.topic)?;
-        let prefix = keys::all_live(at.partition);
-        let mut live = BTreeMap::new();
-        for guard in self.db.snapshot().prefix(keyspace, prefix) {
-            let (key, value) = guard.into_inner().map_err(|error| LogError::Corrupt {
-                topic: at.topic.clone(),
-                partition: at.partition,
-                offset: 0,
-                reason: error.to_string(),
-            })?;
-            live.insert(Bytes::copy_from_slice(&key[prefix.len()..]), Bytes::copy_from_slice(&value));
-        }
-        Ok(live)
-    }
-
-    pub(super) fn committed(&self, group: &str, at: &TopicPartition) -> Result<Option<Committed>, StoreError> {
-        let corrupt = |reason| LogError::Corrupt {
-            topic: at.topic.clone(),
-            partition: at.partition,
-            offset: 0,
-            reason: format!("the commit of {group}: {reason}"),
-        };
-        let value = self.groups.get(keys::commit(group, &at.topic, at.partition));
-        let Some(value) = value.map_err(|error| corrupt(error.to_string()))? else { return Ok(None) };
-        let value: CommitValue = keys::decode(&value).map_err(corrupt)?;
-        Ok(Some(value.into()))
     }
 
     fn topic(&self, name: &str) -> Result<&Topic, StoreError> {

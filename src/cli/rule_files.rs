@@ -1,0 +1,190 @@
+//! Reads rule files from disk: one file, or a folder with all below it, in byte order of the paths.
+//!
+//! Nothing outside the rules' root is read: no link that leads out of it is followed, and no file above the bounds.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use walkdir::WalkDir;
+
+use crate::rule::RuleFiles;
+
+/// Rule files of one root, and how deep its folders nest.
+const FILES_MAX: usize = 20_000;
+const DEPTH_MAX: usize = 32;
+
+/// Bytes of one file, and of all together.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+const ALL_BYTES_MAX: u64 = 256 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RuleFilesError {
+    #[error("{path}: {source}")]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{0}: a link that leads out of the rules' folder")]
+    Outside(PathBuf),
+    #[error("{0}: not UTF-8")]
+    NotUtf8(PathBuf),
+    #[error("{path}: larger than {FILE_BYTES_MAX} bytes")]
+    Large { path: PathBuf },
+    #[error("{0}: no rule file: its name does not end in `.rhai`")]
+    NotARuleFile(PathBuf),
+    #[error("{0}: more than {FILES_MAX} rule files, or more than {ALL_BYTES_MAX} bytes of them")]
+    Many(PathBuf),
+}
+
+/// Reads the rule file at `path` with what it can import (`lib/` beside it), or every rule file below the folder.
+///
+/// # Errors
+/// When something there can't be read, leads out of the root, or is above a bound; the error names the path.
+pub fn read_rule_files(path: &Path) -> Result<RuleFiles, RuleFilesError> {
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| RuleFilesError::Unreadable { path, source }
+    };
+    let found = fs::metadata(path).map_err(unreadable(path))?;
+    if found.is_dir() {
+        let mut reading = Reading::new(path)?;
+        reading.folder(Path::new(""))?;
+        return Ok(reading.files);
+    }
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().ok_or_else(|| RuleFilesError::NotARuleFile(path.to_owned()))?;
+    if !is_rule_file(path) {
+        return Err(RuleFilesError::NotARuleFile(path.to_owned()));
+    }
+    let mut reading = Reading::new(folder)?;
+    reading.file(Path::new(name))?;
+    if reading.files.root.join("lib").is_dir() {
+        reading.folder(Path::new("lib"))?;
+    }
+    Ok(reading.files)
+}
+
+fn is_rule_file(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rhai")
+}
+
+struct Reading {
+    files: RuleFiles,
+    /// The root without links, which every file has to be below.
+    canonical: PathBuf,
+    bytes: u64,
+}
+
+impl Reading {
+    fn new(root: &Path) -> Result<Self, RuleFilesError> {
+        let canonical =
+            root.canonicalize().map_err(|source| RuleFilesError::Unreadable { path: root.to_owned(), source })?;
+        let files = RuleFiles { root: root.to_owned(), ..RuleFiles::default() };
+        Ok(Reading { files, canonical, bytes: 0 })
+    }
+
+    /// Every rule file below `folder`, a path relative to the root.
+    fn folder(&mut self, folder: &Path) -> Result<(), RuleFilesError> {
+        let root = self.files.root.clone();
+        for entry in WalkDir::new(root.join(folder)).max_depth(DEPTH_MAX).follow_links(true).sort_by_file_name() {
+            let entry = entry.map_err(|error| {
+                let path = error.path().unwrap_or(&root).to_owned();
+                RuleFilesError::Unreadable { path, source: error.into() }
+            })?;
+            if entry.path_is_symlink() {
+                self.check_inside(entry.path())?;
+            }
+            if entry.file_type().is_file() && is_rule_file(entry.path()) {
+                let relative = entry.path().strip_prefix(&root).unwrap_or(entry.path()).to_owned();
+                self.file(&relative)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The file at `relative`, a path below the root.
+    fn file(&mut self, relative: &Path) -> Result<(), RuleFilesError> {
+        let path = self.files.root.join(relative);
+        let unreadable = |source| RuleFilesError::Unreadable { path: path.clone(), source };
+        self.check_inside(&path)?;
+        let size = fs::metadata(&path).map_err(unreadable)?.len();
+        if size > FILE_BYTES_MAX {
+            return Err(RuleFilesError::Large { path });
+        }
+        self.bytes += size;
+        if self.bytes > ALL_BYTES_MAX || self.files.files.len() >= FILES_MAX {
+            return Err(RuleFilesError::Many(self.files.root.clone()));
+        }
+        let bytes = fs::read(&path).map_err(unreadable)?;
+        let text = String::from_utf8(bytes).map_err(|_| RuleFilesError::NotUtf8(path.clone()))?;
+        self.files.files.insert(relative.to_owned(), text);
+        Ok(())
+    }
+
+    fn check_inside(&self, path: &Path) -> Result<(), RuleFilesError> {
+        let real =
+            path.canonicalize().map_err(|source| RuleFilesError::Unreadable { path: path.to_owned(), source })?;
+        if real.starts_with(&self.canonical) { Ok(()) } else { Err(RuleFilesError::Outside(path.to_owned())) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, path: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "// a rule").unwrap();
+    }
+
+    fn names(files: &RuleFiles) -> Vec<String> {
+        files.files.keys().map(|path| path.display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_folder_is_read_with_all_below_it() {
+        let root = tempfile::tempdir().unwrap();
+        ["b.rhai", "a/z.rhai", "lib/l.rhai", "notes.md", "lists/x.txt"].map(|path| write(root.path(), path));
+        assert_eq!(names(&read_rule_files(root.path()).unwrap()), ["a/z.rhai", "b.rhai", "lib/l.rhai"]);
+    }
+
+    #[test]
+    fn a_single_file_brings_the_libraries_beside_it() {
+        let root = tempfile::tempdir().unwrap();
+        ["b.rhai", "a.rhai", "lib/l.rhai"].map(|path| write(root.path(), path));
+        let files = read_rule_files(&root.path().join("b.rhai")).unwrap();
+        assert_eq!(names(&files), ["b.rhai", "lib/l.rhai"]);
+        assert_eq!(files.root, root.path());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn no_link_leads_out_of_the_root() {
+        let outside = tempfile::tempdir().unwrap();
+        write(outside.path(), "secret.rhai");
+        let root = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(outside.path().join("secret.rhai"), root.path().join("a.rhai")).unwrap();
+        assert!(matches!(read_rule_files(root.path()), Err(RuleFilesError::Outside(_))));
+        fs::remove_file(root.path().join("a.rhai")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.path().join("folder")).unwrap();
+        assert!(matches!(read_rule_files(root.path()), Err(RuleFilesError::Outside(_))));
+        fs::remove_file(root.path().join("folder")).unwrap();
+        write(root.path(), "real.rhai");
+        std::os::unix::fs::symlink(root.path().join("real.rhai"), root.path().join("twin.rhai")).unwrap();
+        assert_eq!(names(&read_rule_files(root.path()).unwrap()), ["real.rhai", "twin.rhai"]);
+    }
+
+    #[test]
+    fn errors_name_the_path() {
+        let root = tempfile::tempdir().unwrap();
+        let missing = root.path().join("none.rhai");
+        assert!(read_rule_files(&missing).unwrap_err().to_string().contains("none.rhai"));
+        fs::write(root.path().join("odd.rhai"), [0xff]).unwrap();
+        assert!(read_rule_files(root.path()).unwrap_err().to_string().contains("odd.rhai"));
+        fs::write(root.path().join("odd.rhai"), vec![b' '; FILE_BYTES_MAX as usize + 1]).unwrap();
+        assert!(read_rule_files(root.path()).unwrap_err().to_string().contains("odd.rhai"));
+    }
+}

@@ -1,0 +1,441 @@
+//! What a closure reads and calls, and what is wrong in it: found on its syntax tree, through every function that it
+//! calls, before anything runs.
+//!
+//! It follows values: `let p = e.process; p.name` reads `process.name`. Where it loses sight of one it takes all
+//! that the value could lead to: the field `process` with everything below it.
+
+mod calls;
+mod known;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rhai::{ASTFlags, Expr, FnPtr, Ident, Position, Stmt};
+
+pub(super) use known::Known;
+
+use super::{
+    diagnostic::{Diagnostic, Level},
+    source::{Function, Source},
+    token::as_written,
+};
+
+/// Expressions looked at for one closure; more than any person writes.
+const STEPS_MAX: usize = 200_000;
+
+/// Files that can be imported.
+pub(super) struct Library<'a>(pub(super) &'a BTreeMap<PathBuf, Source>);
+
+impl<'a> Library<'a> {
+    pub(super) fn get(&self, import: &str) -> Option<&'a Source> {
+        self.0.get(Path::new(import)).or_else(|| self.0.get(Path::new(&format!("{import}.rhai"))))
+    }
+}
+
+/// The findings of one closure.
+pub(super) struct Analysis<'a> {
+    library: &'a Library<'a>,
+    patterns: &'a [Arc<str>],
+    run_depth: usize,
+    /// Paths of the event that are read.
+    pub(super) event_reads: BTreeSet<String>,
+    /// Paths that are read of a pattern's signals.
+    pub(super) kept_reads: BTreeSet<(Arc<str>, String)>,
+    /// Patterns that are looked at in any way.
+    pub(super) mentioned: BTreeSet<Arc<str>>,
+    /// Functions that are called, by file, name and number of parameters.
+    pub(super) functions: BTreeMap<(Arc<Path>, String, usize), (&'a Source, &'a Function)>,
+    pub(super) found: Vec<Diagnostic>,
+    active: Vec<(Arc<Path>, String)>,
+    steps: usize,
+}
+
+/// One call of a function or closure.
+struct Frame<'a> {
+    source: &'a Source,
+    variables: Vec<(String, Known)>,
+    /// Names of what the closure captured.
+    captured: Vec<String>,
+    results: Vec<(Known, Position)>,
+    depth: usize,
+}
+
+impl<'a> Analysis<'a> {
+    pub(super) fn new(library: &'a Library<'a>, patterns: &'a [Arc<str>], run_depth: usize) -> Self {
+        Analysis {
+            library,
+            patterns,
+            run_depth,
+            event_reads: BTreeSet::new(),
+            kept_reads: BTreeSet::new(),
+            mentioned: BTreeSet::new(),
+            functions: BTreeMap::new(),
+            found: Vec::new(),
+            active: Vec::new(),
+            steps: 0,
+        }
+    }
+
+    /// Looks at a closure of `source` that is called with one argument. With `test` it has to answer true or false.
+    pub(super) fn closure(&mut self, source: &'a Source, closure: &FnPtr, argument: Known, test: bool) {
+        let Known::Closure { name, captured } = Known::of_closure(closure) else { return };
+        for (result, position) in self.call_closure(source, &name, captured, vec![argument]) {
+            if test {
+                self.must_be_test(source, &result, position);
+            } else {
+                self.uses(source, &result, position);
+            }
+        }
+    }
+
+    /// What the closure gives back, and where.
+    fn call_closure(
+        &mut self,
+        source: &'a Source,
+        name: &str,
+        captured: Vec<Known>,
+        mut arguments: Vec<Known>,
+    ) -> Vec<(Known, Position)> {
+        let bound = captured.len();
+        let wanted = bound + arguments.len();
+        let Some(function) = source.function(name, wanted) else { return Vec::new() };
+        let mut all = captured;
+        all.append(&mut arguments);
+        all.resize(function.parameters.len(), Known::Unknown);
+        self.enter(source, function, all, bound)
+    }
+
+    /// Looks at a body with these arguments, the first `bound` of them captured.
+    fn enter(
+        &mut self,
+        source: &'a Source,
+        function: &'a Function,
+        arguments: Vec<Known>,
+        bound: usize,
+    ) -> Vec<(Known, Position)> {
+        let key = (source.path.clone(), function.name.clone());
+        if self.active.contains(&key) {
+            for argument in &arguments {
+                self.uses(source, argument, Position::NONE);
+            }
+            return Vec::new();
+        }
+        self.active.push(key);
+        let names = function.parameters.iter().cloned();
+        let mut frame = Frame {
+            source,
+            captured: names.clone().take(bound).collect(),
+            variables: names.zip(arguments).collect(),
+            results: Vec::new(),
+            depth: 0,
+        };
+        let last = self.block(&mut frame, &function.body);
+        let position = function.body.last().map_or(function.start, Stmt::position);
+        frame.results.push((last, position));
+        self.active.pop();
+        frame.results
+    }
+
+    fn problem(&mut self, source: &Source, code: &'static str, at: Position, message: String, help: Option<String>) {
+        let diagnostic = Diagnostic { help, ..source.diagnostic(Level::Error, code, at, message) };
+        if !self.found.contains(&diagnostic) {
+            self.found.push(diagnostic);
+        }
+    }
+
+    /// The value goes where it can't be followed: all that it leads to is read.
+    fn uses(&mut self, source: &Source, known: &Known, position: Position) {
+        match known {
+            Known::Event(path) if !path.is_empty() => {
+                self.event_reads.insert(path.clone());
+            }
+            Known::Kept(pattern, path) if !path.is_empty() => {
+                self.kept_reads.insert((pattern.clone(), path.clone()));
+            }
+            whole if whole.is_whole() && !position.is_none() => {
+                let message = format!("`{}` is a whole event: name a field of it", whole.shown());
+                let help = Some(format!("write `{}.user.name`, for example", whole.shown()));
+                self.problem(source, "whole-event", position, message, help);
+            }
+            _ => {}
+        }
+    }
+
+    fn must_be_test(&mut self, source: &Source, known: &Known, position: Position) {
+        let Some(what) = known.no_test() else { return };
+        let help = known.is_field().then(|| match known {
+            Known::Value => "compare it with something: `… == true`".to_owned(),
+            field => format!("write `{} == true`", field.shown()),
+        });
+        let message = format!("{what} stands where a test belongs");
+        self.problem(source, "no-test", position, message, help);
+    }
+
+    fn block(&mut self, frame: &mut Frame<'a>, statements: &[Stmt]) -> Known {
+        let outer = frame.variables.len();
+        let mut last = Known::Nothing;
+        for statement in statements {
+            last = self.statement(frame, statement);
+        }
+        frame.variables.truncate(outer);
+        last
+    }
+
+    fn condition(&mut self, frame: &mut Frame<'a>, expression: &Expr) {
+        let known = self.expression(frame, expression);
+        self.must_be_test(frame.source, &known, expression.start_position());
+    }
+
+    fn statement(&mut self, frame: &mut Frame<'a>, statement: &Stmt) -> Known {
+        match statement {
+            Stmt::Expr(expression) => self.expression(frame, expression),
+            Stmt::FnCall(call, position) => self.call(frame, call, *position),
+            Stmt::Block(block) => self.block(frame, block.statements()),
+            Stmt::Var(variable, _, _) => {
+                let known = self.expression(frame, &variable.1);
+                frame.variables.push((variable.0.name.to_string(), known));
+                Known::Nothing
+            }
+            Stmt::Assignment(assignment) => self.assignment(frame, &assignment.1.lhs, &assignment.1.rhs),
+            Stmt::If(flow, _) => {
+                self.condition(frame, &flow.expr);
+                let then = self.block(frame, flow.body.statements());
+                let otherwise = self.block(frame, flow.branch.statements());
+                self.join(frame, vec![then, otherwise], statement.position())
+            }
+            Stmt::While(flow, _) | Stmt::Do(flow, _, _) => {
+                if !matches!(flow.expr, Expr::Unit(_)) {
+                    self.condition(frame, &flow.expr);
+                }
+                self.block(frame, flow.body.statements());
+                Known::Unknown
+            }
+            Stmt::For(loop_, _) => {
+                self.for_loop(frame, &loop_.0, loop_.1.as_ref(), &loop_.2.expr, loop_.2.body.statements());
+                Known::Unknown
+            }
+            Stmt::Switch(switch, _) => self.switch(frame, &switch.0, &switch.1),
+            Stmt::TryCatch(flow, _) => {
+                let caught = match &flow.expr {
+                    Expr::Variable(variable, ..) => Some(variable.1.to_string()),
+                    _ => None,
+                };
+                let tried = self.block(frame, flow.body.statements());
+                frame.variables.extend(caught.map(|name| (name, Known::Unknown)));
+                let other = self.block(frame, flow.branch.statements());
+                self.join(frame, vec![tried, other], statement.position())
+            }
+            Stmt::Return(value, flags, position) => {
+                let known = value.as_ref().map_or(Known::Nothing, |value| self.expression(frame, value));
+                if !flags.contains(ASTFlags::BREAK) {
+                    frame.results.push((known, *position));
+                }
+                Known::Unknown
+            }
+            Stmt::BreakLoop(Some(value), ..) => self.used(frame, value),
+            Stmt::Import(_, position) => {
+                let help = Some("import at the top of the file".to_owned());
+                self.problem(frame.source, "import", *position, "an import inside a closure".to_owned(), help);
+                Known::Nothing
+            }
+            _ => Known::Nothing,
+        }
+    }
+
+    fn for_loop(
+        &mut self,
+        frame: &mut Frame<'a>,
+        variable: &Ident,
+        counter: Option<&Ident>,
+        over: &Expr,
+        body: &[Stmt],
+    ) {
+        let known = self.used(frame, over);
+        if known.is_field() {
+            let help = Some("a test asks every element of an array by itself".to_owned());
+            let message = "a field can't be looped over".to_owned();
+            self.problem(frame.source, "loop", over.start_position(), message, help);
+        }
+        let outer = frame.variables.len();
+        frame.variables.push((variable.name.to_string(), Known::Unknown));
+        frame.variables.extend(counter.map(|counter| (counter.name.to_string(), Known::Number)));
+        self.block(frame, body);
+        frame.variables.truncate(outer);
+    }
+
+    fn switch(&mut self, frame: &mut Frame<'a>, over: &Expr, cases: &rhai::SwitchCasesCollection) -> Known {
+        let known = self.used(frame, over);
+        if known.is_field() {
+            let help = Some("compare with `==` or `in [..]`".to_owned());
+            let message = "`switch` can't look at a field".to_owned();
+            self.problem(frame.source, "switch", over.start_position(), message, help);
+        }
+        let mut results = Vec::new();
+        for case in &cases.expressions {
+            self.condition(frame, &case.lhs);
+            results.push(self.expression(frame, &case.rhs));
+        }
+        self.join(frame, results, over.start_position())
+    }
+
+    /// One value of several: known only where all are the same kind of thing.
+    fn join(&mut self, frame: &Frame<'a>, mut values: Vec<Known>, position: Position) -> Known {
+        let Some(first) = values.pop() else { return Known::Unknown };
+        if values.iter().all(|value| *value == first) {
+            return first;
+        }
+        values.push(first);
+        for value in &values {
+            self.uses(frame.source, value, position);
+        }
+        if values.iter().all(Known::is_field) { Known::Value } else { Known::Unknown }
+    }
+
+    fn assignment(&mut self, frame: &mut Frame<'a>, target: &Expr, value: &Expr) -> Known {
+        let known = self.used(frame, value);
+        let root = match target {
+            Expr::Dot(chain, ..) | Expr::Index(chain, ..) => &chain.lhs,
+            target => target,
+        };
+        let position = root.start_position();
+        if let Expr::Variable(variable, ..) = root {
+            let name = variable.1.as_str();
+            if frame.captured.iter().any(|captured| captured == name) {
+                let message = format!("`{}` is captured: a closure can't change it", as_written(name));
+                let help =
+                    Some("closures run at any time and on any machine; keep what they need in fields".to_owned());
+                self.problem(frame.source, "captured", position, message, help);
+            }
+            if let Some(at) = frame.variables.iter().rposition(|(variable, _)| variable == name) {
+                let before = std::mem::replace(&mut frame.variables[at].1, Known::Unknown);
+                if matches!(before, Known::Event(_) | Known::Kept(..) | Known::Window | Known::Pattern(_))
+                    && !std::ptr::eq(root, target)
+                {
+                    let message = "events can't be changed".to_owned();
+                    self.problem(frame.source, "assignment", position, message, None);
+                }
+                self.uses(frame.source, &before, Position::NONE);
+                if !known.is_field() && std::ptr::eq(root, target) {
+                    frame.variables[at].1 = Known::Unknown;
+                }
+            }
+        }
+        Known::Nothing
+    }
+
+    /// An expression whose value goes where it can't be followed.
+    fn used(&mut self, frame: &mut Frame<'a>, expression: &Expr) -> Known {
+        let known = self.expression(frame, expression);
+        self.uses(frame.source, &known, expression.start_position());
+        known
+    }
+
+    fn expression(&mut self, frame: &mut Frame<'a>, expression: &Expr) -> Known {
+        self.steps += 1;
+        frame.depth += 1;
+        let known = if self.steps > STEPS_MAX || frame.depth > self.run_depth {
+            let message = if frame.depth > self.run_depth {
+                format!("expressions nest deeper than {}", self.run_depth)
+            } else {
+                "the closure is too large to check".to_owned()
+            };
+            let help = Some("split it into functions".to_owned());
+            self.problem(frame.source, "too-deep", expression.start_position(), message, help);
+            Known::Unknown
+        } else {
+            self.known(frame, expression)
+        };
+        frame.depth -= 1;
+        known
+    }
+
+    fn known(&mut self, frame: &mut Frame<'a>, expression: &Expr) -> Known {
+        match expression {
+            Expr::BoolConstant(..) => Known::Test,
+            Expr::IntegerConstant(..) | Expr::FloatConstant(..) => Known::Number,
+            Expr::CharConstant(char, _) => Known::Text(Some(char.to_string())),
+            Expr::StringConstant(text, _) => Known::Text(Some(text.to_string())),
+            Expr::Unit(_) => Known::Nothing,
+            Expr::DynamicConstant(value, _) => Known::of_captured(value),
+            Expr::InterpolatedString(parts, _) => {
+                parts.iter().for_each(|part| {
+                    self.used(frame, part);
+                });
+                Known::Text(None)
+            }
+            Expr::Array(items, _) => {
+                items.iter().for_each(|item| {
+                    self.used(frame, item);
+                });
+                Known::List
+            }
+            Expr::Map(map, _) => {
+                map.0.iter().for_each(|(_, value)| {
+                    self.used(frame, value);
+                });
+                Known::Map
+            }
+            Expr::Variable(variable, _, _) => {
+                let name = variable.1.as_str();
+                let known = frame.variables.iter().rev().find(|(known, _)| known == name).map(|(_, known)| known);
+                if variable.2.is_empty() { known.cloned().unwrap_or(Known::Unknown) } else { Known::Unknown }
+            }
+            Expr::Stmt(block) => self.block(frame, block.statements()),
+            Expr::FnCall(call, position) => self.call(frame, call, *position),
+            Expr::And(operands, _) | Expr::Or(operands, _) => {
+                operands.iter().for_each(|operand| self.condition(frame, operand));
+                Known::Test
+            }
+            Expr::Coalesce(operands, _) => self.coalesce(frame, operands),
+            Expr::Dot(chain, flags, _) => {
+                let base = self.expression(frame, &chain.lhs);
+                self.chain(frame, base, &chain.rhs, Link::Dot, *flags)
+            }
+            Expr::Index(chain, flags, _) => {
+                let base = self.expression(frame, &chain.lhs);
+                self.chain(frame, base, &chain.rhs, Link::Index, *flags)
+            }
+            _ => Known::Unknown,
+        }
+    }
+
+    fn coalesce(&mut self, frame: &mut Frame<'a>, operands: &[Expr]) -> Known {
+        for operand in operands {
+            if self.used(frame, operand).is_field() {
+                let help = Some("ask with `exists(…)`".to_owned());
+                let message = "`??` does not see that a field is missing".to_owned();
+                self.problem(frame.source, "coalesce", operand.start_position(), message, help);
+            }
+        }
+        Known::Unknown
+    }
+
+    /// `base.rhs` or `base[rhs]`, whose right side may go on.
+    fn chain(&mut self, frame: &mut Frame<'a>, base: Known, rhs: &Expr, link: Link, flags: ASTFlags) -> Known {
+        let (next, then) = match rhs {
+            Expr::Dot(next, then, _) if !flags.contains(ASTFlags::BREAK) => (next, (Link::Dot, *then)),
+            Expr::Index(next, then, _) if !flags.contains(ASTFlags::BREAK) => (next, (Link::Index, *then)),
+            last => return self.link(frame, base, last, link),
+        };
+        let middle = self.link(frame, base, &next.lhs, link);
+        frame.depth += 1;
+        let known = if frame.depth > self.run_depth {
+            let message = format!("a chain of more than {} links", self.run_depth);
+            self.problem(frame.source, "too-deep", next.lhs.start_position(), message, None);
+            Known::Unknown
+        } else {
+            self.chain(frame, middle, &next.rhs, then.0, then.1)
+        };
+        frame.depth -= 1;
+        known
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Dot,
+    Index,
+}

@@ -1,0 +1,144 @@
+//! What a comparison of a field means: decided by the literal beside it, or by the left one of two fields.
+
+use std::cmp::Ordering;
+
+use super::number::Num;
+use crate::event::Value;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    pub(super) const ALL: [(&'static str, Comparison); 6] = [
+        ("==", Comparison::Equal),
+        ("!=", Comparison::NotEqual),
+        ("<", Comparison::Less),
+        ("<=", Comparison::LessOrEqual),
+        (">", Comparison::Greater),
+        (">=", Comparison::GreaterOrEqual),
+    ];
+
+    /// The same question with its sides swapped.
+    pub(super) fn swapped(self) -> Self {
+        match self {
+            Comparison::Less => Comparison::Greater,
+            Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+            Comparison::Greater => Comparison::Less,
+            Comparison::GreaterOrEqual => Comparison::LessOrEqual,
+            same => same,
+        }
+    }
+
+    pub(super) fn holds(self, order: Ordering) -> bool {
+        match self {
+            Comparison::Equal => order == Ordering::Equal,
+            Comparison::NotEqual => order != Ordering::Equal,
+            Comparison::Less => order == Ordering::Less,
+            Comparison::LessOrEqual => order != Ordering::Greater,
+            Comparison::Greater => order == Ordering::Greater,
+            Comparison::GreaterOrEqual => order != Ordering::Less,
+        }
+    }
+}
+
+/// What a field is compared with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Operand<'a> {
+    Number(Num),
+    Text(&'a str),
+    Bool(bool),
+}
+
+impl<'a> Operand<'a> {
+    /// A scalar in the place of a literal; `None` for what no comparison holds of.
+    pub(super) fn of(value: &'a Value) -> Option<Self> {
+        match value {
+            Value::Bool(value) => Some(Operand::Bool(*value)),
+            Value::Number(_) => Num::of(value).map(Operand::Number),
+            Value::Text(text) => Some(Operand::Text(text)),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    /// Whether `value comparison self` holds. A value that is not of this operand's type makes it false, `!=` too.
+    pub(super) fn test(self, comparison: Comparison, value: &Value) -> bool {
+        match self {
+            Operand::Number(number) => {
+                Num::of(value).and_then(|value| value.compare(number)).is_some_and(|order| comparison.holds(order))
+            }
+            Operand::Text(text) => {
+                value.as_text().is_some_and(|value| comparison.holds(value.as_bytes().cmp(text.as_bytes())))
+            }
+            Operand::Bool(wanted) => {
+                let value = match value {
+                    Value::Bool(value) => *value,
+                    Value::Text(text) if &**text == "true" => true,
+                    Value::Text(text) if &**text == "false" => false,
+                    _ => return false,
+                };
+                match comparison {
+                    Comparison::Equal => value == wanted,
+                    Comparison::NotEqual => value != wanted,
+                    _ => false,
+                }
+            }
+        }
+    }
+}
+
+/// Whether `left comparison right` holds of two scalars of fields; the left one's type decides.
+pub(super) fn test_scalars(left: &Value, comparison: Comparison, right: &Value) -> bool {
+    Operand::of(left).is_some_and(|operand| operand.test(comparison.swapped(), right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Number;
+
+    fn number(written: &str) -> Value {
+        Value::Number(Number::from_written(written))
+    }
+
+    #[test]
+    fn a_number_literal_compares_numbers() {
+        let five = Operand::Number(Num::Int(5));
+        assert!(five.test(Comparison::Equal, &Value::text("5")));
+        assert!(five.test(Comparison::Equal, &number("5.0")));
+        assert!(five.test(Comparison::Greater, &number("22")));
+        assert!(!five.test(Comparison::NotEqual, &Value::text("five")));
+        assert!(!five.test(Comparison::NotEqual, &Value::Bool(true)));
+    }
+
+    #[test]
+    fn a_text_literal_compares_as_written() {
+        let text = Operand::Text("22");
+        assert!(text.test(Comparison::Equal, &number("22")));
+        assert!(!text.test(Comparison::Equal, &number("22.0")));
+        assert!(Operand::Text("true").test(Comparison::Equal, &Value::Bool(true)));
+    }
+
+    #[test]
+    fn a_boolean_literal_takes_the_two_texts_too() {
+        let yes = Operand::Bool(true);
+        assert!(yes.test(Comparison::Equal, &Value::text("true")));
+        assert!(yes.test(Comparison::NotEqual, &Value::text("false")));
+        assert!(!yes.test(Comparison::NotEqual, &Value::text("yes")));
+        assert!(!yes.test(Comparison::Equal, &number("1")));
+    }
+
+    #[test]
+    fn of_two_fields_the_left_ones_type_decides() {
+        assert!(test_scalars(&number("5"), Comparison::Equal, &Value::text("5.0")));
+        assert!(!test_scalars(&Value::text("5.0"), Comparison::Equal, &number("5")));
+        assert!(test_scalars(&number("5"), Comparison::Less, &number("22")));
+        assert!(test_scalars(&Value::text("5"), Comparison::Greater, &number("22")));
+    }
+}

@@ -1,0 +1,156 @@
+//! From the map of one `rule(#{…})` to a [`Rule`]: every key checked, every wrong one reported at its place.
+
+mod closures;
+mod condition;
+mod key;
+mod meta;
+mod tests_of;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use rhai::{Engine, GlobalRuntimeState, Position};
+
+use super::{
+    Rule, Window,
+    analysis::Library,
+    data::Data,
+    diagnostic::Diagnostic,
+    entry::{Entry, Report},
+    shape,
+    source::Source,
+};
+
+/// A call of `rule` with what it was given.
+pub(super) struct Declared {
+    pub(super) data: Data,
+    pub(super) position: Position,
+    pub(super) global: Arc<GlobalRuntimeState>,
+}
+
+/// What rules of a file are built with.
+pub(super) struct Surroundings<'a> {
+    pub(super) source: &'a Source,
+    pub(super) library: &'a Library<'a>,
+    /// The engine that closures run on.
+    pub(super) engine: &'a Arc<Engine>,
+    pub(super) inputs: Option<&'a BTreeSet<String>>,
+    /// See [`super::ScriptLimits::run_depth`].
+    pub(super) run_depth: usize,
+}
+
+/// A rule, unless it has errors or is not enabled, and what was found.
+pub(super) struct Built {
+    pub(super) rule: Option<Rule>,
+    pub(super) found: Vec<Diagnostic>,
+}
+
+const KEYS: [&str; 26] = [
+    "id",
+    "title",
+    "severity",
+    "attack",
+    "description",
+    "references",
+    "author",
+    "false_positives",
+    "runbook",
+    "tags",
+    "status",
+    "enabled",
+    "input",
+    "event",
+    "events",
+    "by",
+    "within",
+    "sequence",
+    "all_of",
+    "any_of",
+    "when",
+    "alert",
+    "suppress",
+    "suppress_max",
+    "risk",
+    "tests",
+];
+
+/// Keys of the rule language that this engine does not run.
+const KEYS_NOT_YET: [&str; 9] =
+    ["every", "session", "max", "silent", "forget", "first_seen", "learn", "baseline", "then"];
+
+pub(super) fn build(declared: &Declared, around: &Surroundings<'_>) -> Built {
+    let mut report = Report::new(around.source);
+    let literal = around.source.literals.get(&declared.position);
+    let map = Entry::new(&declared.data, literal, declared.position);
+    let rule = read(map, declared, around, &mut report);
+    let enabled = map.get("enabled").and_then(|entry| report.flag(entry, "enabled")).unwrap_or(true);
+    let rule = if report.has_errors() || !enabled { None } else { rule };
+    Built { rule, found: report.found }
+}
+
+fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: &mut Report<'_>) -> Option<Rule> {
+    check_keys(map, declared.position, report);
+    let meta = meta::read(map, declared.position, report);
+    let window = map.get("within").and_then(|entry| report.duration(entry, "within", false));
+    let has_window = map.get("within").is_some();
+    let mut closures = closures::read(map, declared, around, report);
+    let inputs = key::inputs(map, declared.position, has_window, around.inputs, report);
+    let by = key::by(map, declared.position, has_window, &closures.names(), report);
+    let condition = condition::read(map, has_window, &closures, report);
+    let suppress = condition::suppress(map, report);
+    let tests = tests_of::read(map, declared.position, report);
+    if report.has_errors() {
+        return None;
+    }
+    let window = window.map_or(Window::None, Window::Sliding);
+    let entities: &[String] = meta.risk.as_ref().map_or(&[], |risk| &risk.entities);
+    let shape = shape::Shape::new(window, &condition, suppress);
+    let (patterns, shape) = closures.patterns(&by, entities, shape);
+    Some(Rule {
+        meta,
+        inputs,
+        patterns,
+        window,
+        condition,
+        when: closures.when.map(|closure| closure.into_script()),
+        alert: closures.alert.map(|closure| closure.into_script()),
+        suppress,
+        shape,
+        tests,
+        place: around.source.place(declared.position),
+    })
+}
+
+fn check_keys(map: Entry<'_>, position: Position, report: &mut Report<'_>) {
+    for name in KEYS_NOT_YET.iter().filter(|name| map.get(name).is_some()) {
+        report.error("not-yet", map.key_position(name), format!("`{name}` is not supported yet"), None);
+    }
+    let known: Vec<&str> = KEYS.iter().chain(&KEYS_NOT_YET).copied().collect();
+    for (name, _) in map.entries().filter(|(name, _)| !known.contains(name)) {
+        let help = super::diagnostic::did_you_mean(name, known.iter().copied());
+        report.error("unknown-key", map.key_position(name), format!("unknown key `{name}`"), help);
+    }
+    let windows: Vec<&str> = ["within", "every", "session", "silent", "first_seen", "baseline"]
+        .into_iter()
+        .filter(|name| map.get(name).is_some())
+        .collect();
+    if let [first, second, ..] = windows[..] {
+        let message = format!("a rule has one window, and this one has `{first}` and `{second}`");
+        report.error("two-windows", map.key_position(second), message, None);
+    }
+    match (map.get("event"), map.get("events")) {
+        (None, None) => {
+            let help = "add `event: |e| …`".to_owned();
+            report.error("no-event", position, "the rule looks at no events", Some(help));
+        }
+        (Some(_), Some(_)) => {
+            let help = "name every pattern in `events`".to_owned();
+            report.error(
+                "two-events",
+                map.key_position("events"),
+                "`event` and `events` exclude each other",
+                Some(help),
+            );
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,203 @@
+//! A field as scripts hold it: a path into an event that is read when something asks, or the result of a calculation.
+//! Reading is total: what is not there is missing, and every test of the missing is false.
+
+use std::{fmt, sync::Arc};
+
+use rhai::ImmutableString;
+
+use super::{
+    Kept,
+    compare::{Comparison, Operand, test_scalars},
+    number::{Arithmetic, Num},
+    text::TextTest,
+};
+use crate::event::{Fields, SharedEvent, Timestamp, Value};
+
+/// What a script reads fields of.
+#[derive(Debug, Clone)]
+pub(super) enum Root {
+    Event(SharedEvent),
+    Kept(Arc<Kept>),
+}
+
+impl Root {
+    fn fields(&self) -> &Fields {
+        match self {
+            Root::Event(event) => &event.fields,
+            Root::Kept(kept) => &kept.fields,
+        }
+    }
+
+    fn time(&self) -> Timestamp {
+        match self {
+            Root::Event(event) => event.time,
+            Root::Kept(kept) => kept.time,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Field {
+    /// The value at `path`; the event itself where the path is empty.
+    Read {
+        root: Root,
+        path: ImmutableString,
+    },
+    /// A result.
+    Value(Value),
+    Missing,
+}
+
+impl Field {
+    /// The event itself.
+    pub(super) fn event(event: SharedEvent) -> Self {
+        Field::Read { root: Root::Event(event), path: ImmutableString::new() }
+    }
+
+    /// A signal of a window.
+    pub(super) fn kept(kept: Option<&Arc<Kept>>) -> Self {
+        match kept {
+            Some(kept) => Field::Read { root: Root::Kept(kept.clone()), path: ImmutableString::new() },
+            None => Field::Missing,
+        }
+    }
+
+    /// A result, or missing.
+    pub(super) fn result(value: Option<Value>) -> Self {
+        value.map_or(Field::Missing, Field::Value)
+    }
+
+    /// The field `name` below this one.
+    pub(super) fn below(&self, name: &ImmutableString) -> Field {
+        match self {
+            Field::Read { root, path } if path.is_empty() => Field::Read { root: root.clone(), path: name.clone() },
+            Field::Read { root, path } => Field::Read { root: root.clone(), path: format!("{path}.{name}").into() },
+            Field::Value(_) | Field::Missing => Field::Missing,
+        }
+    }
+
+    /// When the event or signal happened; `None` for its fields and for results.
+    pub(super) fn time(&self) -> Option<Timestamp> {
+        match self {
+            Field::Read { root, path } if path.is_empty() => Some(root.time()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        match self {
+            Field::Read { path, .. } if path.is_empty() => true,
+            Field::Read { root, path } => root.fields().exists(path),
+            Field::Value(_) => true,
+            Field::Missing => false,
+        }
+    }
+
+    /// The value itself; a signal or event as one object of its fields.
+    pub(super) fn value(&self) -> Option<Value> {
+        match self {
+            Field::Read { root, path } if path.is_empty() => {
+                Some(Value::Object(root.fields().iter().map(|(path, value)| (path.clone(), value.clone())).collect()))
+            }
+            Field::Read { root, path } => match root.fields().get(path) {
+                Some(value) => Some(value.into_owned()),
+                None => below(root.fields(), path),
+            },
+            Field::Value(value) => Some(value.clone()),
+            Field::Missing => None,
+        }
+    }
+
+    /// Asks each scalar, arrays opened, until one answers true.
+    pub(super) fn any(&self, visit: &mut dyn FnMut(&Value) -> bool) -> bool {
+        match self {
+            Field::Read { root, path } => root.fields().any(path, visit),
+            Field::Value(value) => value.any_scalar(visit),
+            Field::Missing => false,
+        }
+    }
+
+    pub(super) fn any_text(&self, visit: &mut dyn FnMut(&str) -> bool) -> bool {
+        self.any(&mut |value| value.as_text().is_some_and(|text| visit(&text)))
+    }
+
+    pub(super) fn compare(&self, comparison: Comparison, operand: Operand<'_>) -> bool {
+        self.any(&mut |value| operand.test(comparison, value))
+    }
+
+    pub(super) fn compare_field(&self, comparison: Comparison, other: &Field) -> bool {
+        self.any(&mut |left| other.any(&mut |right| test_scalars(left, comparison, right)))
+    }
+
+    pub(super) fn test_text(&self, test: TextTest, ignore_case: bool, wanted: &str) -> bool {
+        self.any_text(&mut |text| test.test(ignore_case, text, wanted))
+    }
+
+    pub(super) fn test_text_field(&self, test: TextTest, ignore_case: bool, wanted: &Field) -> bool {
+        wanted.any_text(&mut |wanted| self.test_text(test, ignore_case, wanted))
+    }
+
+    /// A result for each scalar: one for a scalar, an array of those that have one for an array.
+    pub(super) fn map(&self, result: &dyn Fn(&Value) -> Option<Value>) -> Field {
+        match self.value() {
+            None | Some(Value::Object(_)) => Field::Missing,
+            Some(Value::Array(items)) => {
+                let mut results = Vec::new();
+                Value::Array(items).any_scalar(&mut |item| {
+                    results.extend(result(item));
+                    false
+                });
+                Field::result((!results.is_empty()).then_some(Value::Array(results)))
+            }
+            Some(scalar) => Field::result(result(&scalar)),
+        }
+    }
+
+    /// Calculates with a number: for each element of an array.
+    pub(super) fn calculate(&self, operator: Arithmetic, other: Num) -> Field {
+        self.map(&|value| Num::of(value)?.calculate(operator, other).map(Num::to_value))
+    }
+
+    /// The same with this field on the right.
+    pub(super) fn calculate_from(&self, operator: Arithmetic, other: Num) -> Field {
+        self.map(&|value| other.calculate(operator, Num::of(value)?).map(Num::to_value))
+    }
+
+    /// Calculates with a field; at most one of the two may be an array.
+    pub(super) fn calculate_field(&self, operator: Arithmetic, other: &Field) -> Field {
+        if let Some(right) = other.number() {
+            return self.calculate(operator, right);
+        }
+        self.number().map_or(Field::Missing, |left| other.calculate_from(operator, left))
+    }
+
+    fn number(&self) -> Option<Num> {
+        self.value().as_ref().and_then(Num::of)
+    }
+
+    /// The length: characters of a text, elements of an array.
+    pub(super) fn len(&self) -> Option<i64> {
+        let length = match self.value()? {
+            Value::Array(items) => items.len(),
+            Value::Object(_) | Value::Null => return None,
+            scalar => scalar.as_text()?.chars().count(),
+        };
+        i64::try_from(length).ok()
+    }
+}
+
+/// What stands below `path`, as an object.
+fn below(fields: &Fields, path: &str) -> Option<Value> {
+    let entries: Vec<_> = fields
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(path)?.strip_prefix('.')?.into(), value.clone())))
+        .collect();
+    (!entries.is_empty()).then_some(Value::Object(entries))
+}
+
+/// As text; empty when missing.
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value().map_or(Ok(()), |value| value.fmt(f))
+    }
+}

@@ -1,0 +1,216 @@
+//! Loading: from the text of rule files to the rules that run, with every finding on the way.
+//!
+//! A file that does not parse or evaluate loses its own rules only, a wrong rule loses itself only. It reads no file:
+//! what `import` finds are the files that were given.
+
+mod evaluate;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use super::{
+    Diagnostic, Level, Rule, RuleSet, ScriptLimits,
+    analysis::Library,
+    declare::{self, Surroundings},
+    engine,
+    source::{self, Source, hash_of, is_library},
+    token::Tokens,
+};
+
+/// Parsing and checking recurse with the depth of the text; with the limits on depth this is far more than enough.
+const STACK_BYTES: usize = 256 << 20;
+
+/// Rhai counts lines, and columns of a line, up to 65,535.
+const PLACES_MAX: usize = 65_000;
+
+/// The text of rule files, read by the caller.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuleFiles {
+    /// The folder that paths are relative to.
+    pub root: PathBuf,
+    /// By path relative to the root, in byte order. Those under `lib/` are only imported.
+    pub files: BTreeMap<PathBuf, String>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// The configured inputs; `None` without a configuration.
+    pub inputs: Option<BTreeSet<String>>,
+    pub limits: ScriptLimits,
+}
+
+/// The rules that are good, and all findings in order of files and lines.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    pub set: RuleSet,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// Loads rules. On a reload, with the rules that ran before as `previous`, a file with errors keeps its last good
+/// rules, and a warning says so.
+pub fn load(files: &RuleFiles, options: &LoadOptions, previous: Option<&RuleSet>) -> Loaded {
+    thread::scope(|scope| {
+        let loader = thread::Builder::new().name("rules".to_owned()).stack_size(STACK_BYTES);
+        let loading = loader.spawn_scoped(scope, || Loading::new(files, options).finish(previous));
+        match loading.expect("a thread to load rules on").join() {
+            Ok(loaded) => loaded,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+struct Loading<'a> {
+    options: &'a LoadOptions,
+    sources: BTreeMap<PathBuf, Source>,
+    /// Hash of each file that declares rules, with everything that it could import.
+    hashes: BTreeMap<PathBuf, String>,
+    found: Vec<Diagnostic>,
+    fields: BTreeSet<String>,
+}
+
+impl<'a> Loading<'a> {
+    fn new(files: &RuleFiles, options: &'a LoadOptions) -> Self {
+        let (libraries, rules): (Vec<_>, Vec<_>) = files.files.iter().partition(|(path, _)| is_library(path));
+        let imported: String =
+            libraries.iter().map(|(path, text)| format!("{} {}\n", path.display(), hash_of(text))).collect();
+        let hash = |text: &str| hash_of(&format!("{}\n{imported}", hash_of(text)));
+        let hashes = rules.iter().map(|(path, text)| ((*path).clone(), hash(text))).collect();
+        let mut loading =
+            Loading { options, sources: BTreeMap::new(), hashes, found: Vec::new(), fields: BTreeSet::new() };
+        let tokens = Tokens::default();
+        let parser = engine::parser(&options.limits, &tokens);
+        for (path, text) in &files.files {
+            tokens.restart();
+            loading.parse(path, text, &parser, &tokens);
+        }
+        loading.fields = tokens.names();
+        loading
+    }
+
+    fn parse(&mut self, path: &Path, text: &str, parser: &rhai::Engine, tokens: &Tokens) {
+        let longest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        if text.len() > self.options.limits.file_bytes || text.lines().count().max(longest) > PLACES_MAX {
+            let message = format!(
+                "the file is too large: at most {} bytes, {PLACES_MAX} lines, and characters a line",
+                self.options.limits.file_bytes
+            );
+            self.found.push(source::diagnostic(path, text, Level::Error, "too-large", rhai::Position::NONE, message));
+            return;
+        }
+        match parser.compile(text) {
+            Ok(ast) => {
+                let parsed = Source::new(path, text, ast, tokens.take_log());
+                self.sources.insert(path.to_owned(), parsed);
+            }
+            Err(error) => self.found.push(evaluate::parse_error(path, text, &error)),
+        }
+    }
+
+    fn finish(mut self, previous: Option<&RuleSet>) -> Loaded {
+        let limits = &self.options.limits;
+        let fields = || self.fields.iter().map(String::as_str);
+        let runner = Arc::new(engine::runner(limits, limits.call_operations, fields()));
+        let evaluator = evaluate::Evaluator::new(limits, fields(), &self.sources);
+        let library = Library(&self.sources);
+        let mut rules: Vec<Rule> = Vec::new();
+        let mut found = std::mem::take(&mut self.found);
+        for (path, source) in self.sources.iter().filter(|(path, _)| !is_library(path)) {
+            let (declared, errors) = evaluator.evaluate(path, source);
+            found.extend(errors);
+            let around = Surroundings {
+                source,
+                library: &library,
+                engine: &runner,
+                inputs: self.options.inputs.as_ref(),
+                run_depth: limits.run_depth,
+            };
+            for declared in &declared {
+                let built = declare::build(declared, &around);
+                found.extend(built.found);
+                rules.extend(built.rule);
+            }
+        }
+        self.settle(rules, found, previous)
+    }
+
+    /// Keeps the last good rules of files with errors, and of two rules with one id the first.
+    fn settle(self, rules: Vec<Rule>, mut found: Vec<Diagnostic>, previous: Option<&RuleSet>) -> Loaded {
+        let mut rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
+        let mut sources = self.hashes.clone();
+        let wrong: BTreeSet<PathBuf> =
+            found.iter().filter(|finding| finding.is_error()).map(|finding| finding.place.file.clone()).collect();
+        for path in &wrong {
+            let Some(previous) = previous else { continue };
+            let last: Vec<Arc<Rule>> = previous.rules.iter().filter(|rule| rule.place.file == *path).cloned().collect();
+            if last.is_empty() {
+                continue;
+            }
+            rules.retain(|rule| rule.place.file != *path);
+            let message = format!("the file has errors: its {} rule(s) stay as they were", last.len());
+            let text = self.sources.get(path).map_or("", |source| &source.text);
+            found.push(source::diagnostic(path, text, Level::Warning, "kept", rhai::Position::NONE, message));
+            rules.extend(last);
+            if let Some(hash) = previous.sources.get(path) {
+                sources.insert(path.clone(), hash.clone());
+            }
+        }
+        let rules = self.without_twins(rules, &mut found);
+        sources.retain(|path, _| rules.iter().any(|rule| rule.place.file == *path));
+        let all: String = sources.iter().map(|(path, hash)| format!("{} {hash}\n", path.display())).collect();
+        found.sort_by(|a, b| {
+            let place = |finding: &Diagnostic| (finding.place.file.clone(), finding.place.line, finding.place.column);
+            place(a).cmp(&place(b)).then(a.level.cmp(&b.level))
+        });
+        found.dedup();
+        Loaded { set: RuleSet { rules, hash: hash_of(&all), sources }, diagnostics: found }
+    }
+
+    fn without_twins(&self, mut rules: Vec<Arc<Rule>>, found: &mut Vec<Diagnostic>) -> Vec<Arc<Rule>> {
+        let place = |rule: &Rule| (rule.place.file.clone(), rule.place.line, rule.place.column);
+        rules.sort_by_key(|rule| place(rule));
+        let mut by_id: BTreeMap<Arc<str>, Arc<Rule>> = BTreeMap::new();
+        for rule in rules {
+            match by_id.get(rule.id()) {
+                None => {
+                    by_id.insert(rule.id().clone(), rule);
+                }
+                Some(first) => {
+                    let message = format!(
+                        "the id `{}` is taken: {}:{}:{} has it",
+                        rule.id(),
+                        first.place.file.display(),
+                        first.place.line,
+                        first.place.column
+                    );
+                    let line = self
+                        .sources
+                        .get(&rule.place.file)
+                        .and_then(|source| source.text.lines().nth(rule.place.line - 1).map(str::to_owned));
+                    found.push(Diagnostic {
+                        level: Level::Error,
+                        code: "duplicate-id",
+                        message,
+                        place: rule.place.clone(),
+                        length: 1,
+                        help: Some("give the rule an id of its own".to_owned()),
+                        source: line.unwrap_or_default(),
+                    });
+                }
+            }
+        }
+        by_id.into_values().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

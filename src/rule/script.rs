@@ -1,0 +1,122 @@
+//! A closure that can be called: with limits, and with errors that name their place.
+
+use std::{path::Path, sync::Arc};
+
+use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, GlobalRuntimeState, NativeCallContext, Position};
+
+use super::token;
+
+/// A script stopped at a limit or failed; the event counts as not matching.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {reason}")]
+pub struct ScriptError {
+    /// `file:line:column`
+    pub place: String,
+    pub reason: String,
+}
+
+/// A closure with what it needs to run: the functions and imports of its file and the values that it captured.
+#[derive(Clone)]
+pub(super) struct Script {
+    pub(super) engine: Arc<Engine>,
+    /// As it was when the file had been evaluated; no operations counted.
+    pub(super) global: Arc<GlobalRuntimeState>,
+    pub(super) closure: FnPtr,
+    pub(super) file: Arc<Path>,
+    pub(super) position: Position,
+}
+
+impl Script {
+    pub(super) fn call(&self, argument: Dynamic) -> Result<Dynamic, ScriptError> {
+        let context = NativeCallContext::new_with_all_fields(
+            &self.engine,
+            self.closure.fn_name(),
+            None,
+            &self.global,
+            self.position,
+        );
+        self.closure.call_raw(&context, None, [argument]).map(Dynamic::flatten).map_err(|error| self.describe(*error))
+    }
+
+    pub(super) fn error(&self, reason: String) -> ScriptError {
+        ScriptError { place: place(&self.file.display().to_string(), self.position), reason }
+    }
+
+    /// What kind of value that is, in the author's words.
+    pub(super) fn type_name(&self, value: &Dynamic) -> String {
+        match value.type_name() {
+            "()" => "nothing".to_owned(),
+            name => format!("a value of type {}", self.engine.map_type_name(name)),
+        }
+    }
+
+    fn describe(&self, error: EvalAltResult) -> ScriptError {
+        let file = self.file.display().to_string();
+        let failure = Failure::of(error, &file);
+        let position = if failure.position.is_none() { self.position } else { failure.position };
+        ScriptError { place: place(&failure.file, position), reason: failure.reason }
+    }
+}
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Script").field("file", &self.file).field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
+fn place(file: &str, position: Position) -> String {
+    format!("{file}:{}:{}", position.line().unwrap_or(1), position.position().unwrap_or(1))
+}
+
+/// An error of Rhai in the author's words, with its innermost place.
+pub(super) struct Failure {
+    pub(super) file: String,
+    pub(super) position: Position,
+    pub(super) reason: String,
+}
+
+impl Failure {
+    pub(super) fn of(error: EvalAltResult, file: &str) -> Self {
+        let mut error = error;
+        let mut file = file.to_owned();
+        let mut outer = Position::NONE;
+        loop {
+            let position = error.position();
+            match error {
+                EvalAltResult::ErrorInFunctionCall(_, source, inner, _) => {
+                    if !source.is_empty() {
+                        file = source;
+                    }
+                    error = *inner;
+                }
+                EvalAltResult::ErrorInModule(source, inner, _) => {
+                    if !source.is_empty() {
+                        file = source;
+                    }
+                    error = *inner;
+                }
+                error => {
+                    let position = if position.is_none() { outer } else { position };
+                    return Failure { file, position, reason: reason(error) };
+                }
+            }
+            outer = if position.is_none() { outer } else { position };
+        }
+    }
+}
+
+fn reason(mut error: EvalAltResult) -> String {
+    let _ = error.take_position();
+    let text = match &error {
+        EvalAltResult::ErrorTooManyOperations(_) => "the script was stopped: too many operations".to_owned(),
+        EvalAltResult::ErrorStackOverflow(_) => "the script was stopped: calls nest too deep".to_owned(),
+        EvalAltResult::ErrorTooManyVariables(_) => "the script was stopped: too many variables".to_owned(),
+        EvalAltResult::ErrorDataTooLarge(what, _) => {
+            format!("the script was stopped: {} is too large", what.to_lowercase())
+        }
+        EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => format!("no function {signature}"),
+        error => error.to_string(),
+    };
+    token::written(&text).into_owned()
+}

@@ -1,0 +1,23 @@
+//! The words that closures have beside Rhai's own: operators and functions on fields.
+//!
+//! Every operator and test is registered for a field beside a field and beside each kind of literal, in both orders.
+
+mod functions;
+mod operators;
+
+use rhai::Engine;
+
+pub(super) use functions::{FUNCTIONS, Function, Gives, STANDARD, regex};
+
+use super::window_script;
+
+pub(super) fn register<'a>(engine: &mut Engine, fields: impl Iterator<Item = &'a str>) {
+    operators::register(engine);
+    functions::register(engine);
+    window_script::register(engine);
+    engine.register_type_with_name::<super::field::Field>("field");
+    for name in fields {
+        operators::register_name(engine, name);
+        window_script::register_name(engine, name);
+    }
+}

@@ -1,0 +1,274 @@
+//! The status board: one entry for each receiver, line, partition, sink and rule.
+//!
+//! A writer holds its entry for the length of its closure; a reader copies entry by entry, so neither waits for more
+//! than one such moment. Entries are as many as there are inputs, partitions, sinks and rules; reasons of dead letters
+//! are bounded by [`REASONS_MAX`].
+
+use std::{hash::Hash, sync::Arc};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+
+use super::status::{
+    DeadLetters, IntakeStatus, LeftOut, LineStatus, Phase, Restarts, RuleSetStatus, RuleStatus, SignalsStatus,
+    SinkStatus, SourceStatus, Status,
+};
+use crate::log::TopicPartition;
+
+/// Pairs of stage and reason that dead letters are counted by; what comes beyond counts as `other`.
+const REASONS_MAX: usize = 64;
+
+/// What a text such as a last error is cut to, in bytes.
+const TEXT_BYTES_MAX: usize = 500;
+
+/// Stage, sink, topic, partition.
+type LineKey = (Arc<str>, Arc<str>, Arc<str>, u32);
+
+pub struct Board {
+    phase: ArcSwap<Phase>,
+    rule_set: ArcSwap<RuleSetStatus>,
+    intake: DashMap<Arc<str>, IntakeStatus>,
+    lines: DashMap<LineKey, LineStatus>,
+    sources: DashMap<(Arc<str>, u32), SourceStatus>,
+    signals: DashMap<u32, SignalsStatus>,
+    sinks: DashMap<Arc<str>, SinkStatus>,
+    rules: DashMap<Arc<str>, RuleStatus>,
+    dead_letters: DashMap<(Arc<str>, Arc<str>), u64>,
+    restarts: DashMap<Arc<str>, u64>,
+    left_out: DashMap<Arc<str>, u64>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Board {
+            phase: ArcSwap::from_pointee(Phase::Starting),
+            rule_set: ArcSwap::default(),
+            intake: DashMap::new(),
+            lines: DashMap::new(),
+            sources: DashMap::new(),
+            signals: DashMap::new(),
+            sinks: DashMap::new(),
+            rules: DashMap::new(),
+            dead_letters: DashMap::new(),
+            restarts: DashMap::new(),
+            left_out: DashMap::new(),
+        }
+    }
+}
+
+impl Board {
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.store(Arc::new(phase));
+    }
+
+    pub fn set_rules(&self, hash: &str, ids: Vec<Arc<str>>, refused: u64) {
+        self.rules.retain(|id, _| ids.contains(id));
+        self.rule_set.store(Arc::new(RuleSetStatus { hash: hash.to_owned(), loaded: ids.len() as u64, refused }));
+        for id in ids {
+            self.rule(&id, |rule| rule.quarantined = false);
+        }
+    }
+
+    pub fn intake(&self, input: &str, change: impl FnOnce(&mut IntakeStatus)) {
+        let new = |input: &Arc<str>| IntakeStatus { input: input.clone(), ..Default::default() };
+        update(&self.intake, input.into(), new, change);
+    }
+
+    pub fn line(&self, stage: &str, name: &str, at: &TopicPartition, change: impl FnOnce(&mut LineStatus)) {
+        let new = |(stage, name, topic, partition): &LineKey| LineStatus {
+            stage: stage.clone(),
+            name: name.clone(),
+            topic: topic.clone(),
+            partition: *partition,
+            ..Default::default()
+        };
+        update(&self.lines, line_key(stage, name, at), new, change);
+    }
+
+    /// What a line told of its partition goes with it.
+    pub fn line_gone(&self, stage: &str, name: &str, at: &TopicPartition) {
+        self.lines.remove(&line_key(stage, name, at));
+        match stage {
+            "detect" => self.sources.retain(|_, source| !is_of(source, at)),
+            "correlate" => drop(self.signals.remove(&at.partition)),
+            _ => {}
+        }
+    }
+
+    pub fn source(&self, input: &str, partition: u32, change: impl FnOnce(&mut SourceStatus)) {
+        let new = |(input, partition): &(Arc<str>, u32)| SourceStatus {
+            input: input.clone(),
+            partition: *partition,
+            ..Default::default()
+        };
+        update(&self.sources, (input.into(), partition), new, change);
+    }
+
+    pub fn signals(&self, partition: u32, change: impl FnOnce(&mut SignalsStatus)) {
+        let new = |partition: &u32| SignalsStatus { partition: *partition, ..Default::default() };
+        update(&self.signals, partition, new, change);
+    }
+
+    pub fn sink(&self, name: &str, change: impl FnOnce(&mut SinkStatus)) {
+        let new = |name: &Arc<str>| SinkStatus { name: name.clone(), ..Default::default() };
+        update(&self.sinks, name.into(), new, change);
+    }
+
+    pub fn rule(&self, id: &str, change: impl FnOnce(&mut RuleStatus)) {
+        let new = |id: &Arc<str>| RuleStatus { id: id.clone(), ..Default::default() };
+        update(&self.rules, id.into(), new, change);
+    }
+
+    pub fn count_dead_letter(&self, stage: &str, reason: &str) {
+        let mut key = (Arc::from(stage), Arc::from(reason));
+        if self.dead_letters.len() >= REASONS_MAX && !self.dead_letters.contains_key(&key) {
+            key.1 = "other".into();
+        }
+        *self.dead_letters.entry(key).or_default() += 1;
+    }
+
+    pub fn count_restart(&self, stage: &str) {
+        *self.restarts.entry(stage.into()).or_default() += 1;
+    }
+
+    pub fn count_left_out(&self, input: &str) {
+        *self.left_out.entry(input.into()).or_default() += 1;
+    }
+
+    /// A copy of everything, sorted.
+    pub fn snapshot(&self) -> Status {
+        let letters = |((stage, reason), count)| DeadLetters { stage, reason, count };
+        let mut status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            phase: **self.phase.load(),
+            rule_set: (**self.rule_set.load()).clone(),
+            intake: values(&self.intake),
+            lines: values(&self.lines),
+            sources: values(&self.sources),
+            signals: values(&self.signals),
+            sinks: values(&self.sinks),
+            rules: values(&self.rules),
+            dead_letters: entries(&self.dead_letters).into_iter().map(letters).collect(),
+            restarts: entries(&self.restarts).into_iter().map(|(stage, count)| Restarts { stage, count }).collect(),
+            left_out: entries(&self.left_out).into_iter().map(|(input, count)| LeftOut { input, count }).collect(),
+        };
+        status.intake.iter_mut().for_each(|intake| cut(&mut intake.last_error));
+        status.lines.iter_mut().for_each(|line| cut(&mut line.last_error));
+        status.sinks.iter_mut().for_each(|sink| cut(&mut sink.last_error));
+        status.rules.iter_mut().for_each(|rule| cut(&mut rule.last_failure));
+        status
+    }
+}
+
+fn line_key(stage: &str, name: &str, at: &TopicPartition) -> LineKey {
+    (stage.into(), name.into(), at.topic.as_str().into(), at.partition)
+}
+
+/// Whether a source is what a line reads at `at`: an input's k-th topic numbers its partitions from k * 65536.
+fn is_of(source: &SourceStatus, at: &TopicPartition) -> bool {
+    *source.topic == *at.topic && source.partition % 65_536 == at.partition
+}
+
+fn update<K: Eq + Hash, V>(map: &DashMap<K, V>, key: K, new: impl FnOnce(&K) -> V, change: impl FnOnce(&mut V)) {
+    let first = new(&key);
+    change(&mut map.entry(key).or_insert(first));
+}
+
+fn entries<K: Eq + Hash + Ord + Clone, V: Clone>(map: &DashMap<K, V>) -> Vec<(K, V)> {
+    let mut entries: Vec<(K, V)> = map.iter().map(|entry| (entry.key().clone(), entry.value().clone())).collect();
+    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    entries
+}
+
+fn values<K: Eq + Hash + Ord + Clone, V: Clone>(map: &DashMap<K, V>) -> Vec<V> {
+    entries(map).into_iter().map(|(_, value)| value).collect()
+}
+
+fn cut(text: &mut Option<String>) {
+    if let Some(text) = text {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{event::Timestamp, telemetry::LineState};
+
+    fn at(topic: &str, partition: u32) -> TopicPartition {
+        TopicPartition { topic: topic.to_owned(), partition }
+    }
+
+    #[test]
+    fn a_snapshot_survives_json() {
+        let board = Board::default();
+        board.source("auth", 1, |source| source.watermark = Some(Timestamp(1_704_067_200_000_000_001)));
+        board.source("auth", 0, |source| source.next = 7);
+        board.signals(3, |signals| signals.keys = 2);
+        board.sink("mail", |sink| sink.last_error = Some("é".repeat(400)));
+        board.line("notify", "mail", &at("alerts", 0), |line| line.state = LineState::Halted);
+        board.count_dead_letter("decode", "not_json");
+        board.count_restart("notify");
+        board.count_left_out("auth");
+        let status = board.snapshot();
+        assert_eq!(status.sources.iter().map(|source| source.partition).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(status.sinks[0].last_error.as_ref().map(String::len), Some(TEXT_BYTES_MAX));
+        let json = serde_json::to_string(&status).expect("serialises");
+        assert!(json.contains("\"watermark\":\"2024-01-01T00:00:00.000000001Z\""), "{json}");
+        assert_eq!(serde_json::from_str::<Status>(&json).expect("reads"), status);
+    }
+
+    #[test]
+    fn reasons_stay_few_whatever_is_counted() {
+        let board = Board::default();
+        for reason in 0..1_000 {
+            board.count_dead_letter("decode", &format!("reason {reason}"));
+        }
+        let dead_letters = board.snapshot().dead_letters;
+        assert_eq!(dead_letters.len(), REASONS_MAX + 1);
+        assert_eq!(dead_letters.iter().map(|letters| letters.count).sum::<u64>(), 1_000);
+    }
+
+    #[test]
+    fn rules_that_are_gone_leave_the_board() {
+        let board = Board::default();
+        board.set_rules("a", vec!["one".into(), "two".into()], 0);
+        board.rule("two", |rule| rule.fired = 3);
+        board.rule("two", |rule| rule.quarantined = true);
+        board.set_rules("b", vec!["two".into(), "three".into()], 1);
+        let status = board.snapshot();
+        let fired: Vec<_> = status.rules.iter().map(|rule| (&*rule.id, rule.fired, rule.quarantined)).collect();
+        assert_eq!(fired, [("three", 0, false), ("two", 3, false)]);
+        assert_eq!(status.rule_set, RuleSetStatus { hash: "b".into(), loaded: 2, refused: 1 });
+    }
+
+    #[test]
+    fn a_line_that_is_down_makes_the_process_not_ready() {
+        let board = Board::default();
+        assert_eq!(board.snapshot().not_ready(), ["the process is starting"]);
+        board.set_phase(Phase::Running);
+        board.sink("mail", |sink| sink.last_error = Some("connection refused".into()));
+        board.line("detect", "", &at("t", 0), |line| line.state = LineState::Running);
+        assert!(board.snapshot().not_ready().is_empty());
+        board.line("detect", "", &at("t", 0), |line| line.state = LineState::Restarting);
+        board.line("notify", "mail", &at("alerts", 1), |line| line.state = LineState::Halted);
+        assert_eq!(board.snapshot().not_ready(), ["detect t/0 is restarting", "notify mail alerts/1 is halted"]);
+    }
+
+    #[test]
+    fn a_partition_that_moves_away_takes_its_entries_along() {
+        let board = Board::default();
+        for partition in [0, 65_536] {
+            let topic = if partition == 0 { "first" } else { "second" };
+            board.source("auth", partition, |source| source.topic = topic.into());
+            board.line("detect", "", &at(topic, 0), |_| ());
+        }
+        board.signals(0, |_| ());
+        board.line_gone("detect", "", &at("second", 0));
+        let status = board.snapshot();
+        assert_eq!(status.sources.iter().map(|source| source.partition).collect::<Vec<_>>(), [0]);
+        assert_eq!((status.lines.len(), status.signals.len()), (1, 1));
+        board.line_gone("correlate", "", &at("signals", 0));
+        assert!(board.snapshot().signals.is_empty());
+    }
+}

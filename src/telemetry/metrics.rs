@@ -1,0 +1,402 @@
+//! Every metric, with its help and its labels: those of the board in one table, those that need histograms as fields.
+//!
+//! The board's metrics are read from a snapshot when they are asked for, so `/metrics` and `/v1/status` can't differ,
+//! and a partition that went to another process leaves no stale series behind.
+
+use std::fmt::Display;
+
+use prometheus::{
+    HistogramOpts, HistogramVec, Registry, TextEncoder,
+    proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType},
+};
+
+use super::status::{LineState, Phase, Status};
+use crate::event::Timestamp;
+
+/// The metrics that are written as things happen.
+pub struct Metrics {
+    registry: Registry,
+    pub(super) http_request_seconds: HistogramVec,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Registry::new();
+        let http_request_seconds = histogram(
+            &registry,
+            ("tripline_http_request_seconds", "How long HTTP requests took to answer", &["route", "status"]),
+            &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0],
+        );
+        Metrics { registry, http_request_seconds }
+    }
+}
+
+impl Metrics {
+    /// Prometheus' text format, version 0.0.4.
+    pub(super) fn encode(&self, status: &Status) -> String {
+        let mut families = self.registry.gather();
+        families.extend(FAMILIES.iter().filter_map(|family| family.read(status)));
+        TextEncoder::new().encode_to_string(&families).expect("families have metrics, and metrics their type")
+    }
+}
+
+fn histogram(registry: &Registry, (name, help, labels): (&str, &str, &[&str]), buckets: &[f64]) -> HistogramVec {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    let histogram = HistogramVec::new(options, labels).expect("the names are well-formed");
+    registry.register(Box::new(histogram.clone())).expect("each metric is registered once");
+    histogram
+}
+
+/// A metric that is read off the board.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    read: fn(&Status, &mut Samples),
+}
+
+/// A family's label values and values.
+struct Samples(Vec<(Vec<String>, f64)>);
+
+impl Samples {
+    fn put(&mut self, labels: &[&dyn Display], value: u64) {
+        self.put_f64(labels, value as f64);
+    }
+
+    fn put_flag(&mut self, labels: &[&dyn Display], flag: bool) {
+        self.put(labels, u64::from(flag));
+    }
+
+    /// Nothing when it is not known yet.
+    fn put_some(&mut self, labels: &[&dyn Display], value: Option<u64>) {
+        value.into_iter().for_each(|value| self.put(labels, value));
+    }
+
+    /// Nothing when there is no time yet.
+    fn put_time(&mut self, labels: &[&dyn Display], time: Option<Timestamp>) {
+        if let Some(Timestamp(nanos)) = time {
+            self.put_f64(labels, nanos as f64 / 1e9);
+        }
+    }
+
+    fn put_f64(&mut self, labels: &[&dyn Display], value: f64) {
+        self.0.push((labels.iter().map(|label| label.to_string()).collect(), value));
+    }
+}
+
+impl Family {
+    fn read(&self, status: &Status) -> Option<MetricFamily> {
+        let mut samples = Samples(Vec::new());
+        (self.read)(status, &mut samples);
+        let is_counter = self.name.ends_with("_total");
+        let metrics: Vec<Metric> = samples.0.iter().map(|sample| self.metric(sample, is_counter)).collect();
+        if metrics.is_empty() {
+            return None;
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(self.name.to_owned());
+        family.set_help(self.help.to_owned());
+        family.set_field_type(if is_counter { MetricType::COUNTER } else { MetricType::GAUGE });
+        family.set_metric(metrics);
+        Some(family)
+    }
+
+    fn metric(&self, (labels, value): &(Vec<String>, f64), is_counter: bool) -> Metric {
+        let pair = |(name, value): (&&str, &String)| {
+            let mut pair = LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value(value.clone());
+            pair
+        };
+        let mut metric = Metric::from_label(self.labels.iter().zip(labels).map(pair).collect());
+        if is_counter {
+            let mut counter = Counter::default();
+            counter.set_value(*value);
+            metric.set_counter(counter);
+        } else {
+            let mut gauge = Gauge::default();
+            gauge.set_value(*value);
+            metric.set_gauge(gauge);
+        }
+        metric
+    }
+}
+
+const INPUT: &[&str] = &["input"];
+const SOURCE: &[&str] = &["input", "partition"];
+const SIGNALS: &[&str] = &["partition"];
+const SINK: &[&str] = &["sink"];
+const RULE: &[&str] = &["rule"];
+
+/// A family with one sample for each element of a list of the board.
+macro_rules! each {
+    ($name:literal, $help:literal, $labels:ident, $list:ident, |$item:ident, $put:ident| $body:expr) => {
+        Family {
+            name: $name,
+            help: $help,
+            labels: $labels,
+            read: |status, $put| status.$list.iter().for_each(|$item| $body),
+        }
+    };
+}
+
+const FAMILIES: &[Family] = &[
+    Family {
+        name: "tripline_build_info",
+        help: "Always 1; the label has the version",
+        labels: &["version"],
+        read: |status, samples| samples.put(&[&status.version], 1),
+    },
+    Family {
+        name: "tripline_up",
+        help: "1 while the process runs, 0 while it starts or stops",
+        labels: &[],
+        read: |status, samples| samples.put_flag(&[], status.phase == Phase::Running),
+    },
+    Family {
+        name: "tripline_rules_loaded",
+        help: "Rules that run",
+        labels: &[],
+        read: |status, samples| samples.put(&[], status.rule_set.loaded),
+    },
+    Family {
+        name: "tripline_rules_refused",
+        help: "Rules that did not load",
+        labels: &[],
+        read: |status, samples| samples.put(&[], status.rule_set.refused),
+    },
+    each!("tripline_dead_letters_total", "Records in dead letters", STAGE_REASON, dead_letters, |letters, samples| {
+        samples.put(&[&letters.stage, &letters.reason], letters.count)
+    }),
+    each!("tripline_restarts_total", "Lines built anew after a failure", STAGE, restarts, |restarts, samples| {
+        samples.put(&[&restarts.stage], restarts.count)
+    }),
+    each!("tripline_left_out_total", "Sources left behind by the others' time", INPUT, left_out, |left, samples| {
+        samples.put(&[&left.input], left.count)
+    }),
+    each!("tripline_intake_accepted_total", "Records received and durable", INPUT, intake, |intake, samples| {
+        samples.put(&[&intake.input], intake.accepted)
+    }),
+    each!(
+        "tripline_intake_rejected_total",
+        "Records received that are not events",
+        INPUT,
+        intake,
+        |intake, samples| { samples.put(&[&intake.input], intake.rejected) }
+    ),
+    each!("tripline_intake_refused_total", "Batches that the log did not take", INPUT, intake, |intake, samples| {
+        samples.put(&[&intake.input], intake.refused)
+    }),
+    each!("tripline_line_running", "1 while the line works", LINE, lines, |line, samples| {
+        samples.put_flag(&[&line.stage, &line.name, &line.topic, &line.partition], line.state == LineState::Running)
+    }),
+    each!("tripline_line_restarts_total", "Restarts of the line", LINE, lines, |line, samples| {
+        samples.put(&[&line.stage, &line.name, &line.topic, &line.partition], line.restarts)
+    }),
+    each!("tripline_line_lag_records", "Records that wait", LINE, lines, |line, samples| {
+        samples.put_some(&[&line.stage, &line.name, &line.topic, &line.partition], line.lag())
+    }),
+    each!("tripline_source_next_offset", "Next record to read", SOURCE, sources, |source, samples| {
+        samples.put(&[&source.input, &source.partition], source.next)
+    }),
+    each!("tripline_source_watermark_timestamp_seconds", "Event time reached", SOURCE, sources, |source, samples| {
+        samples.put_time(&[&source.input, &source.partition], source.watermark)
+    }),
+    each!("tripline_source_idle", "1 while nothing new comes", SOURCE, sources, |source, samples| {
+        samples.put_flag(&[&source.input, &source.partition], source.idle)
+    }),
+    each!(
+        "tripline_source_paused",
+        "1 while it waits for others that are behind",
+        SOURCE,
+        sources,
+        |source, samples| { samples.put_flag(&[&source.input, &source.partition], source.paused) }
+    ),
+    each!(
+        "tripline_source_left_out",
+        "1 while the others' time goes on without it",
+        SOURCE,
+        sources,
+        |source, samples| { samples.put_flag(&[&source.input, &source.partition], source.left_out) }
+    ),
+    each!("tripline_source_events_total", "Records that became events", SOURCE, sources, |source, samples| {
+        samples.put(&[&source.input, &source.partition], source.events)
+    }),
+    each!("tripline_source_late_total", "Events behind their watermark", SOURCE, sources, |source, samples| {
+        samples.put(&[&source.input, &source.partition], source.late)
+    }),
+    each!(
+        "tripline_source_clamped_total",
+        "Event times set back from the future",
+        SOURCE,
+        sources,
+        |source, samples| { samples.put(&[&source.input, &source.partition], source.clamped) }
+    ),
+    each!("tripline_signals_next_offset", "Next signal to read", SIGNALS, signals, |signals, samples| {
+        samples.put(&[&signals.partition], signals.next)
+    }),
+    each!(
+        "tripline_signals_frontier_timestamp_seconds",
+        "Event time released",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put_time(&[&signals.partition], signals.frontier) }
+    ),
+    each!(
+        "tripline_signals_buffered_records",
+        "Signals waiting for their turn",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put(&[&signals.partition], signals.buffered) }
+    ),
+    each!("tripline_signals_keys", "Keys with state", SIGNALS, signals, |signals, samples| {
+        samples.put(&[&signals.partition], signals.keys)
+    }),
+    each!("tripline_signals_read_total", "Signals", SIGNALS, signals, |signals, samples| {
+        samples.put(&[&signals.partition], signals.signals)
+    }),
+    each!("tripline_signals_late_total", "Signals too late for their window", SIGNALS, signals, |signals, samples| {
+        samples.put(&[&signals.partition], signals.late)
+    }),
+    each!("tripline_signals_duplicates_total", "Signals seen before", SIGNALS, signals, |signals, samples| {
+        samples.put(&[&signals.partition], signals.duplicates)
+    }),
+    each!(
+        "tripline_signals_stale_epoch_total",
+        "Signals of lines that had lost their partition",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put(&[&signals.partition], signals.stale_epoch) }
+    ),
+    each!(
+        "tripline_signals_unknown_rule_total",
+        "Signals of rules that are not loaded",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put(&[&signals.partition], signals.unknown_rule) }
+    ),
+    each!(
+        "tripline_signals_before_join_total",
+        "Signals older than their source's join",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put(&[&signals.partition], signals.before_join) }
+    ),
+    each!("tripline_signals_evicted_total", "Signals dropped from full keys", SIGNALS, signals, |signals, samples| {
+        samples.put(&[&signals.partition], signals.evicted)
+    }),
+    each!(
+        "tripline_signals_suppressed_total",
+        "Signals counted into open alerts",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put(&[&signals.partition], signals.suppressed) }
+    ),
+    each!("tripline_sink_delivered_total", "Alerts delivered", SINK, sinks, |sink, samples| {
+        samples.put(&[&sink.name], sink.delivered)
+    }),
+    each!("tripline_sink_failed_attempts_total", "Attempts that failed", SINK, sinks, |sink, samples| {
+        samples.put(&[&sink.name], sink.failed_attempts)
+    }),
+    each!("tripline_sink_given_up_total", "Alerts in dead letters", SINK, sinks, |sink, samples| {
+        samples.put(&[&sink.name], sink.given_up)
+    }),
+    each!("tripline_sink_sending_alerts", "Alerts under way", SINK, sinks, |sink, samples| {
+        samples.put(&[&sink.name], sink.sending)
+    }),
+    each!(
+        "tripline_sink_sending_since_timestamp_seconds",
+        "Since when they are tried, by the wall clock",
+        SINK,
+        sinks,
+        |sink, samples| { samples.put_time(&[&sink.name], sink.sending_since) }
+    ),
+    each!("tripline_rule_matched_total", "Events that a pattern matched", RULE, rules, |rule, samples| {
+        samples.put(&[&rule.id], rule.matched)
+    }),
+    each!("tripline_rule_missing_key_total", "Matches without a key", RULE, rules, |rule, samples| {
+        samples.put(&[&rule.id], rule.missing_key)
+    }),
+    each!("tripline_rule_fired_total", "Alerts fired or opened", RULE, rules, |rule, samples| {
+        samples.put(&[&rule.id], rule.fired)
+    }),
+    each!("tripline_rule_late_total", "Late signals that changed nothing", RULE, rules, |rule, samples| {
+        samples.put(&[&rule.id], rule.late)
+    }),
+    each!(
+        "tripline_rule_script_failures_total",
+        "Scripts that failed or stopped at a limit",
+        RULE,
+        rules,
+        |rule, samples| { samples.put(&[&rule.id], rule.script_failures) }
+    ),
+    each!("tripline_rule_quarantined", "1 while the rule is set aside", RULE, rules, |rule, samples| {
+        samples.put_flag(&[&rule.id], rule.quarantined)
+    }),
+];
+
+const STAGE: &[&str] = &["stage"];
+const STAGE_REASON: &[&str] = &["stage", "reason"];
+const LINE: &[&str] = &["stage", "name", "topic", "partition"];
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        correlate::{Counts, Standing},
+        log::TopicPartition,
+        telemetry::Telemetry,
+    };
+
+    fn busy() -> Telemetry {
+        let telemetry = Telemetry::default();
+        let at = TopicPartition { topic: "t".into(), partition: 2 };
+        let standing = Standing { frontier: Some(Timestamp(1_500_000_000)), buffered: 1, keys: 2 };
+        telemetry.set_rules("hash", [&Arc::from("ssh")], 1);
+        telemetry.received("http", 3, 1);
+        telemetry.line_state("detect", "", &at, LineState::Restarting);
+        telemetry.line_lag("detect", "", &at, 5, 9);
+        telemetry.source_taken("auth", 2, &at);
+        telemetry.board.source("auth", 2, |source| source.watermark = Some(Timestamp(0)));
+        telemetry.correlated(1, 10, &Counts { late: 4, ..Counts::default() }, &standing);
+        telemetry.sink_sending("mail", 3, 1_000);
+        telemetry.count_dead_letter("decode", "not_json");
+        telemetry.count_restart("correlate");
+        telemetry.count_left_out("auth");
+        telemetry.answered("/metrics", 200, Duration::from_millis(2));
+        telemetry
+    }
+
+    #[test]
+    fn what_the_board_holds_is_what_prometheus_reads() {
+        let text = busy().encode();
+        for line in [
+            "tripline_line_lag_records{stage=\"detect\",name=\"\",topic=\"t\",partition=\"2\"} 4",
+            "tripline_line_running{stage=\"detect\",name=\"\",topic=\"t\",partition=\"2\"} 0",
+            "tripline_signals_frontier_timestamp_seconds{partition=\"1\"} 1.5",
+            "tripline_signals_late_total{partition=\"1\"} 4",
+            "# TYPE tripline_dead_letters_total counter",
+            "tripline_dead_letters_total{stage=\"decode\",reason=\"not_json\"} 1",
+            "tripline_restarts_total{stage=\"correlate\"} 1",
+            "tripline_intake_accepted_total{input=\"http\"} 3",
+            "tripline_sink_sending_since_timestamp_seconds{sink=\"mail\"} 1",
+            "tripline_http_request_seconds_count{route=\"/metrics\",status=\"200\"} 1",
+            "tripline_up 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_family_is_named_once_and_shown() {
+        let names: BTreeSet<&str> = FAMILIES.iter().map(|family| family.name).collect();
+        assert_eq!(names.len(), FAMILIES.len());
+        let text = busy().encode();
+        for family in FAMILIES {
+            assert!(family.name.starts_with("tripline_") && !family.help.is_empty());
+            assert!(text.contains(&format!("# HELP {} {}\n", family.name, family.help)), "{}", family.name);
+        }
+    }
+}

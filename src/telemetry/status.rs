@@ -1,0 +1,267 @@
+//! The board's contents, as `/v1/status` and `tripline status` show them.
+//!
+//! Counters count since the process started. Times are event times in RFC 3339 UTC, unless they say otherwise.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{event::Timestamp, rule::ScriptError};
+
+/// Everything, in the order of names and numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub phase: Phase,
+    pub rule_set: RuleSetStatus,
+    pub intake: Vec<IntakeStatus>,
+    pub lines: Vec<LineStatus>,
+    pub sources: Vec<SourceStatus>,
+    pub signals: Vec<SignalsStatus>,
+    pub sinks: Vec<SinkStatus>,
+    pub rules: Vec<RuleStatus>,
+    pub dead_letters: Vec<DeadLetters>,
+    pub restarts: Vec<Restarts>,
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Status {
+    /// Why the process is not ready; empty when it is. A sink that does not answer is no reason: alerts wait in the
+    /// log.
+    pub fn not_ready(&self) -> Vec<String> {
+        let phase = match self.phase {
+            Phase::Running => None,
+            phase => Some(format!("the process is {}", phase.as_str())),
+        };
+        let down = |line: &&LineStatus| matches!(line.state, LineState::Restarting | LineState::Halted);
+        let lines = self.lines.iter().filter(down).map(|line| format!("{} is {}", line.title(), line.state.as_str()));
+        phase.into_iter().chain(lines).collect()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    Starting,
+    Running,
+    Stopping,
+}
+
+impl Phase {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Running => "running",
+            Phase::Stopping => "stopping",
+        }
+    }
+}
+
+/// What a line of a stage does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LineState {
+    #[default]
+    Running,
+    /// It failed and waits for its next try.
+    Restarting,
+    Stopped,
+    /// It can't go on until somebody looks: its log or its state can't be read.
+    Halted,
+}
+
+impl LineState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LineState::Running => "running",
+            LineState::Restarting => "restarting",
+            LineState::Stopped => "stopped",
+            LineState::Halted => "halted",
+        }
+    }
+}
+
+/// The rules that run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleSetStatus {
+    /// Hex SHA-256 over every rule file.
+    pub hash: String,
+    pub loaded: u64,
+    /// Rules that did not load.
+    pub refused: u64,
+}
+
+/// What a receiver took in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntakeStatus {
+    pub input: Arc<str>,
+    /// Records that are durable in the log.
+    pub accepted: u64,
+    /// Records that are not events, such as those beyond the size limit.
+    pub rejected: u64,
+    /// Batches that the log did not take, as when the disk is full; their senders were told.
+    pub refused: u64,
+    /// Why the last one was refused.
+    pub last_error: Option<String>,
+}
+
+/// A line: one partition's work in one stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineStatus {
+    pub stage: Arc<str>,
+    /// The sink, where the stage is notify.
+    pub name: Arc<str>,
+    pub topic: Arc<str>,
+    pub partition: u32,
+    pub state: LineState,
+    pub restarts: u64,
+    /// The next offset that its group would begin at.
+    pub committed: Option<u64>,
+    /// The offset that the next append will get.
+    pub end: Option<u64>,
+    pub last_error: Option<String>,
+}
+
+impl LineStatus {
+    /// Records that wait; `None` before it was asked for.
+    pub fn lag(&self) -> Option<u64> {
+        Some(self.end?.saturating_sub(self.committed?))
+    }
+
+    /// `detect tripline.events.http/3`, `notify mail tripline.alerts/0`
+    pub fn title(&self) -> String {
+        let space = if self.name.is_empty() { "" } else { " " };
+        format!("{} {}{space}{}/{}", self.stage, self.name, self.topic, self.partition)
+    }
+}
+
+/// A partition of an input, as detect reads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    pub input: Arc<str>,
+    pub partition: u32,
+    pub topic: Arc<str>,
+    /// The offset of the next record to read.
+    pub next: u64,
+    #[serde(with = "rfc3339")]
+    pub watermark: Option<Timestamp>,
+    pub idle: bool,
+    /// It waits for others that are far behind.
+    pub paused: bool,
+    /// The others' time goes on without it.
+    pub left_out: bool,
+    pub epoch: u64,
+    /// Records that became events.
+    pub events: u64,
+    pub late: u64,
+    /// Event times that were set back because they lay too far in the future.
+    pub clamped: u64,
+}
+
+/// A signals partition, as correlate reads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalsStatus {
+    pub partition: u32,
+    pub next: u64,
+    /// The least frontier of all input sets that rules read.
+    #[serde(with = "rfc3339")]
+    pub frontier: Option<Timestamp>,
+    /// Signals that wait for their frontier.
+    pub buffered: u64,
+    /// Keys with state.
+    pub keys: u64,
+    pub signals: u64,
+    pub late: u64,
+    pub duplicates: u64,
+    /// Written by lines that had lost their partition.
+    pub stale_epoch: u64,
+    /// Of a rule, or of a shape of it, that is not loaded.
+    pub unknown_rule: u64,
+    /// Older than the frontier when their source joined.
+    pub before_join: u64,
+    /// Dropped because their key had too many.
+    pub evicted: u64,
+    /// Counted into an alert that was open.
+    pub suppressed: u64,
+}
+
+/// A receiver of alerts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkStatus {
+    pub name: Arc<str>,
+    pub delivered: u64,
+    pub failed_attempts: u64,
+    /// Alerts in dead letters after the last try.
+    pub given_up: u64,
+    /// Alerts that are under way.
+    pub sending: u64,
+    /// By the wall clock: since when they are tried.
+    #[serde(with = "rfc3339")]
+    pub sending_since: Option<Timestamp>,
+    /// Of the last attempt that failed; the sink keeps secrets out of it.
+    pub last_error: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleStatus {
+    pub id: Arc<str>,
+    /// Events that a pattern matched.
+    pub matched: u64,
+    /// Matches that lacked a field of the key.
+    pub missing_key: u64,
+    /// Alerts `fired` or `opened`.
+    pub fired: u64,
+    /// Late signals that changed nothing.
+    pub late: u64,
+    /// Calls of scripts that failed or stopped at a limit.
+    pub script_failures: u64,
+    /// Set aside after too many failures.
+    pub quarantined: bool,
+    pub last_failure: Option<String>,
+}
+
+impl RuleStatus {
+    pub(super) fn failed(&mut self, failure: Option<&ScriptError>) {
+        if let Some(failure) = failure {
+            self.last_failure = Some(failure.to_string());
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetters {
+    pub stage: Arc<str>,
+    pub reason: Arc<str>,
+    pub count: u64,
+}
+
+/// Lines built anew in a stage, those of partitions that moved away since then too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restarts {
+    pub stage: Arc<str>,
+    pub count: u64,
+}
+
+/// How often a source of an input was left behind by the others' time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    pub input: Arc<str>,
+    pub count: u64,
+}
+
+/// `Option<Timestamp>` as RFC 3339 text.
+mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use crate::event::Timestamp;
+
+    pub fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.to_string()).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let time = Timestamp::parse(&text).ok_or_else(|| D::Error::custom("expected a time in RFC 3339"))?;
+        Ok(Some(time))
+    }
+}

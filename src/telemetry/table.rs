@@ -1,0 +1,237 @@
+//! The status as people read it on a terminal: aligned columns, nothing that a terminal would obey.
+
+use std::fmt::{self, Display};
+
+use super::status::Status;
+
+impl Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules = &self.rule_set;
+        writeln!(f, "tripline {}: {}", self.version, self.phase.as_str())?;
+        writeln!(f, "{} rules loaded, {} refused", rules.loaded, rules.refused)?;
+        for reason in self.not_ready() {
+            writeln!(f, "not ready: {}", printable(&reason))?;
+        }
+        for table in self.tables() {
+            write!(f, "{table}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Status {
+    fn tables(&self) -> [Table; 7] {
+        [
+            self.receivers(),
+            self.sources(),
+            self.signals(),
+            self.rules(),
+            self.sinks(),
+            self.lines(),
+            self.dead_letters(),
+        ]
+    }
+
+    fn receivers(&self) -> Table {
+        let mut table = Table::new(&["RECEIVED", ">ACCEPTED", ">REJECTED", ">REFUSED", "LAST ERROR"]);
+        for intake in &self.intake {
+            let error = intake.last_error.as_deref().unwrap_or_default();
+            table.row(&[&intake.input, &intake.accepted, &intake.rejected, &intake.refused, &error]);
+        }
+        table
+    }
+
+    fn sources(&self) -> Table {
+        let mut table =
+            Table::new(&["SOURCE", ">PARTITION", ">NEXT", ">EVENTS", ">LATE", ">CLAMPED", "WATERMARK", "STATE"]);
+        for source in &self.sources {
+            let state = match (source.left_out, source.paused, source.idle) {
+                (true, ..) => "left out",
+                (_, true, _) => "paused",
+                (.., true) => "idle",
+                _ => "reading",
+            };
+            table.row(&[
+                &source.input,
+                &source.partition,
+                &source.next,
+                &source.events,
+                &source.late,
+                &source.clamped,
+                &shown(source.watermark.as_ref()),
+                &state,
+            ]);
+        }
+        table
+    }
+
+    fn signals(&self) -> Table {
+        let mut table = Table::new(&[
+            "SIGNALS",
+            ">NEXT",
+            ">BUFFERED",
+            ">KEYS",
+            ">LATE",
+            ">DUPLICATES",
+            ">BEFORE JOIN",
+            ">EVICTED",
+            "FRONTIER",
+        ]);
+        for signals in &self.signals {
+            table.row(&[
+                &signals.partition,
+                &signals.next,
+                &signals.buffered,
+                &signals.keys,
+                &signals.late,
+                &signals.duplicates,
+                &signals.before_join,
+                &signals.evicted,
+                &shown(signals.frontier.as_ref()),
+            ]);
+        }
+        table
+    }
+
+    fn rules(&self) -> Table {
+        let mut table = Table::new(&["RULE", ">MATCHED", ">FIRED", ">MISSING KEY", ">LATE", ">FAILURES", "STATE"]);
+        for rule in &self.rules {
+            let state = if rule.quarantined { "quarantined" } else { "running" };
+            table.row(&[
+                &rule.id,
+                &rule.matched,
+                &rule.fired,
+                &rule.missing_key,
+                &rule.late,
+                &rule.script_failures,
+                &state,
+            ]);
+        }
+        table
+    }
+
+    fn sinks(&self) -> Table {
+        let mut table = Table::new(&[
+            "SINK",
+            ">DELIVERED",
+            ">SENDING",
+            ">FAILED ATTEMPTS",
+            ">GIVEN UP",
+            "SENDING SINCE",
+            "LAST ERROR",
+        ]);
+        for sink in &self.sinks {
+            table.row(&[
+                &sink.name,
+                &sink.delivered,
+                &sink.sending,
+                &sink.failed_attempts,
+                &sink.given_up,
+                &shown(sink.sending_since.as_ref()),
+                &sink.last_error.as_deref().unwrap_or_default(),
+            ]);
+        }
+        table
+    }
+
+    fn lines(&self) -> Table {
+        let mut table = Table::new(&["LINE", "STATE", ">LAG", ">RESTARTS", "LAST ERROR"]);
+        for line in &self.lines {
+            let error = line.last_error.as_deref().unwrap_or_default();
+            let lag = shown(line.lag().as_ref());
+            table.row(&[&line.title(), &line.state.as_str(), &lag, &line.restarts, &error]);
+        }
+        table
+    }
+
+    fn dead_letters(&self) -> Table {
+        let mut table = Table::new(&["DEAD LETTERS", "REASON", ">COUNT"]);
+        for letters in &self.dead_letters {
+            table.row(&[&letters.stage, &letters.reason, &letters.count]);
+        }
+        table
+    }
+}
+
+fn shown(value: Option<&impl Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), ToString::to_string)
+}
+
+/// Texts come from events, rules and other machines: control characters must not reach a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Rows under a header; nothing at all without rows.
+struct Table {
+    /// A column whose header begins with `>` is aligned to the right.
+    header: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn new<const N: usize>(header: &'static [&'static str; N]) -> Self {
+        Table { header, rows: Vec::new() }
+    }
+
+    fn row(&mut self, cells: &[&dyn Display]) {
+        self.rows.push(cells.iter().map(|cell| printable(&cell.to_string())).collect());
+    }
+}
+
+impl Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let titles: Vec<String> = self.header.iter().map(|title| title.trim_start_matches('>').to_owned()).collect();
+        let lines = || std::iter::once(&titles).chain(&self.rows);
+        let width = |column: usize| lines().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..titles.len()).map(width).collect();
+        writeln!(f)?;
+        for cells in lines() {
+            let mut line = String::new();
+            for ((cell, width), title) in cells.iter().zip(&widths).zip(self.header) {
+                line += &match title.starts_with('>') {
+                    true => format!("{cell:>width$}  "),
+                    false => format!("{cell:<width$}  "),
+                };
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{log::TopicPartition, telemetry::*};
+
+    #[test]
+    fn columns_are_aligned_and_no_control_character_passes() {
+        let telemetry = Telemetry::default();
+        let at = TopicPartition { topic: "tripline.alerts".into(), partition: 0 };
+        telemetry.set_phase(Phase::Running);
+        telemetry.set_rules("h", [&Arc::from("ssh-brute-force")], 0);
+        telemetry.received("http", 12_345, 0);
+        telemetry.received("a-longer-name", 7, 1);
+        telemetry.line_state("notify", "mail", &at, LineState::Restarting);
+        telemetry.line_error("notify", "mail", &at, "\u{1b}[31mred\nline");
+        let expected = "\
+tripline VERSION: running
+1 rules loaded, 0 refused
+not ready: notify mail tripline.alerts/0 is restarting
+
+RECEIVED       ACCEPTED  REJECTED  REFUSED  LAST ERROR
+a-longer-name         7         1        0
+http              12345         0        0
+
+RULE             MATCHED  FIRED  MISSING KEY  LATE  FAILURES  STATE
+ssh-brute-force        0      0            0     0         0  running
+
+LINE                           STATE       LAG  RESTARTS  LAST ERROR
+notify mail tripline.alerts/0  restarting    -         1   [31mred line
+";
+        assert_eq!(telemetry.status().to_string().replace(env!("CARGO_PKG_VERSION"), "VERSION"), expected);
+    }
+}
