@@ -87,7 +87,7 @@ fn everything_that_the_dockerfile_copies_is_there() {
 #[test]
 fn the_composed_configuration_loads_and_fits_the_compose_file() {
     let path = root().join("docker/tripline.toml");
-    let config = config::load(Some(&path), Overrides::default(), std::iter::empty())
+    let config = config::load(Some(&path), &Overrides::default(), std::iter::empty())
         .unwrap_or_else(|errors| panic!("docker/tripline.toml: {errors:#?}"));
     let compose = compose();
     let brokers = config.kafka.expect("it is for Kafka").brokers;
