@@ -3,6 +3,7 @@
 
 mod cases;
 mod commands;
+mod docker;
 mod intake;
 mod kafka;
 mod logs;
