@@ -83,8 +83,8 @@ const HOMES: &[(&str, &str)] = &[
     ("clap", "cli"),
 ];
 
-/// `actix::System` has to be started by somebody: the command that runs a server.
-const HOME_GUESTS: &[(&str, &str)] = &[("actix::", "cli/server.rs"), ("reqwest", "cli/status.rs")];
+/// `actix::System` has to be started by somebody, and commands ask servers.
+const HOME_GUESTS: &[(&str, &str)] = &[("actix::", "cli/server.rs"), ("reqwest", "cli/http.rs")];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

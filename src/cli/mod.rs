@@ -2,6 +2,8 @@
 
 mod args;
 mod check;
+mod demo;
+mod http;
 mod init;
 mod records;
 mod replay;
@@ -31,7 +33,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run::run(&args),
         Command::Init(args) => init::run(&args),
-        Command::Demo(_) => Ok(0),
+        Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Replay(args) => replay::run(&args),

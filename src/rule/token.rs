@@ -37,6 +37,8 @@ pub(super) struct Tokens(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     after_dot: bool,
+    /// After `#{` or a comma, where a map's key can stand.
+    before_key: bool,
     /// Links of the chain being read, `a.b(c)[d]`, for each open bracket.
     chains: Vec<usize>,
     names: BTreeSet<String>,
@@ -71,7 +73,12 @@ impl Tokens {
 
 impl State {
     fn map(&mut self, token: Token, position: Position, chain_max: usize) -> Token {
-        let token = if self.after_dot { as_field(token) } else { token };
+        let token = match token {
+            token if self.after_dot => as_field(token),
+            // Keys of inline tests, which Rhai keeps for its loops; neither can begin an expression.
+            token if self.before_key && matches!(token.to_string().as_str(), "until" | "with") => as_field(token),
+            token => token,
+        };
         let token = match token {
             Token::Identifier(name) if *name == "contains" => Token::Identifier(Box::new(CONTAINS.into())),
             Token::Reserved(name) if !self.after_dot && *name == "eval" => {
@@ -85,6 +92,7 @@ impl State {
             self.names.insert(written(name).into_owned());
         }
         self.after_dot = matches!(token, Token::Period | Token::Elvis);
+        self.before_key = matches!(token, Token::MapStart | Token::Comma);
         let links = self.count_links(&token);
         self.log.push((position, token.to_string()));
         if links > chain_max {

@@ -176,6 +176,7 @@ impl DetectLine {
         };
         line.commit().await?;
         line.reader.seek(next).await?;
+        line.shared.telemetry.source_taken(&line.name, line.partition, &line.at);
         Ok(line)
     }
 
@@ -330,6 +331,7 @@ impl DetectLine {
         if self.marked.as_ref() == Some(&marker) {
             return;
         }
+        self.shared.telemetry.source_read(&self.name, self.partition, self.next, &self.source.take_counts(), &marker);
         let record = SignalRecord::Marker(marker.clone());
         records.extend(self.shared.to_all(&record, self.shared.clock.now_ms()));
         self.marked = Some(marker);

@@ -209,6 +209,7 @@ impl Notifying {
             .filter(|(_, alert)| receiver.wants(alert))
             .map(|(at, alert)| (at, alert.clone()))
             .unzip();
+        self.telemetry.sink_sending(&self.sink, wanted.len(), self.clock.now_ms());
         let delivered = receiver.deliver(&wanted, &stop).await;
         self.telemetry.sink_delivered(&self.sink, &delivered);
         Outcome {

@@ -29,6 +29,9 @@ use crate::{
 /// Crashes on one record before it goes to the dead letters.
 const CRASHES_PER_RECORD: u32 = 2;
 
+/// How often the board is told what the group has committed and where its logs end.
+const LAG_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Makes a line's work from its assignment.
 pub type Factory = Box<dyn Fn(Assignment, Seat) -> Work>;
 
@@ -267,6 +270,23 @@ impl Supervisor {
         });
     }
 
+    /// A log that can't be asked leaves the last answer standing.
+    fn tell_lag(&self, ctx: &mut Context<Self>) {
+        let lines: Vec<TopicPartition> = self.lines.keys().cloned().collect();
+        let Post { stage, name, log, subscription, telemetry, .. } = &self.post;
+        let (stage, name, log) = (*stage, name.clone(), log.clone());
+        let (group, telemetry) = (subscription.group.clone(), telemetry.clone());
+        let ask = async move {
+            for at in lines {
+                if let (Ok(Some(committed)), Ok((_, end))) = (log.committed(&group, &at).await, log.offsets(&at).await)
+                {
+                    telemetry.line_lag(stage, &name, &at, committed.next, end);
+                }
+            }
+        };
+        ctx.spawn(ask.into_actor(self));
+    }
+
     /// Exponential with full jitter.
     fn backoff(&self, restarts: u32) -> Duration {
         let settings = &self.post.settings;
@@ -334,6 +354,7 @@ impl Actor for Supervisor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.join(ctx);
+        ctx.run_interval(LAG_INTERVAL, |supervisor, ctx| supervisor.tell_lag(ctx));
     }
 }
 
