@@ -116,7 +116,7 @@ fn checked(
     }
     let mut analysis = Analysis::new(around.library, patterns, around.run_depth);
     analysis.closure(around.source, closure, argument, test);
-    let text = shape::text_of(closure, &analysis, around.source, entry.position);
+    let text = shape::text_of(closure, &analysis, around.source);
     report.found.extend(analysis.found);
     let script = Script {
         engine: around.engine.clone(),
