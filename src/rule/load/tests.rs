@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     event::{Event, Fields, Position, Timestamp, Value},
-    rule::TestBody,
+    rule::{Predicate, TestBody},
 };
 
 fn files(texts: &[(&str, &str)]) -> RuleFiles {
@@ -40,8 +40,14 @@ fn event(json: serde_json::Value) -> Arc<Event> {
 
 #[track_caller]
 fn holds(predicate: &str, json: serde_json::Value) -> bool {
-    let rule = rule(&format!("rule(#{{ id: \"r\", event: |e| {predicate} }})"));
-    rule.patterns[0].predicate.test(&event(json)).unwrap()
+    let plain = rule(&format!("rule(#{{ id: \"r\", event: |e| {predicate} }})"));
+    // A second statement keeps a closure from being lowered.
+    let script = rule(&format!("rule(#{{ id: \"r\", event: |e| {{ let script = 1; {predicate} }} }})"));
+    assert!(matches!(script.patterns[0].predicate, Predicate::Script(_)));
+    let event = event(json);
+    let answer = plain.patterns[0].predicate.test(&event).unwrap();
+    assert_eq!(script.patterns[0].predicate.test(&event), Ok(answer), "{predicate}");
+    answer
 }
 
 #[test]
@@ -225,5 +231,6 @@ fn functions_and_imports_work_in_closures_called_later() {
 }
 
 mod limits;
+mod lowering;
 mod reload;
 mod windows;
