@@ -65,7 +65,7 @@ const IMPURE: &[&str] = &[
     "tracing::",
     "jiff::Timestamp::now",
     "jiff::Zoned::now",
-    "rand::",
+    "rand::rng",
 ];
 
 /// Each foreign crate that has one home.
