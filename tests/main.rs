@@ -3,6 +3,7 @@
 
 mod cases;
 mod commands;
+mod content;
 mod intake;
 mod kafka;
 mod logs;
