@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use self::args::{Cli, Command};
+pub use self::rule_files::{RuleFilesError, read_rule_files};
 
 /// A test failed, or a rule did not load.
 const FAILED: u8 = 1;
