@@ -48,6 +48,8 @@ pub struct LoadOptions {
 pub struct Loaded {
     pub set: RuleSet,
     pub diagnostics: Vec<Diagnostic>,
+    /// Rules that did not load; a file that does not parse or evaluate counts as one.
+    pub refused: usize,
 }
 
 impl Loaded {
@@ -76,6 +78,7 @@ struct Loading<'a> {
     hashes: BTreeMap<PathBuf, String>,
     found: Vec<Diagnostic>,
     fields: BTreeSet<String>,
+    refused: usize,
 }
 
 impl<'a> Loading<'a> {
@@ -85,14 +88,22 @@ impl<'a> Loading<'a> {
             libraries.iter().map(|(path, text)| format!("{} {}\n", path.display(), hash_of(text))).collect();
         let hash = |text: &str| hash_of(&format!("{}\n{imported}", hash_of(text)));
         let hashes = rules.iter().map(|(path, text)| ((*path).clone(), hash(text))).collect();
-        let mut loading =
-            Loading { options, sources: BTreeMap::new(), hashes, found: Vec::new(), fields: BTreeSet::new() };
+        let mut loading = Loading {
+            options,
+            sources: BTreeMap::new(),
+            hashes,
+            found: Vec::new(),
+            fields: BTreeSet::new(),
+            refused: 0,
+        };
         let tokens = Tokens::default();
         let parser = engine::parser(&options.limits, &tokens);
         for (path, text) in &files.files {
             tokens.restart();
             loading.parse(path, text, &parser, &tokens);
         }
+        loading.refused =
+            files.files.keys().filter(|path| !is_library(path) && !loading.sources.contains_key(*path)).count();
         loading.fields = tokens.names();
         loading
     }
@@ -126,6 +137,7 @@ impl<'a> Loading<'a> {
         let mut found = std::mem::take(&mut self.found);
         for (path, source) in self.sources.iter().filter(|(path, _)| !is_library(path)) {
             let (declared, errors) = evaluator.evaluate(path, source);
+            self.refused += errors.len();
             found.extend(errors);
             let around = Surroundings {
                 source,
@@ -136,6 +148,7 @@ impl<'a> Loading<'a> {
             };
             for declared in &declared {
                 let built = declare::build(declared, &around);
+                self.refused += usize::from(built.rule.is_none());
                 found.extend(built.found);
                 rules.extend(built.rule);
             }
@@ -164,7 +177,9 @@ impl<'a> Loading<'a> {
                 sources.insert(path.clone(), hash.clone());
             }
         }
+        let declared = rules.len();
         let rules = self.without_twins(rules, &mut found);
+        let refused = self.refused + declared - rules.len();
         sources.retain(|path, _| rules.iter().any(|rule| rule.place.file == *path));
         let all: String = sources.iter().map(|(path, hash)| format!("{} {hash}\n", path.display())).collect();
         found.sort_by(|a, b| {
@@ -172,7 +187,7 @@ impl<'a> Loading<'a> {
             place(a).cmp(&place(b)).then(a.level.cmp(&b.level))
         });
         found.dedup();
-        Loaded { set: RuleSet { rules, hash: hash_of(&all), sources }, diagnostics: found }
+        Loaded { set: RuleSet { rules, hash: hash_of(&all), sources }, diagnostics: found, refused }
     }
 
     fn without_twins(&self, mut rules: Vec<Arc<Rule>>, found: &mut Vec<Diagnostic>) -> Vec<Arc<Rule>> {
