@@ -70,7 +70,7 @@ async fn show(config: Arc<Config>, rules: Rules) -> Result<u8> {
     let lines: usize = LOGS.iter().map(|(_, log)| log.lines().count()).sum();
     let (escalations, _escalated) = mpsc::unbounded_channel();
     let started = Instant::now();
-    let server = Server::start(config, &rules.set, Clock::System, escalations).await?;
+    let server = Server::start(config, &rules, Clock::System, escalations).await?;
     eprintln!(
         "Half an hour of three hosts' logs, {lines} lines of sshd, sudo, a web server and JSON, against {} rules:\n",
         rules.set.rules.len()

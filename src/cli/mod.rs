@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use self::rule_files::{RuleFilesError, read_rule_files};
 use self::{
     args::{Cli, Command},
     output::tell,

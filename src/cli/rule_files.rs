@@ -133,10 +133,12 @@ impl Reading {
 mod tests {
     use super::*;
 
-    fn write(root: &Path, path: &str) {
-        let path = root.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "// a rule").unwrap();
+    fn write(root: &Path, paths: &[&str]) {
+        for path in paths {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "// a rule").unwrap();
+        }
     }
 
     fn names(files: &RuleFiles) -> Vec<String> {
@@ -146,14 +148,14 @@ mod tests {
     #[test]
     fn a_folder_is_read_with_all_below_it() {
         let root = tempfile::tempdir().unwrap();
-        ["b.rhai", "a/z.rhai", "lib/l.rhai", "notes.md", "lists/x.txt"].map(|path| write(root.path(), path));
+        write(root.path(), &["b.rhai", "a/z.rhai", "lib/l.rhai", "notes.md", "lists/x.txt"]);
         assert_eq!(names(&read_rule_files(root.path()).unwrap()), ["a/z.rhai", "b.rhai", "lib/l.rhai"]);
     }
 
     #[test]
     fn a_single_file_brings_the_libraries_beside_it() {
         let root = tempfile::tempdir().unwrap();
-        ["b.rhai", "a.rhai", "lib/l.rhai"].map(|path| write(root.path(), path));
+        write(root.path(), &["b.rhai", "a.rhai", "lib/l.rhai"]);
         let files = read_rule_files(&root.path().join("b.rhai")).unwrap();
         assert_eq!(names(&files), ["b.rhai", "lib/l.rhai"]);
         assert_eq!(files.root, root.path());
@@ -163,7 +165,7 @@ mod tests {
     #[cfg(unix)]
     fn no_link_leads_out_of_the_root() {
         let outside = tempfile::tempdir().unwrap();
-        write(outside.path(), "secret.rhai");
+        write(outside.path(), &["secret.rhai"]);
         let root = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(outside.path().join("secret.rhai"), root.path().join("a.rhai")).unwrap();
         assert!(matches!(read_rule_files(root.path()), Err(RuleFilesError::Outside(_))));
@@ -171,7 +173,7 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), root.path().join("folder")).unwrap();
         assert!(matches!(read_rule_files(root.path()), Err(RuleFilesError::Outside(_))));
         fs::remove_file(root.path().join("folder")).unwrap();
-        write(root.path(), "real.rhai");
+        write(root.path(), &["real.rhai"]);
         std::os::unix::fs::symlink(root.path().join("real.rhai"), root.path().join("twin.rhai")).unwrap();
         assert_eq!(names(&read_rule_files(root.path()).unwrap()), ["real.rhai", "twin.rhai"]);
     }

@@ -42,7 +42,7 @@ async fn serve(config: Config, rules: Rules) -> Result<u8> {
     let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP")?;
     let config = Arc::new(config);
     let mut rules = rules;
-    let server = Server::start(config.clone(), &rules.set, Clock::System, escalations).await?;
+    let server = Server::start(config.clone(), &rules, Clock::System, escalations).await?;
     greet(&config, &server, &rules);
     loop {
         tokio::select! {
@@ -70,7 +70,7 @@ async fn reload(config: &Config, server: &Server, rules: &mut Rules) {
             rules.report();
             let (loaded, errors) = (rules.set.rules.len(), rules.errors());
             info!(rules = loaded, errors, hash = rules.set.hash, "rules reloaded");
-            server.use_rules(&rules.set).await;
+            server.use_rules(rules).await;
         }
         Err(error) => warn!(path = %config.rules.path.display(), error = %format!("{error:#}"), "rules not reloaded"),
     }

@@ -178,7 +178,7 @@ impl Replay {
     }
 
     fn advance_sometimes(&mut self) {
-        if self.totals.events % ADVANCE_EVERY == 0 {
+        if self.totals.events.is_multiple_of(ADVANCE_EVERY) {
             let markers: Vec<_> = (0..self.sources.len()).map(|source| self.marker(source)).collect();
             markers.into_iter().for_each(|marker| self.tell_all(&SignalRecord::Marker(marker)));
             for correlator in &mut self.correlators {

@@ -146,6 +146,16 @@ impl<'a> Analysis<'a> {
         }
     }
 
+    /// Makes the last finding as long as the expression, where it is written so.
+    fn stretch_over(&mut self, shown: &str) {
+        if let Some(last) = self.found.last_mut() {
+            let rest: String = last.source.chars().skip(last.place.column - 1).collect();
+            if rest.starts_with(shown) {
+                last.length = shown.chars().count();
+            }
+        }
+    }
+
     /// The value goes where it can't be followed: all that it leads to is read.
     fn uses(&mut self, source: &Source, known: &Known, position: Position) {
         match known {
@@ -159,6 +169,7 @@ impl<'a> Analysis<'a> {
                 let message = format!("`{}` is a whole event: name a field of it", whole.shown());
                 let help = Some(format!("write `{}.user.name`, for example", whole.shown()));
                 self.problem(source, "whole-event", position, message, help);
+                self.stretch_over(&whole.shown());
             }
             _ => {}
         }
@@ -172,6 +183,7 @@ impl<'a> Analysis<'a> {
         });
         let message = format!("{what} stands where a test belongs");
         self.problem(source, "no-test", position, message, help);
+        self.stretch_over(&known.shown());
     }
 
     fn block(&mut self, frame: &mut Frame<'a>, statements: &[Stmt]) -> Known {
@@ -284,8 +296,8 @@ impl<'a> Analysis<'a> {
     /// One value of several: known only where all are the same kind of thing.
     fn join(&mut self, frame: &Frame<'a>, mut values: Vec<Known>, position: Position) -> Known {
         let Some(first) = values.pop() else { return Known::Unknown };
-        if values.iter().all(|value| *value == first) {
-            return first;
+        if values.iter().all(|value| value.is_like(&first)) {
+            return if matches!(first, Known::Text(_)) { Known::Text(None) } else { first };
         }
         values.push(first);
         for value in &values {
@@ -342,8 +354,10 @@ impl<'a> Analysis<'a> {
             } else {
                 "the closure is too large to check".to_owned()
             };
-            let help = Some("split it into functions".to_owned());
-            self.problem(frame.source, "too-deep", expression.start_position(), message, help);
+            if !self.found.iter().any(|finding| finding.code == "too-deep") {
+                let help = Some("split it into functions".to_owned());
+                self.problem(frame.source, "too-deep", expression.start_position(), message, help);
+            }
             Known::Unknown
         } else {
             self.known(frame, expression)

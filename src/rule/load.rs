@@ -115,7 +115,8 @@ impl<'a> Loading<'a> {
                 "the file is too large: at most {} bytes, {PLACES_MAX} lines, and characters a line",
                 self.options.limits.file_bytes
             );
-            self.found.push(source::diagnostic(path, text, Level::Error, "too-large", rhai::Position::NONE, message));
+            let place = source::place(path, rhai::Position::NONE);
+            self.found.push(source::diagnostic(text, Level::Error, "too-large", place, message));
             return;
         }
         match parser.compile(text) {
@@ -171,7 +172,8 @@ impl<'a> Loading<'a> {
             rules.retain(|rule| rule.place.file != *path);
             let message = format!("the file has errors: its {} rule(s) stay as they were", last.len());
             let text = self.sources.get(path).map_or("", |source| &source.text);
-            found.push(source::diagnostic(path, text, Level::Warning, "kept", rhai::Position::NONE, message));
+            let place = source::place(path, rhai::Position::NONE);
+            found.push(source::diagnostic(text, Level::Warning, "kept", place, message));
             rules.extend(last);
             if let Some(hash) = previous.sources.get(path) {
                 sources.insert(path.clone(), hash.clone());
@@ -207,19 +209,10 @@ impl<'a> Loading<'a> {
                         first.place.line,
                         first.place.column
                     );
-                    let line = self
-                        .sources
-                        .get(&rule.place.file)
-                        .and_then(|source| source.text.lines().nth(rule.place.line - 1).map(str::to_owned));
-                    found.push(Diagnostic {
-                        level: Level::Error,
-                        code: "duplicate-id",
-                        message,
-                        place: rule.place.clone(),
-                        length: 1,
-                        help: Some("give the rule an id of its own".to_owned()),
-                        source: line.unwrap_or_default(),
-                    });
+                    let text = self.sources.get(&rule.place.file).map_or("", |source| &source.text);
+                    let help = Some("give the rule an id of its own".to_owned());
+                    let twin = source::diagnostic(text, Level::Error, "duplicate-id", rule.place.clone(), message);
+                    found.push(Diagnostic { help, ..twin });
                 }
             }
         }

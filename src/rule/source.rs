@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use rhai::{AST, ASTNode, Expr, Module, Position, ScriptFuncDef, Stmt};
+use rhai::{AST, ASTNode, Expr, FnPtr, Module, Position, ScriptFuncDef, Stmt};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -60,6 +60,8 @@ pub(super) struct Source {
     pub(super) functions: Functions,
     /// What the file imports: alias and path as written.
     pub(super) imports: Vec<Import>,
+    /// Where each closure is written, by the name that Rhai gave it.
+    closures: HashMap<String, Position>,
     /// The map literals of `rule(#{…})` calls, by the place of the call.
     pub(super) literals: HashMap<Position, Expr>,
 }
@@ -77,8 +79,13 @@ impl Source {
             .iter_fn_def()
             .map(|function| ((function.name.to_string(), function.params.len()), Arc::new(Function::new(function))))
             .collect();
-        let mut literals = HashMap::new();
+        let (mut literals, mut closures) = (HashMap::new(), HashMap::new());
         ast.walk(&mut |nodes: &[ASTNode]| {
+            if let Some(ASTNode::Expr(Expr::DynamicConstant(value, position))) = nodes.last()
+                && let Some(closure) = value.read_lock::<FnPtr>()
+            {
+                closures.insert(closure.fn_name().to_owned(), *position);
+            }
             let call = match nodes.last() {
                 Some(ASTNode::Expr(Expr::FnCall(call, position))) => Some((call, position)),
                 Some(ASTNode::Stmt(Stmt::FnCall(call, position))) => Some((call, position)),
@@ -95,7 +102,7 @@ impl Source {
         let imports = ast.statements().iter().filter_map(import_of).collect();
         let path = path.into();
         let version = hash_of(text)[..12].to_owned();
-        Source { path, text: text.to_owned(), version, tokens, ast, functions, imports, literals }
+        Source { path, text: text.to_owned(), version, tokens, ast, functions, imports, closures, literals }
     }
 
     /// The function or closure of that name; with those parameters, if there is a choice.
@@ -116,22 +123,25 @@ impl Source {
         position: Position,
         message: String,
     ) -> Diagnostic {
-        diagnostic(&self.path, &self.text, level, code, position, message)
+        diagnostic(&self.text, level, code, self.place(position), message)
     }
 
-    /// The tokens of the closure that starts at `position`: up to a comma, semicolon or bracket outside of it.
-    pub(super) fn closure_tokens(&self, position: Position) -> impl Iterator<Item = &str> {
+    /// The tokens of a closure: up to a comma, semicolon or bracket outside of it.
+    pub(super) fn closure_tokens(&self, name: &str) -> impl Iterator<Item = &str> {
         let mut depth = 0usize;
-        self.tokens_from(position).map(|(_, token)| token.as_str()).take_while(move |token| {
-            match *token {
-                "(" | "[" | "{" | "#{" => depth += 1,
-                ")" | "]" | "}" if depth == 0 => return false,
-                ")" | "]" | "}" => depth -= 1,
-                "," | ";" if depth == 0 => return false,
-                _ => {}
-            }
-            true
-        })
+        let start = self.closures.get(name).copied();
+        start.into_iter().flat_map(|start| self.tokens_from(start)).map(|(_, token)| token.as_str()).take_while(
+            move |token| {
+                match *token {
+                    "(" | "[" | "{" | "#{" => depth += 1,
+                    ")" | "]" | "}" if depth == 0 => return false,
+                    ")" | "]" | "}" => depth -= 1,
+                    "," | ";" if depth == 0 => return false,
+                    _ => {}
+                }
+                true
+            },
+        )
     }
 
     /// The tokens of a function's body.
@@ -169,16 +179,8 @@ pub(super) fn place(path: &Path, position: Position) -> Place {
     }
 }
 
-/// A finding at `position` of the file; its length is the word, text or symbol that stands there.
-pub(super) fn diagnostic(
-    path: &Path,
-    text: &str,
-    level: Level,
-    code: &'static str,
-    position: Position,
-    message: String,
-) -> Diagnostic {
-    let place = place(path, position);
+/// A finding at a place of the file; its length is the word, text or symbol that stands there.
+pub(super) fn diagnostic(text: &str, level: Level, code: &'static str, place: Place, message: String) -> Diagnostic {
     let source = text.lines().nth(place.line - 1).unwrap_or_default().to_owned();
     let length = length_at(source.chars().skip(place.column - 1));
     Diagnostic { level, code, message, place, length, help: None, source }

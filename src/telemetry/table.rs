@@ -33,10 +33,19 @@ impl Status {
     }
 
     fn receivers(&self) -> Table {
-        let mut table = Table::new(&["RECEIVED", ">ACCEPTED", ">REJECTED", ">REFUSED", "LAST ERROR"]);
+        let mut table =
+            Table::new(&["RECEIVED", ">ACCEPTED", ">REJECTED", ">CUT", ">DROPPED", ">REFUSED", "LAST ERROR"]);
         for intake in &self.intake {
             let error = intake.last_error.as_deref().unwrap_or_default();
-            table.row(&[&intake.input, &intake.accepted, &intake.rejected, &intake.refused, &error]);
+            table.row(&[
+                &intake.input,
+                &intake.accepted,
+                &intake.rejected,
+                &intake.cut,
+                &intake.dropped,
+                &intake.refused,
+                &error,
+            ]);
         }
         table
     }
@@ -213,8 +222,10 @@ mod tests {
         let at = TopicPartition { topic: "tripline.alerts".into(), partition: 0 };
         telemetry.set_phase(Phase::Running);
         telemetry.set_rules("h", [&Arc::from("ssh-brute-force")], 0);
-        telemetry.received("http", 12_345, 0);
-        telemetry.received("a-longer-name", 7, 1);
+        telemetry.count_dead_letter("decode", "not_json");
+        for _ in 0..12 {
+            telemetry.count_dead_letter("correlate", "crashed");
+        }
         telemetry.line_state("notify", "mail", &at, LineState::Restarting);
         telemetry.line_error("notify", "mail", &at, "\u{1b}[31mred\nline");
         let expected = "\
@@ -222,15 +233,15 @@ tripline VERSION: running
 1 rules loaded, 0 refused
 not ready: notify mail tripline.alerts/0 is restarting
 
-RECEIVED       ACCEPTED  REJECTED  REFUSED  LAST ERROR
-a-longer-name         7         1        0
-http              12345         0        0
-
 RULE             MATCHED  FIRED  MISSING KEY  LATE  FAILURES  STATE
 ssh-brute-force        0      0            0     0         0  running
 
 LINE                           STATE       LAG  RESTARTS  LAST ERROR
 notify mail tripline.alerts/0  restarting    -         1   [31mred line
+
+DEAD LETTERS  REASON    COUNT
+correlate     crashed      12
+decode        not_json      1
 ";
         assert_eq!(telemetry.status().to_string().replace(env!("CARGO_PKG_VERSION"), "VERSION"), expected);
     }

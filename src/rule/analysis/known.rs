@@ -52,6 +52,14 @@ impl Known {
         Known::Closure { name: closure.fn_name().to_owned(), captured }
     }
 
+    /// Whether two ways to a value give the same kind of thing, so that nothing is lost by knowing one of them.
+    pub(super) fn is_like(&self, other: &Known) -> bool {
+        match (self, other) {
+            (Known::Text(_), Known::Text(_)) => true,
+            (a, b) => a == b,
+        }
+    }
+
     /// Whether this is read from a field, and so may be missing.
     pub(super) fn is_field(&self) -> bool {
         matches!(self, Known::Event(_) | Known::Kept(..) | Known::Value)

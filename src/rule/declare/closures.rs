@@ -13,6 +13,7 @@ use crate::rule::{
     analysis::{Analysis, Known},
     data::Data,
     entry::{Entry, Report},
+    lower::lower,
     script::Script,
     shape::{self, Shape},
 };
@@ -116,7 +117,7 @@ fn checked(
     }
     let mut analysis = Analysis::new(around.library, patterns, around.run_depth);
     analysis.closure(around.source, closure, argument, test);
-    let text = shape::text_of(closure, &analysis, around.source, entry.position);
+    let text = shape::text_of(closure, &analysis, around.source);
     report.found.extend(analysis.found);
     let script = Script {
         engine: around.engine.clone(),
@@ -152,7 +153,13 @@ impl Closures {
 
     /// The patterns with what travels in their signals, and the hash of all that shapes the rule's windows. Leaves
     /// only `when` and `alert` behind.
-    pub(super) fn patterns(&mut self, by: &KeyFields, entities: &[String], mut shape: Shape) -> (Vec<Pattern>, u64) {
+    pub(super) fn patterns(
+        &mut self,
+        by: &KeyFields,
+        entities: &[String],
+        mut shape: Shape,
+        around: &Surroundings<'_>,
+    ) -> (Vec<Pattern>, u64) {
         let mut patterns = Vec::new();
         for (name, closure) in std::mem::take(&mut self.patterns) {
             let Some(closure) = closure else { continue };
@@ -164,7 +171,9 @@ impl Closures {
             keep.extend(kept.filter(|(pattern, _)| *pattern == name).map(|(_, path)| Arc::from(path.as_str())));
             let keep: Vec<Arc<str>> = keep.into_iter().collect();
             shape.pattern(&name, &closure.text, &by, &keep);
-            patterns.push(Pattern { name, predicate: Predicate::Script(ScriptTest(closure.script)), by, keep });
+            let predicate = lower(around.source, around.library, &closure.script.closure)
+                .unwrap_or_else(|| Predicate::Script(ScriptTest(closure.script)));
+            patterns.push(Pattern { name, predicate, by, keep });
         }
         if let Some(when) = &self.when {
             shape.part("when", &when.text);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rhai::{
-    AST, Array, Engine, EvalAltResult, INT, ImmutableString, Map, Module, ModuleResolver, NativeCallContext,
+    AST, Array, Dynamic, Engine, EvalAltResult, INT, ImmutableString, Map, Module, ModuleResolver, NativeCallContext,
     ParseError, ParseErrorType, Position, Scope, Shared,
 };
 
@@ -58,7 +58,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn failure(&self, path: &Path, source: &Source, error: EvalAltResult) -> Diagnostic {
-        let failure = Failure::of(error, &path.display().to_string());
+        let failure = Failure::of(error, &path.display().to_string(), &self.engine);
         // The place is in the file that was evaluated, also where a function of an imported one failed: that file
         // lost its rules.
         if Path::new(&failure.file) != path
@@ -98,6 +98,10 @@ fn register_rule(
             global: Arc::new(global),
         });
         Ok(())
+    });
+    engine.register_fn("rule", |context: NativeCallContext, other: Dynamic| {
+        let message = format!("`rule` takes a map `#{{…}}`, not {}", Data::of(&other).kind());
+        Err::<(), _>(error_of(&message, context.call_position()))
     });
 }
 
@@ -190,5 +194,5 @@ pub(super) fn parse_error(path: &Path, text: &str, error: &ParseError) -> Diagno
         _ => None,
     };
     let code = "syntax";
-    Diagnostic { help, ..source::diagnostic(path, text, Level::Error, code, error.position(), message) }
+    Diagnostic { help, ..source::diagnostic(text, Level::Error, code, source::place(path, error.position()), message) }
 }
