@@ -58,7 +58,6 @@ const IMPURE: &[&str] = &[
     "TcpStream",
     "TcpListener",
     "UdpSocket",
-    
     "SystemTime",
     "Instant::now",
     "prometheus::",

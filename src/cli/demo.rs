@@ -1,7 +1,6 @@
 //! `tripline demo`: a whole server, for a minute, on a bundled log.
 
 use std::{
-    io,
     net::SocketAddr,
     path::Path,
     sync::Arc,
@@ -39,7 +38,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub fn run(args: &DemoArgs) -> Result<u8> {
     let rules = Rules::load(std::slice::from_ref(&args.rules), None)
         .context("the demo runs in the repository's folder, or with --rules")?;
-    rules.report_errors(&mut io::stderr())?;
+    rules.report();
     let folder = tempfile::tempdir().context("a temporary folder")?;
     let config = configuration(folder.path());
     telemetry::log::init(&config.logging);

@@ -24,7 +24,7 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     let config = server::configure(args)?;
     telemetry::log::init(&config.logging);
     let rules = load_rules(&config)?;
-    rules.report_errors(&mut io::stderr())?;
+    rules.report();
     server::block_on(serve(config, rules))
 }
 
@@ -67,9 +67,7 @@ async fn serve(config: Config, rules: Rules) -> Result<u8> {
 async fn reload(config: &Config, server: &Server, rules: &mut Rules) {
     match rules.reload() {
         Ok(()) => {
-            if let Err(error) = rules.report_errors(&mut io::stderr()) {
-                warn!(%error, "the errors of the rules could not be shown");
-            }
+            rules.report();
             let (loaded, errors) = (rules.set.rules.len(), rules.errors());
             info!(rules = loaded, errors, hash = rules.set.hash, "rules reloaded");
             server.use_rules(rules).await;
@@ -82,7 +80,7 @@ async fn reload(config: &Config, server: &Server, rules: &mut Rules) {
 fn greet(config: &Config, server: &Server, rules: &Rules) {
     info!(
         rules = rules.set.rules.len(),
-        refused = rules.refused(),
+        refused = rules.refused,
         http = %server.http_address(),
         log = config.log_name(),
         "ready"

@@ -105,7 +105,7 @@ impl Server {
 }
 
 fn tell_rules(telemetry: &Telemetry, rules: &Rules) {
-    telemetry.set_rules(&rules.set.hash, rules.set.rules.iter().map(|rule| rule.id()), rules.refused());
+    telemetry.set_rules(&rules.set.hash, rules.set.rules.iter().map(|rule| rule.id()), rules.refused);
 }
 
 /// The log that the configuration names.
@@ -153,6 +153,7 @@ impl Receivers {
                 continue;
             }
             let intake = Arc::new(intake(around, &topics, input).await?);
+            around.telemetry.watch_intake(&input.name, intake.clone());
             let named = || format!("input {}", input.name);
             match &input.kind {
                 InputKind::Kafka { .. } => {}

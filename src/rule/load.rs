@@ -51,6 +51,8 @@ pub struct LoadOptions {
 pub struct Loaded {
     pub set: RuleSet,
     pub diagnostics: Vec<Diagnostic>,
+    /// Rules that did not load; a file that does not parse or evaluate counts as one.
+    pub refused: usize,
 }
 
 impl Loaded {
@@ -81,6 +83,7 @@ struct Loading<'a> {
     unparsed: BTreeSet<PathBuf>,
     found: Vec<Diagnostic>,
     fields: BTreeSet<String>,
+    refused: usize,
 }
 
 impl<'a> Loading<'a> {
@@ -97,6 +100,7 @@ impl<'a> Loading<'a> {
             unparsed: BTreeSet::new(),
             found: Vec::new(),
             fields: BTreeSet::new(),
+            refused: 0,
         };
         let tokens = Tokens::default();
         let parser = engine::parser(&options.limits, &tokens);
@@ -104,6 +108,8 @@ impl<'a> Loading<'a> {
             tokens.restart();
             loading.parse(path, text, &parser, &tokens);
         }
+        loading.refused =
+            files.files.keys().filter(|path| !is_library(path) && !loading.sources.contains_key(*path)).count();
         loading.fields = tokens.names();
         loading
     }
@@ -141,6 +147,7 @@ impl<'a> Loading<'a> {
         let mut found = std::mem::take(&mut self.found);
         for (path, source) in self.sources.iter().filter(|(path, _)| !is_library(path)) {
             let (declared, errors) = evaluator.evaluate(path, source);
+            self.refused += errors.len();
             found.extend(errors);
             let around = Surroundings {
                 source,
@@ -151,6 +158,7 @@ impl<'a> Loading<'a> {
             };
             for declared in &declared {
                 let built = declare::build(declared, &around);
+                self.refused += usize::from(built.rule.is_none());
                 found.extend(built.found);
                 rules.extend(built.rule);
             }
@@ -182,7 +190,9 @@ impl<'a> Loading<'a> {
                 sources.insert(path.clone(), hash.clone());
             }
         }
+        let declared = rules.len();
         let rules = self.without_twins(rules, &mut found);
+        let refused = self.refused + declared - rules.len();
         sources.retain(|path, _| rules.iter().any(|rule| rule.place.file == *path));
         let all: String = sources.iter().map(|(path, hash)| format!("{} {hash}\n", path.display())).collect();
         found.sort_by(|a, b| {
@@ -190,7 +200,7 @@ impl<'a> Loading<'a> {
             place(a).cmp(&place(b)).then(a.level.cmp(&b.level))
         });
         found.dedup();
-        Loaded { set: RuleSet { rules, hash: hash_of(&all), sources }, diagnostics: found }
+        Loaded { set: RuleSet { rules, hash: hash_of(&all), sources }, diagnostics: found, refused }
     }
 
     fn without_twins(&self, mut rules: Vec<Arc<Rule>>, found: &mut Vec<Diagnostic>) -> Vec<Arc<Rule>> {
