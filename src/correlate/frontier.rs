@@ -1,6 +1,6 @@
 //! Where time stands for the rules that read certain inputs: the least watermark over the partitions of those inputs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,9 +22,9 @@ struct Source {
     epoch: u64,
     watermark: Option<Timestamp>,
     idle: bool,
-    left_out: bool,
+    left_out: Option<Duration>,
     /// The greatest (offset, rule, pattern, element) that was accepted.
-    accepted: Option<(u64, std::sync::Arc<str>, std::sync::Arc<str>, u32)>,
+    accepted: Option<(u64, Arc<str>, Arc<str>, u32)>,
 }
 
 /// What becomes of a signal on arrival.
@@ -76,9 +76,9 @@ impl Sources {
 
     /// The least watermark over the partitions of `inputs`. `None` while one of them has not been heard of, or none
     /// of them has had an event. A partition that never had one holds nothing back once it is idle, nor does one that
-    /// its owner has left out.
+    /// its owner has left out, when it is so far behind the first of these very inputs.
     pub fn frontier(&self, inputs: &InputSet) -> Option<Timestamp> {
-        let mut least = None;
+        let mut reached: Vec<(Timestamp, Option<Duration>)> = Vec::new();
         let named: Box<dyn Iterator<Item = &InputName>> = match inputs {
             InputSet::All => Box::new(self.roster.inputs.keys()),
             InputSet::Named(names) => Box::new(names.iter()),
@@ -87,14 +87,17 @@ impl Sources {
             for partition in self.roster.inputs.get(input)? {
                 let source = self.known.get(&(input.clone(), *partition))?;
                 match source.watermark {
-                    Some(_) if source.left_out => {}
-                    Some(watermark) => least = Some(least.map_or(watermark, |least: Timestamp| least.min(watermark))),
+                    Some(watermark) => reached.push((watermark, source.left_out)),
                     None if source.idle => {}
                     None => return None,
                 }
             }
         }
-        least
+        let first = reached.iter().map(|(watermark, _)| *watermark).max()?;
+        let is_waited_for = |(watermark, left_out): &(Timestamp, Option<Duration>)| {
+            left_out.is_none_or(|behind| first.since(*watermark) <= behind)
+        };
+        reached.into_iter().filter(is_waited_for).map(|(watermark, _)| watermark).min()
     }
 
     /// The roster's partitions with what is known of each: (input, partition, watermark, idle).
@@ -118,7 +121,7 @@ mod tests {
     use super::*;
 
     fn marker(input: &str, partition: u32, epoch: u64, watermark: Option<i64>, idle: bool) -> Marker {
-        Marker { input: input.into(), partition, epoch, watermark: watermark.map(Timestamp), idle, left_out: false }
+        Marker { input: input.into(), partition, epoch, watermark: watermark.map(Timestamp), idle, left_out: None }
     }
 
     fn sources() -> Sources {
@@ -155,10 +158,22 @@ mod tests {
     fn a_partition_left_out_holds_nothing_back_until_it_goes_on() {
         let mut sources = sources();
         sources.mark(&marker("a", 0, 1, Some(500), false));
-        sources.mark(&Marker { left_out: true, ..marker("a", 1, 1, Some(3), true) });
+        let left_out = Some(Duration::from_nanos(100));
+        sources.mark(&Marker { left_out, ..marker("a", 1, 1, Some(3), true) });
         assert_eq!(sources.frontier(&only("a")), Some(Timestamp(500)));
         sources.mark(&marker("a", 1, 1, Some(4), false));
         assert_eq!(sources.frontier(&only("a")), Some(Timestamp(4)));
+    }
+
+    #[test]
+    fn inputs_that_are_far_behind_others_keep_a_time_of_their_own() {
+        let mut sources = sources();
+        let left_out = Some(Duration::from_nanos(100));
+        sources.mark(&marker("b", 0, 1, Some(500), false));
+        sources.mark(&Marker { left_out, ..marker("a", 0, 1, Some(8), false) });
+        sources.mark(&Marker { left_out, ..marker("a", 1, 1, Some(5), false) });
+        assert_eq!(sources.frontier(&only("a")), Some(Timestamp(5)));
+        assert_eq!(sources.frontier(&InputSet::All), Some(Timestamp(500)));
     }
 
     #[test]
