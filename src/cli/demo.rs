@@ -23,7 +23,7 @@ use crate::{
     telemetry::{self, Status},
 };
 
-/// The bundled log, by input: raw lines and JSON of a few hosts over half an hour.
+/// The bundled log, by input: raw lines and JSON of a few hosts over some forty minutes.
 const LOGS: [(&str, &str); 3] = [
     ("auth", include_str!("../../examples/demo/auth.log")),
     ("web", include_str!("../../examples/demo/access.log")),
@@ -72,7 +72,7 @@ async fn show(config: Arc<Config>, rules: Rules) -> Result<u8> {
     let started = Instant::now();
     let server = Server::start(config, &rules, Clock::System, escalations).await?;
     eprintln!(
-        "Half an hour of three hosts' logs, {lines} lines of sshd, sudo, a web server and JSON, against {} rules:\n",
+        "Forty minutes of a few hosts' logs, {lines} lines of sshd, sudo, a web server and JSON, against {} rules:\n",
         rules.set.rules.len()
     );
     let client = Client::new(&format!("http://{}", server.http_address()))?;

@@ -1,6 +1,6 @@
 //! The signal: "this event matched pattern P of rule R", and what else travels in the signals log.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
@@ -77,8 +77,9 @@ pub struct Marker {
     pub watermark: Option<Timestamp>,
     /// Caught up, and nothing new for the input's idle timeout.
     pub idle: bool,
-    /// Caught up, and yet so far behind the others that no frontier waits for it any more.
-    pub left_out: bool,
+    /// Caught up, and yet far behind others: a frontier whose first source is further than this ahead of it waits for
+    /// it no more.
+    pub left_out: Option<Duration>,
 }
 
 /// Every input with its source partitions. A partition that has not been heard of holds its input's frontier back.

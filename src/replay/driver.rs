@@ -182,7 +182,7 @@ impl Replay {
             let markers: Vec<_> = (0..self.sources.len()).map(|source| self.marker(source)).collect();
             markers.into_iter().for_each(|marker| self.tell_all(&SignalRecord::Marker(marker)));
             for correlator in &mut self.correlators {
-                correlator.advance(&mut self.alerts);
+                correlator.advance(&mut |_| {}, &mut self.alerts);
             }
             self.count();
         }

@@ -103,7 +103,7 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     }
     let window = window.map_or(Window::None, Window::Sliding);
     let entities: &[String] = meta.risk.as_ref().map_or(&[], |risk| &risk.entities);
-    let shape = shape::Shape::new(window, &condition, suppress);
+    let shape = shape::Shape::new(&inputs, window, &condition, suppress);
     let (patterns, shape) = closures.patterns(&by, entities, shape, around);
     Some(Rule {
         meta,

@@ -13,6 +13,13 @@ use crate::event::{InputName, Timestamp};
 #[derive(Debug, Clone, Default)]
 pub struct Alignment(Arc<Mutex<BTreeMap<(InputName, u32), Standing>>>);
 
+/// One source's place among the others; it is free when its line has ended, however that ended.
+#[derive(Debug)]
+pub struct Place {
+    alignment: Alignment,
+    source: (InputName, u32),
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     watermark: Option<Timestamp>,
@@ -20,13 +27,22 @@ struct Standing {
     catching_up: bool,
 }
 
-impl Alignment {
-    pub fn report(&self, input: &InputName, partition: u32, watermark: Option<Timestamp>, catching_up: bool) {
-        self.lock().insert((input.clone(), partition), Standing { watermark, catching_up });
+impl Place {
+    pub fn report(&self, watermark: Option<Timestamp>, catching_up: bool) {
+        self.alignment.lock().insert(self.source.clone(), Standing { watermark, catching_up });
     }
+}
 
-    pub fn leave(&self, input: &InputName, partition: u32) {
-        self.lock().remove(&(input.clone(), partition));
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.alignment.lock().remove(&self.source);
+    }
+}
+
+impl Alignment {
+    /// A place for a source that begins; it counts from its first report on.
+    pub fn take_place(&self, input: &InputName, partition: u32) -> Place {
+        Place { alignment: self.clone(), source: (input.clone(), partition) }
     }
 
     /// Whether `watermark` is more than `max_ahead` beyond the least of the sources that are catching up.
@@ -62,19 +78,21 @@ mod tests {
     #[test]
     fn only_sources_that_catch_up_hold_one_back() {
         let alignment = Alignment::default();
-        alignment.report(&"a".into(), 0, minute(0), true);
+        let place = alignment.take_place(&"a".into(), 0);
+        place.report(minute(0), true);
         assert!(alignment.is_ahead(minute(11), 10 * MINUTE));
-        alignment.report(&"a".into(), 0, minute(0), false);
+        place.report(minute(0), false);
         assert!(!alignment.is_ahead(minute(11), 10 * MINUTE));
     }
 
     #[test]
     fn one_that_is_far_behind_the_first_is_known() {
         let alignment = Alignment::default();
-        alignment.report(&"a".into(), 0, minute(60), false);
+        let place = alignment.take_place(&"a".into(), 0);
+        place.report(minute(60), false);
         assert!(alignment.is_behind(minute(0), 10 * MINUTE));
         assert!(!alignment.is_behind(None, 10 * MINUTE));
-        alignment.leave(&"a".into(), 0);
+        drop(place);
         assert!(!alignment.is_behind(minute(0), 10 * MINUTE));
     }
 }

@@ -192,18 +192,17 @@ impl Posts<'_> {
         placement: Placement,
         factory: Factory,
     ) -> Addr<Supervisor> {
-        Supervisor::new(Post {
+        let post = Post {
             stage,
             name,
             log: self.around.log.clone(),
             subscription,
             placement,
             factory,
-            rules: self.rules.clone(),
             settings: self.around.config.supervisor.clone(),
             telemetry: self.around.telemetry.clone(),
             escalations: self.escalations.clone(),
-        })
-        .start()
+        };
+        Supervisor::new(post, self.rules.clone()).start()
     }
 }

@@ -269,7 +269,9 @@ pub(super) fn explain(refused: &KafkaError) -> LogError {
         KafkaError::ClientConfig(_, _, name, _) if is_secret(name) => {
             format!("kafka property {name} was refused (its value is not shown)")
         }
-        KafkaError::ClientConfig(_, why, name, _) => format!("kafka property {name} was refused: {why}"),
+        KafkaError::ClientConfig(_, why, name, value) => {
+            format!("kafka property {name} = {value:?} was refused: {why}")
+        }
         KafkaError::ClientCreation(why) => format!("the kafka properties were refused: {why}"),
         other => format!("the kafka properties were refused: {other}"),
     })

@@ -1,0 +1,10 @@
+//! The stages together: detect, correlate and notify on the memory and the local log, crashed, reloaded and starved.
+//!
+//! Every test has a system and logs of its own. What is expected comes from `replay` over the same records, or is
+//! written down.
+
+mod crashes;
+mod generated;
+mod harness;
+mod same_alerts;
+mod severed;
