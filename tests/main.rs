@@ -1,8 +1,11 @@
 //! One binary for all tests that are not unit tests. A test of a room's promise belongs in that room's module here;
 //! a test of what users see belongs in `commands`.
 
+mod api;
 mod cases;
 mod commands;
+mod content;
+mod docker;
 mod intake;
 mod kafka;
 mod logs;

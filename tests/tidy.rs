@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("log", &["clock", "config"]),
     ("input", &["clock", "config", "decode", "event", "log"]),
     ("notify", &["alert", "clock", "config", "event", "log"]),
-    ("telemetry", &["config", "correlate", "detect", "event", "log", "notify", "rule"]),
+    ("telemetry", &["config", "correlate", "detect", "event", "input", "log", "notify", "rule"]),
     (
         "stage",
         &["alert", "clock", "config", "correlate", "decode", "detect", "event", "log", "notify", "rule", "telemetry"],
@@ -58,14 +58,13 @@ const IMPURE: &[&str] = &[
     "TcpStream",
     "TcpListener",
     "UdpSocket",
-    "std::thread",
     "SystemTime",
     "Instant::now",
     "prometheus::",
     "tracing::",
     "jiff::Timestamp::now",
     "jiff::Zoned::now",
-    "rand::",
+    "rand::rng",
 ];
 
 /// Each foreign crate that has one home.

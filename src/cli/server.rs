@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::args::RunArgs;
+use super::{args::RunArgs, rules::Rules};
 use crate::{
     api::Api,
     clock::Clock,
@@ -18,9 +18,8 @@ use crate::{
     input::{Intake, file::FileReceiver, syslog::SyslogReceiver},
     log::{Log, LogError, kafka::KafkaLog, local::LocalLog},
     notify::Receiver,
-    rule::RuleSet,
     stage::{Escalation, Pipeline, Surroundings, Topics, no_hook},
-    telemetry::Telemetry,
+    telemetry::{Phase, Telemetry},
 };
 
 /// What one record of the embedded log may hold: well above what the decoder takes, so that a larger record has a
@@ -62,7 +61,7 @@ impl Server {
     /// When the log, a sink, a receiver or the API can't start as configured.
     pub async fn start(
         config: Arc<Config>,
-        rules: &Arc<RuleSet>,
+        rules: &Rules,
         clock: Clock,
         escalations: mpsc::UnboundedSender<Escalation>,
     ) -> Result<Self> {
@@ -73,11 +72,32 @@ impl Server {
         };
         let sinks = config.sinks.iter().map(|sink| Receiver::new(sink, &open)).collect::<Result<Vec<_>, _>>()?;
         let around = Surroundings { config: config.clone(), log, clock, telemetry: telemetry.clone(), hook: no_hook() };
-        let pipeline = Pipeline::start(&around, rules.clone(), sinks, escalations).await?;
+        tell_rules(&telemetry, rules);
+        // The doors first: what is wrong with them shows before a stage runs, and while the stages wait for a log
+        // without room, senders are told so.
+        around.log.ensure(&around.topics().specs(&config)).await?;
         let (receivers, intakes) = Receivers::start(&around).await?;
         let api = Api::start(&config.http, intakes, telemetry.clone())
-            .with_context(|| format!("can't listen for HTTP on {}", config.http.listen))?;
-        Ok(Server { pipeline, api, receivers, telemetry })
+            .with_context(|| format!("can't listen for HTTP on {}", config.http.listen));
+        let api = match api {
+            Ok(api) => api,
+            Err(error) => {
+                receivers.stop().await;
+                return Err(error);
+            }
+        };
+        tracing::info!(address = %api.address(), "HTTP");
+        match Pipeline::start(&around, rules.set.clone(), sinks, escalations).await {
+            Ok(pipeline) => {
+                telemetry.set_phase(Phase::Running);
+                Ok(Server { pipeline, api, receivers, telemetry })
+            }
+            Err(error) => {
+                api.stop().await;
+                receivers.stop().await;
+                Err(error.into())
+            }
+        }
     }
 
     pub fn http_address(&self) -> SocketAddr {
@@ -89,16 +109,22 @@ impl Server {
     }
 
     /// Passes a new rule set to the stages.
-    pub async fn use_rules(&self, rules: &Arc<RuleSet>) {
-        self.pipeline.use_rules(rules).await;
+    pub async fn use_rules(&self, rules: &Rules) {
+        self.pipeline.use_rules(&rules.set).await;
+        tell_rules(&self.telemetry, rules);
     }
 
     /// Takes nothing more in, finishes what was read, commits.
     pub async fn drain(self) {
+        self.telemetry.set_phase(Phase::Stopping);
         self.api.stop().await;
         self.receivers.stop().await;
         self.pipeline.drain().await;
     }
+}
+
+fn tell_rules(telemetry: &Telemetry, rules: &Rules) {
+    telemetry.set_rules(&rules.set.hash, rules.set.rules.iter().map(|rule| rule.id()), rules.refused);
 }
 
 /// The log that the configuration names.
@@ -146,6 +172,7 @@ impl Receivers {
                 continue;
             }
             let intake = Arc::new(intake(around, &topics, input).await?);
+            around.telemetry.watch_intake(&input.name, intake.clone());
             let named = || format!("input {}", input.name);
             match &input.kind {
                 InputKind::Kafka { .. } => {}

@@ -33,7 +33,7 @@ impl Layers {
         file: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Vec<ConfigError>> {
-        let file = file.map(read).transpose().map_err(|error| vec![error])?;
+        let file = file.map(read).transpose().map_err(|error| vec![*error])?;
         let mut builder = config::Config::builder();
         if let Some(file) = &file {
             builder = builder.add_source(config::File::from_str(file.text(), FileFormat::Toml));
@@ -247,11 +247,12 @@ impl Layers {
     }
 }
 
-fn read(path: &Path) -> Result<SourceFile, ConfigError> {
+fn read(path: &Path) -> Result<SourceFile, Box<ConfigError>> {
     match std::fs::read_to_string(path) {
         Ok(text) => SourceFile::parse(path, text),
         Err(error) => {
-            Err(ConfigError { place: Place::Whole(path.to_owned()), problem: Problem::Unreadable(error.to_string()) })
+            let (place, problem) = (Place::Whole(path.to_owned()), Problem::Unreadable(error.to_string()));
+            Err(Box::new(ConfigError { place, problem }))
         }
     }
 }

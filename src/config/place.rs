@@ -75,13 +75,13 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    pub fn parse(path: &Path, text: String) -> Result<Self, ConfigError> {
+    pub fn parse(path: &Path, text: String) -> Result<Self, Box<ConfigError>> {
         match Document::parse(text.clone()) {
             Ok(document) => Ok(SourceFile { path: path.to_owned(), document }),
             Err(error) => {
                 let problem = Problem::Syntax(error.message().trim().replace('\n', ", "));
                 let place = place_in(path, &text, error.span().map_or(0, |span| span.start));
-                Err(ConfigError { place, problem })
+                Err(Box::new(ConfigError { place, problem }))
             }
         }
     }

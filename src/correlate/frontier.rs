@@ -23,8 +23,19 @@ struct Source {
     watermark: Option<Timestamp>,
     idle: bool,
     left_out: Option<Duration>,
+    /// Of a source that never had an event: how far the others were when it was found idle last, and the time before.
+    /// What it has from now on was not there the time before, so it holds the others back no further than that.
+    idle_at: Others,
+    idle_before: Others,
     /// The greatest (offset, rule, pattern, element) that was accepted.
     accepted: Option<(u64, Arc<str>, Arc<str>, u32)>,
+}
+
+/// The greatest watermarks of other sources; `None` while they had no event either.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Others {
+    same_input: Option<Timestamp>,
+    any_input: Option<Timestamp>,
 }
 
 /// What becomes of a signal on arrival.
@@ -44,15 +55,26 @@ impl Sources {
 
     /// Takes a marker in; says whether it counts. A watermark never goes back.
     pub fn mark(&mut self, marker: &Marker) -> bool {
+        let is_silent = marker.watermark.is_none() && marker.idle;
+        let others = if is_silent { self.others(&marker.input) } else { Others::default() };
         let source = self.known.entry((marker.input.clone(), marker.partition)).or_default();
         if marker.epoch < source.epoch {
             return false;
         }
+        (source.idle_before, source.idle_at) = (source.idle_at, others);
         source.epoch = marker.epoch;
         source.watermark = source.watermark.max(marker.watermark);
         source.idle = marker.idle;
         source.left_out = marker.left_out;
         true
+    }
+
+    fn others(&self, input: &InputName) -> Others {
+        let of = |(key, source): (&(InputName, u32), &Source)| (key.0 == *input).then_some(source.watermark).flatten();
+        Others {
+            same_input: self.known.iter().filter_map(of).max(),
+            any_input: self.known.values().filter_map(|source| source.watermark).max(),
+        }
     }
 
     /// Decides on a signal by its position and epoch, not by its time.
@@ -75,20 +97,29 @@ impl Sources {
     }
 
     /// The least watermark over the partitions of `inputs`. `None` while one of them has not been heard of, or none
-    /// of them has had an event. A partition that never had one holds nothing back once it is idle, nor does one that
-    /// its owner has left out, when it is so far behind the first of these very inputs.
+    /// of them has had an event.
+    ///
+    /// A partition that its owner has left out is not waited for when it is so far behind the first of these very
+    /// inputs. One that never had an event holds back no further than the others of its input (of all inputs, where
+    /// its own has none) had come when it was known to have nothing: what was fed to several partitions at once may
+    /// not have been read in all of them.
     pub fn frontier(&self, inputs: &InputSet) -> Option<Timestamp> {
         let mut reached: Vec<(Timestamp, Option<Duration>)> = Vec::new();
+        let mut beside_silent: Vec<Timestamp> = Vec::new();
         let named: Box<dyn Iterator<Item = &InputName>> = match inputs {
             InputSet::All => Box::new(self.roster.inputs.keys()),
             InputSet::Named(names) => Box::new(names.iter()),
         };
         for input in named {
-            for partition in self.roster.inputs.get(input)? {
-                let source = self.known.get(&(input.clone(), *partition))?;
+            let partitions = self.roster.inputs.get(input)?;
+            let sources = partitions.iter().map(|partition| self.known.get(&(input.clone(), *partition)));
+            let sources = sources.collect::<Option<Vec<&Source>>>()?;
+            let has_events = sources.iter().any(|source| source.watermark.is_some());
+            for source in sources {
+                let beside = || if has_events { source.idle_before.same_input } else { source.idle_before.any_input };
                 match source.watermark {
                     Some(watermark) => reached.push((watermark, source.left_out)),
-                    None if source.idle => {}
+                    None if source.idle => beside_silent.push(beside()?),
                     None => return None,
                 }
             }
@@ -97,7 +128,8 @@ impl Sources {
         let is_waited_for = |(watermark, left_out): &(Timestamp, Option<Duration>)| {
             left_out.is_none_or(|behind| first.since(*watermark) <= behind)
         };
-        reached.into_iter().filter(is_waited_for).map(|(watermark, _)| watermark).min()
+        let waited_for = reached.into_iter().filter(is_waited_for).map(|(watermark, _)| watermark);
+        waited_for.chain(beside_silent).min()
     }
 
     /// The roster's partitions with what is known of each: (input, partition, watermark, idle).
@@ -144,14 +176,37 @@ mod tests {
         assert_eq!(sources.frontier(&InputSet::All), None);
     }
 
+    /// Finds a partition without events idle, again and again.
+    fn still_idle(sources: &mut Sources, input: &str, partition: u32, times: u32) {
+        (0..times).for_each(|_| assert!(sources.mark(&marker(input, partition, 1, None, true))));
+    }
+
     #[test]
-    fn a_partition_that_never_had_an_event_holds_nothing_back_once_idle() {
+    fn a_partition_without_events_holds_back_until_it_was_found_idle_since() {
+        let mut sources = sources();
+        still_idle(&mut sources, "a", 1, 3);
+        sources.mark(&marker("a", 0, 1, Some(5), false));
+        assert_eq!(sources.frontier(&only("a")), None, "what was fed at the same time may just not have been read");
+        still_idle(&mut sources, "a", 1, 1);
+        assert_eq!(sources.frontier(&only("a")), None);
+        sources.mark(&marker("a", 0, 1, Some(8), false));
+        still_idle(&mut sources, "a", 1, 1);
+        assert_eq!(sources.frontier(&only("a")), Some(Timestamp(5)));
+        sources.mark(&marker("a", 1, 1, None, false));
+        assert_eq!(sources.frontier(&only("a")), None, "it has something");
+    }
+
+    #[test]
+    fn an_input_without_events_follows_the_other_inputs() {
         let mut sources = sources();
         sources.mark(&marker("a", 0, 1, Some(5), false));
-        sources.mark(&marker("a", 1, 1, None, false));
-        assert_eq!(sources.frontier(&only("a")), None);
-        sources.mark(&marker("a", 1, 1, None, true));
-        assert_eq!(sources.frontier(&only("a")), Some(Timestamp(5)));
+        sources.mark(&marker("a", 1, 1, Some(7), false));
+        still_idle(&mut sources, "b", 0, 2);
+        assert_eq!(sources.frontier(&InputSet::All), Some(Timestamp(5)));
+        assert_eq!(sources.frontier(&only("b")), None, "it has no time of its own");
+        sources.mark(&marker("a", 0, 1, Some(20), false));
+        sources.mark(&marker("a", 1, 1, Some(20), false));
+        assert_eq!(sources.frontier(&InputSet::All), Some(Timestamp(7)));
     }
 
     #[test]

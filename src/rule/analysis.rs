@@ -26,6 +26,13 @@ use super::{
 /// Expressions looked at for one closure; more than any person writes.
 const STEPS_MAX: usize = 200_000;
 
+/// What a closure has to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Test,
+    Map,
+}
+
 /// Files that can be imported.
 pub(super) struct Library<'a>(pub(super) &'a BTreeMap<PathBuf, Source>);
 
@@ -79,14 +86,16 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    /// Looks at a closure of `source` that is called with one argument. With `test` it has to answer true or false.
-    pub(super) fn closure(&mut self, source: &'a Source, closure: &FnPtr, argument: Known, test: bool) {
+    /// Looks at a closure of `source` that is called with one argument.
+    pub(super) fn closure(&mut self, source: &'a Source, closure: &FnPtr, argument: Known, wanted: Wanted) {
         let Known::Closure { name, captured } = Known::of_closure(closure) else { return };
         for (result, position) in self.call_closure(source, &name, captured, vec![argument]) {
-            if test {
-                self.must_be_test(source, &result, position);
-            } else {
-                self.uses(source, &result, position);
+            match wanted {
+                Wanted::Test => self.must_be_test(source, &result, position),
+                Wanted::Map => {
+                    self.uses(source, &result, position);
+                    self.must_be_map(source, &result, position);
+                }
             }
         }
     }
@@ -146,19 +155,30 @@ impl<'a> Analysis<'a> {
         }
     }
 
+    /// Makes the last finding as long as the expression, where it is written so.
+    fn stretch_over(&mut self, shown: &str) {
+        if let Some(last) = self.found.last_mut() {
+            let rest: String = last.source.chars().skip(last.place.column - 1).collect();
+            if rest.starts_with(shown) {
+                last.length = shown.chars().count();
+            }
+        }
+    }
+
     /// The value goes where it can't be followed: all that it leads to is read.
     fn uses(&mut self, source: &Source, known: &Known, position: Position) {
         match known {
             Known::Event(path) if !path.is_empty() => {
                 self.event_reads.insert(path.clone());
             }
-            Known::Kept(pattern, path) if !path.is_empty() => {
+            Known::Kept(pattern, _, path) if !path.is_empty() => {
                 self.kept_reads.insert((pattern.clone(), path.clone()));
             }
             whole if whole.is_whole() && !position.is_none() => {
                 let message = format!("`{}` is a whole event: name a field of it", whole.shown());
                 let help = Some(format!("write `{}.user.name`, for example", whole.shown()));
                 self.problem(source, "whole-event", position, message, help);
+                self.stretch_over(&whole.shown());
             }
             _ => {}
         }
@@ -172,6 +192,14 @@ impl<'a> Analysis<'a> {
         });
         let message = format!("{what} stands where a test belongs");
         self.problem(source, "no-test", position, message, help);
+        self.stretch_over(&known.shown());
+    }
+
+    fn must_be_map(&mut self, source: &Source, known: &Known, position: Position) {
+        if let Some(what) = known.no_test().filter(|_| !matches!(known, Known::Map)) {
+            let help = Some("write `alert: |w| #{ title: `…` }`".to_owned());
+            self.problem(source, "no-map", position, format!("{what} stands where a map belongs"), help);
+        }
     }
 
     fn block(&mut self, frame: &mut Frame<'a>, statements: &[Stmt]) -> Known {
@@ -190,6 +218,13 @@ impl<'a> Analysis<'a> {
     }
 
     fn statement(&mut self, frame: &mut Frame<'a>, statement: &Stmt) -> Known {
+        match statement {
+            Stmt::Expr(expression) => self.expression(frame, expression),
+            nested => self.deeper(frame, nested.position(), |analysis, frame| analysis.inside(frame, nested)),
+        }
+    }
+
+    fn inside(&mut self, frame: &mut Frame<'a>, statement: &Stmt) -> Known {
         match statement {
             Stmt::Expr(expression) => self.expression(frame, expression),
             Stmt::FnCall(call, position) => self.call(frame, call, *position),
@@ -284,8 +319,8 @@ impl<'a> Analysis<'a> {
     /// One value of several: known only where all are the same kind of thing.
     fn join(&mut self, frame: &Frame<'a>, mut values: Vec<Known>, position: Position) -> Known {
         let Some(first) = values.pop() else { return Known::Unknown };
-        if values.iter().all(|value| *value == first) {
-            return first;
+        if values.iter().all(|value| value.is_like(&first)) {
+            return if matches!(first, Known::Text(_)) { Known::Text(None) } else { first };
         }
         values.push(first);
         for value in &values {
@@ -334,22 +369,31 @@ impl<'a> Analysis<'a> {
     }
 
     fn expression(&mut self, frame: &mut Frame<'a>, expression: &Expr) -> Known {
+        self.deeper(frame, expression.start_position(), |analysis, frame| analysis.known(frame, expression))
+    }
+
+    /// Looks at what stands one level deeper, as far as scripts may nest.
+    fn deeper(
+        &mut self,
+        frame: &mut Frame<'a>,
+        position: Position,
+        look: impl FnOnce(&mut Self, &mut Frame<'a>) -> Known,
+    ) -> Known {
         self.steps += 1;
-        frame.depth += 1;
-        let known = if self.steps > STEPS_MAX || frame.depth > self.run_depth {
-            let message = if frame.depth > self.run_depth {
-                format!("expressions nest deeper than {}", self.run_depth)
-            } else {
-                "the closure is too large to check".to_owned()
+        if self.steps <= STEPS_MAX && frame.depth < self.run_depth {
+            frame.depth += 1;
+            let known = look(self, frame);
+            frame.depth -= 1;
+            return known;
+        }
+        if !self.found.iter().any(|finding| finding.code == "too-deep") {
+            let message = match self.steps > STEPS_MAX {
+                true => "the closure is too large to check".to_owned(),
+                false => format!("expressions nest deeper than {}", self.run_depth),
             };
-            let help = Some("split it into functions".to_owned());
-            self.problem(frame.source, "too-deep", expression.start_position(), message, help);
-            Known::Unknown
-        } else {
-            self.known(frame, expression)
-        };
-        frame.depth -= 1;
-        known
+            self.problem(frame.source, "too-deep", position, message, Some("split it into functions".to_owned()));
+        }
+        Known::Unknown
     }
 
     fn known(&mut self, frame: &mut Frame<'a>, expression: &Expr) -> Known {
@@ -421,16 +465,9 @@ impl<'a> Analysis<'a> {
             last => return self.link(frame, base, last, link),
         };
         let middle = self.link(frame, base, &next.lhs, link);
-        frame.depth += 1;
-        let known = if frame.depth > self.run_depth {
-            let message = format!("a chain of more than {} links", self.run_depth);
-            self.problem(frame.source, "too-deep", next.lhs.start_position(), message, None);
-            Known::Unknown
-        } else {
-            self.chain(frame, middle, &next.rhs, then.0, then.1)
-        };
-        frame.depth -= 1;
-        known
+        self.deeper(frame, next.lhs.start_position(), |analysis, frame| {
+            analysis.chain(frame, middle, &next.rhs, then.0, then.1)
+        })
     }
 }
 

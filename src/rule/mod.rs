@@ -13,7 +13,9 @@ mod duration;
 mod engine;
 mod entry;
 mod field;
+mod field_test;
 mod load;
+mod lower;
 mod model;
 mod number;
 mod predicate;
@@ -29,6 +31,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
+pub use field_test::FieldTest;
 pub use load::{LoadOptions, Loaded, RuleFiles, load};
 pub use model::*;
 pub use predicate::{Predicate, ScriptTest};

@@ -52,7 +52,7 @@ impl Script {
 
     fn describe(&self, error: EvalAltResult) -> ScriptError {
         let file = self.file.display().to_string();
-        let failure = Failure::of(error, &file);
+        let failure = Failure::of(error, &file, &self.engine);
         let position = if failure.position.is_none() { self.position } else { failure.position };
         ScriptError { place: place(&failure.file, position), reason: failure.reason }
     }
@@ -76,7 +76,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn of(error: EvalAltResult, file: &str) -> Self {
+    pub(super) fn of(error: EvalAltResult, file: &str, engine: &Engine) -> Self {
         let mut error = error;
         let mut file = file.to_owned();
         let mut outer = Position::NONE;
@@ -97,7 +97,7 @@ impl Failure {
                 }
                 error => {
                     let position = if position.is_none() { outer } else { position };
-                    return Failure { file, position, reason: reason(error) };
+                    return Failure { file, position, reason: reason(error, engine) };
                 }
             }
             outer = if position.is_none() { outer } else { position };
@@ -105,17 +105,29 @@ impl Failure {
     }
 }
 
-fn reason(mut error: EvalAltResult) -> String {
+/// What went wrong; of a limit, which and how much.
+fn reason(mut error: EvalAltResult, engine: &Engine) -> String {
     let _ = error.take_position();
     let text = match &error {
-        EvalAltResult::ErrorTooManyOperations(_) => "the script was stopped: too many operations".to_owned(),
-        EvalAltResult::ErrorStackOverflow(_) => "the script was stopped: calls nest too deep".to_owned(),
-        EvalAltResult::ErrorTooManyVariables(_) => "the script was stopped: too many variables".to_owned(),
-        EvalAltResult::ErrorDataTooLarge(what, _) => {
-            format!("the script was stopped: {} is too large", what.to_lowercase())
+        EvalAltResult::ErrorTooManyOperations(_) => {
+            format!("the script was stopped: more than {} operations", engine.max_operations())
         }
+        EvalAltResult::ErrorStackOverflow(_) => {
+            format!("the script was stopped: calls nest deeper than {}", engine.max_call_levels())
+        }
+        EvalAltResult::ErrorTooManyVariables(_) => {
+            format!("the script was stopped: more than {} variables", engine.max_variables())
+        }
+        EvalAltResult::ErrorDataTooLarge(what, _) => format!(
+            "the script was stopped: {} is too large (texts up to {} bytes, lists and maps up to {} items)",
+            what.to_lowercase().trim_end_matches("/blob"),
+            engine.max_string_size(),
+            engine.max_array_size()
+        ),
         EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
-        EvalAltResult::ErrorFunctionNotFound(signature, _) => format!("no function {signature}"),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => {
+            format!("no function {}", signature.replace("&str | ImmutableString | String", "text"))
+        }
         error => error.to_string(),
     };
     token::written(&text).into_owned()

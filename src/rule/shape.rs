@@ -3,7 +3,7 @@
 //! It covers inputs, patterns, key, window, condition, `suppress` and what signals carry; not title, severity, tests, nor the
 //! file and place of the rule. Texts go in token by token, so layout and comments don't count.
 
-use rhai::{FnPtr, Position};
+use rhai::FnPtr;
 use xxhash_rust::xxh64::Xxh64;
 
 use super::{Condition, InputSet, Suppress, Window, analysis::Analysis, source::Source};
@@ -71,10 +71,10 @@ impl Shape {
 }
 
 /// What a closure does, as text: its tokens, those of every function that it calls, and what it captured.
-pub(super) fn text_of(closure: &FnPtr, analysis: &Analysis<'_>, source: &Source, position: Position) -> String {
+pub(super) fn text_of(closure: &FnPtr, analysis: &Analysis<'_>, source: &Source) -> String {
     let mut parts: Vec<String> = Vec::new();
     if closure.is_anonymous() {
-        parts.extend(source.closure_tokens(position).map(str::to_owned));
+        parts.extend(source.closure_tokens(closure.fn_name()).map(str::to_owned));
     } else {
         parts.push(closure.fn_name().to_owned());
     }

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use rhai::{AST, ASTNode, Expr, Module, Position, ScriptFuncDef, Stmt};
+use rhai::{AST, ASTNode, Expr, FnPtr, Module, Position, ScriptFuncDef, Stmt};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -52,7 +52,7 @@ impl Function {
 
 pub(super) struct Source {
     pub(super) path: Arc<Path>,
-    pub(super) text: String,
+    lines: Vec<String>,
     /// The first 12 hex digits of the text's SHA-256.
     pub(super) version: String,
     pub(super) tokens: Vec<(Position, String)>,
@@ -60,6 +60,8 @@ pub(super) struct Source {
     pub(super) functions: Functions,
     /// What the file imports: alias and path as written.
     pub(super) imports: Vec<Import>,
+    /// Where each closure is written, by the name that Rhai gave it.
+    closures: HashMap<String, Position>,
     /// The map literals of `rule(#{…})` calls, by the place of the call.
     pub(super) literals: HashMap<Position, Expr>,
 }
@@ -77,8 +79,13 @@ impl Source {
             .iter_fn_def()
             .map(|function| ((function.name.to_string(), function.params.len()), Arc::new(Function::new(function))))
             .collect();
-        let mut literals = HashMap::new();
+        let (mut literals, mut closures) = (HashMap::new(), HashMap::new());
         ast.walk(&mut |nodes: &[ASTNode]| {
+            if let Some(ASTNode::Expr(Expr::DynamicConstant(value, position))) = nodes.last()
+                && let Some(closure) = value.read_lock::<FnPtr>()
+            {
+                closures.insert(closure.fn_name().to_owned(), *position);
+            }
             let call = match nodes.last() {
                 Some(ASTNode::Expr(Expr::FnCall(call, position))) => Some((call, position)),
                 Some(ASTNode::Stmt(Stmt::FnCall(call, position))) => Some((call, position)),
@@ -95,7 +102,8 @@ impl Source {
         let imports = ast.statements().iter().filter_map(import_of).collect();
         let path = path.into();
         let version = hash_of(text)[..12].to_owned();
-        Source { path, text: text.to_owned(), version, tokens, ast, functions, imports, literals }
+        let lines = text.lines().map(str::to_owned).collect();
+        Source { path, lines, version, tokens, ast, functions, imports, closures, literals }
     }
 
     /// The function or closure of that name; with those parameters, if there is a choice.
@@ -116,22 +124,30 @@ impl Source {
         position: Position,
         message: String,
     ) -> Diagnostic {
-        diagnostic(&self.path, &self.text, level, code, position, message)
+        self.diagnostic_at(level, code, self.place(position), message)
     }
 
-    /// The tokens of the closure that starts at `position`: up to a comma, semicolon or bracket outside of it.
-    pub(super) fn closure_tokens(&self, position: Position) -> impl Iterator<Item = &str> {
+    pub(super) fn diagnostic_at(&self, level: Level, code: &'static str, place: Place, message: String) -> Diagnostic {
+        let line = self.lines.get(place.line - 1).map_or("", String::as_str);
+        diagnostic(line, level, code, place, message)
+    }
+
+    /// The tokens of a closure: up to a comma, semicolon or bracket outside of it.
+    pub(super) fn closure_tokens(&self, name: &str) -> impl Iterator<Item = &str> {
         let mut depth = 0usize;
-        self.tokens_from(position).map(|(_, token)| token.as_str()).take_while(move |token| {
-            match *token {
-                "(" | "[" | "{" | "#{" => depth += 1,
-                ")" | "]" | "}" if depth == 0 => return false,
-                ")" | "]" | "}" => depth -= 1,
-                "," | ";" if depth == 0 => return false,
-                _ => {}
-            }
-            true
-        })
+        let start = self.closures.get(name).copied();
+        start.into_iter().flat_map(|start| self.tokens_from(start)).map(|(_, token)| token.as_str()).take_while(
+            move |token| {
+                match *token {
+                    "(" | "[" | "{" | "#{" => depth += 1,
+                    ")" | "]" | "}" if depth == 0 => return false,
+                    ")" | "]" | "}" => depth -= 1,
+                    "," | ";" if depth == 0 => return false,
+                    _ => {}
+                }
+                true
+            },
+        )
     }
 
     /// The tokens of a function's body.
@@ -169,17 +185,9 @@ pub(super) fn place(path: &Path, position: Position) -> Place {
     }
 }
 
-/// A finding at `position` of the file; its length is the word, text or symbol that stands there.
-pub(super) fn diagnostic(
-    path: &Path,
-    text: &str,
-    level: Level,
-    code: &'static str,
-    position: Position,
-    message: String,
-) -> Diagnostic {
-    let place = place(path, position);
-    let source = text.lines().nth(place.line - 1).unwrap_or_default().to_owned();
+/// A finding at a place of a file, whose line there is given; its length is the word, text or symbol that stands there.
+pub(super) fn diagnostic(line: &str, level: Level, code: &'static str, place: Place, message: String) -> Diagnostic {
+    let source = line.to_owned();
     let length = length_at(source.chars().skip(place.column - 1));
     Diagnostic { level, code, message, place, length, help: None, source }
 }

@@ -1,8 +1,8 @@
 //! What Rhai's tokenizer is told, so that every word after a dot is a field.
 //!
 //! Rhai reserves words (`module`, `thread`, `as`) that are names of fields, and writes `x in y` as the call
-//! `contains(y, x)`, the name of the text test. So words after a dot become plain identifiers, and a written
-//! `contains` gets a name of its own.
+//! `contains(y, x)`, the name of the text test. So words after a dot and keys of maps become plain identifiers, and a
+//! written `contains` gets a name of its own.
 
 use std::{
     borrow::Cow,
@@ -37,12 +37,19 @@ pub(super) struct Tokens(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     after_dot: bool,
-    /// After `#{` or a comma, where a map's key can stand.
-    before_key: bool,
-    /// Links of the chain being read, `a.b(c)[d]`, for each open bracket.
-    chains: Vec<usize>,
+    /// Where a map's next key has to stand.
+    at_key: bool,
+    /// The brackets that are open, innermost last.
+    open: Vec<Bracket>,
     names: BTreeSet<String>,
     log: Vec<(Position, String)>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Bracket {
+    is_map: bool,
+    /// Links of the chain being read inside of it: `a.b(c)[d]`.
+    links: usize,
 }
 
 impl Tokens {
@@ -73,17 +80,10 @@ impl Tokens {
 
 impl State {
     fn map(&mut self, token: Token, position: Position, chain_max: usize) -> Token {
-        let token = match token {
-            token if self.after_dot => as_field(token),
-            // Keys of inline tests, which Rhai keeps for its loops; neither can begin an expression.
-            token if self.before_key && matches!(token.to_string().as_str(), "until" | "with") => as_field(token),
-            token => token,
-        };
+        let token = if self.after_dot || self.at_key { as_name(token) } else { token };
         let token = match token {
             Token::Identifier(name) if *name == "contains" => Token::Identifier(Box::new(CONTAINS.into())),
-            Token::Reserved(name) if !self.after_dot && *name == "eval" => {
-                forbidden("eval", "scripts don't make scripts")
-            }
+            Token::Reserved(name) if *name == "eval" => forbidden("eval", "scripts don't make scripts"),
             token => token,
         };
         if self.after_dot
@@ -92,8 +92,9 @@ impl State {
             self.names.insert(written(name).into_owned());
         }
         self.after_dot = matches!(token, Token::Period | Token::Elvis);
-        self.before_key = matches!(token, Token::MapStart | Token::Comma);
         let links = self.count_links(&token);
+        let in_map = self.open.last().is_some_and(|bracket| bracket.is_map);
+        self.at_key = in_map && matches!(token, Token::MapStart | Token::Comma);
         self.log.push((position, token.to_string()));
         if links > chain_max {
             return forbidden(".", &format!("a chain of more than {chain_max} fields"));
@@ -103,29 +104,30 @@ impl State {
 
     /// Links so far of the chain that the token is part of.
     fn count_links(&mut self, token: &Token) -> usize {
-        if self.chains.is_empty() {
-            self.chains.push(0);
+        if self.open.is_empty() {
+            self.open.push(Bracket::default());
         }
-        let here = self.chains.len() - 1;
+        let here = self.open.len() - 1;
         match token {
-            Token::Period | Token::Elvis => self.chains[here] += 1,
+            Token::Period | Token::Elvis => self.open[here].links += 1,
             Token::LeftBracket | Token::QuestionBracket => {
-                self.chains[here] += 1;
-                self.chains.push(0);
+                self.open[here].links += 1;
+                self.open.push(Bracket::default());
             }
-            Token::LeftParen | Token::LeftBrace | Token::MapStart => self.chains.push(0),
+            Token::MapStart => self.open.push(Bracket { is_map: true, links: 0 }),
+            Token::LeftParen | Token::LeftBrace => self.open.push(Bracket::default()),
             Token::RightParen | Token::RightBrace | Token::RightBracket => {
-                self.chains.pop();
+                self.open.pop();
             }
             Token::Identifier(_) | Token::StringConstant(_) | Token::Unit | Token::DoubleColon => {}
-            _ => self.chains[here] = 0,
+            _ => self.open[here].links = 0,
         }
-        self.chains.last().copied().unwrap_or(0)
+        self.open.last().map_or(0, |bracket| bracket.links)
     }
 }
 
-/// A word after a dot is a name, whatever Rhai keeps it for.
-fn as_field(token: Token) -> Token {
+/// A word after a dot, or where a key stands, is a name, whatever Rhai keeps it for.
+fn as_name(token: Token) -> Token {
     let name = match &token {
         Token::Reserved(name) => name.to_string(),
         Token::LexError(error) => match &**error {

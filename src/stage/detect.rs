@@ -307,6 +307,10 @@ impl DetectLine {
             let passed = self.idle_until.map_or(Duration::ZERO, |until| now - until);
             self.source.rest(if passed < STOPPED_AFTER { passed } else { Duration::ZERO });
             self.idle_until = Some(now);
+            // A source without events has no time that moves: what counts is that it is still idle.
+            if self.source.watermark().is_none() {
+                self.marked = None;
+            }
         } else {
             self.source.wake();
             self.idle_until = None;

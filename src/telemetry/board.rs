@@ -13,7 +13,7 @@ use super::status::{
     DeadLetters, IntakeStatus, LeftOut, LineStatus, Phase, Restarts, RuleSetStatus, RuleStatus, SignalsStatus,
     SinkStatus, SourceStatus, Status,
 };
-use crate::log::TopicPartition;
+use crate::{input::Intake, log::TopicPartition};
 
 /// Pairs of stage and reason that dead letters are counted by; what comes beyond counts as `other`.
 const REASONS_MAX: usize = 64;
@@ -27,7 +27,8 @@ type LineKey = (Arc<str>, Arc<str>, Arc<str>, u32);
 pub struct Board {
     phase: ArcSwap<Phase>,
     rule_set: ArcSwap<RuleSetStatus>,
-    intake: DashMap<Arc<str>, IntakeStatus>,
+    intakes: DashMap<Arc<str>, Arc<Intake>>,
+    refused: DashMap<Arc<str>, (u64, String)>,
     lines: DashMap<LineKey, LineStatus>,
     sources: DashMap<(Arc<str>, u32), SourceStatus>,
     signals: DashMap<u32, SignalsStatus>,
@@ -43,7 +44,8 @@ impl Default for Board {
         Board {
             phase: ArcSwap::from_pointee(Phase::Starting),
             rule_set: ArcSwap::default(),
-            intake: DashMap::new(),
+            intakes: DashMap::new(),
+            refused: DashMap::new(),
             lines: DashMap::new(),
             sources: DashMap::new(),
             signals: DashMap::new(),
@@ -69,9 +71,33 @@ impl Board {
         }
     }
 
-    pub fn intake(&self, input: &str, change: impl FnOnce(&mut IntakeStatus)) {
-        let new = |input: &Arc<str>| IntakeStatus { input: input.clone(), ..Default::default() };
-        update(&self.intake, input.into(), new, change);
+    pub fn watch_intake(&self, input: &str, intake: Arc<Intake>) {
+        self.intakes.insert(input.into(), intake);
+    }
+
+    pub fn refused(&self, input: &str, error: &str) {
+        let change = |(count, last): &mut (u64, String)| {
+            *count += 1;
+            error.clone_into(last);
+        };
+        update(&self.refused, input.into(), |_| (0, String::new()), change);
+    }
+
+    fn intake_status(&self, input: Arc<str>, intake: &Intake) -> IntakeStatus {
+        let counts = intake.counts();
+        let refused = self.refused.get(&input).map(|entry| entry.clone());
+        let (refused, last_error) = refused.map_or((0, None), |(count, last)| (count, Some(last)));
+        IntakeStatus {
+            input,
+            accepted: counts.accepted.get(),
+            rejected: counts.rejected.get(),
+            cut: counts.cut.get(),
+            dropped: counts.dropped.get(),
+            connections_refused: counts.connections_refused.get(),
+            retries: counts.retries.get(),
+            refused,
+            last_error,
+        }
     }
 
     pub fn line(&self, stage: &str, name: &str, at: &TopicPartition, change: impl FnOnce(&mut LineStatus)) {
@@ -138,11 +164,12 @@ impl Board {
     /// A copy of everything, sorted.
     pub fn snapshot(&self) -> Status {
         let letters = |((stage, reason), count)| DeadLetters { stage, reason, count };
+        let intakes = entries(&self.intakes).into_iter();
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             phase: **self.phase.load(),
             rule_set: (**self.rule_set.load()).clone(),
-            intake: values(&self.intake),
+            intake: intakes.map(|(input, intake)| self.intake_status(input, &intake)).collect(),
             lines: values(&self.lines),
             sources: values(&self.sources),
             signals: values(&self.signals),

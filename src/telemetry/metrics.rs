@@ -177,14 +177,26 @@ const FAMILIES: &[Family] = &[
     each!("tripline_intake_accepted_total", "Records received and durable", INPUT, intake, |intake, samples| {
         samples.put(&[&intake.input], intake.accepted)
     }),
+    each!("tripline_intake_rejected_total", "Records longer than the log takes", INPUT, intake, |intake, samples| {
+        samples.put(&[&intake.input], intake.rejected)
+    }),
+    each!("tripline_intake_cut_total", "Records of which the beginning was kept", INPUT, intake, |intake, samples| {
+        samples.put(&[&intake.input], intake.cut)
+    }),
+    each!("tripline_intake_dropped_total", "Records that the log did not get", INPUT, intake, |intake, samples| {
+        samples.put(&[&intake.input], intake.dropped)
+    }),
     each!(
-        "tripline_intake_rejected_total",
-        "Records received that are not events",
+        "tripline_intake_connections_refused_total",
+        "Connections beyond the limit",
         INPUT,
         intake,
-        |intake, samples| { samples.put(&[&intake.input], intake.rejected) }
+        |intake, samples| { samples.put(&[&intake.input], intake.connections_refused) }
     ),
-    each!("tripline_intake_refused_total", "Batches that the log did not take", INPUT, intake, |intake, samples| {
+    each!("tripline_intake_retries_total", "Appends tried again", INPUT, intake, |intake, samples| {
+        samples.put(&[&intake.input], intake.retries)
+    }),
+    each!("tripline_intake_refused_total", "HTTP bodies that the log refused", INPUT, intake, |intake, samples| {
         samples.put(&[&intake.input], intake.refused)
     }),
     each!("tripline_line_running", "1 while the line works", LINE, lines, |line, samples| {
@@ -345,17 +357,26 @@ mod tests {
 
     use super::*;
     use crate::{
+        clock::Clock,
         correlate::{Counts, Standing},
-        log::TopicPartition,
+        decode::DecodeSpec,
+        input::Intake,
+        log::{TopicPartition, memory::MemoryLog},
         telemetry::Telemetry,
     };
+
+    fn intake() -> Arc<Intake> {
+        let spec = DecodeSpec::default();
+        Arc::new(Intake::new(MemoryLog::new(), "events".into(), 1, Clock::manual(0), &spec, 1_000))
+    }
 
     fn busy() -> Telemetry {
         let telemetry = Telemetry::default();
         let at = TopicPartition { topic: "t".into(), partition: 2 };
         let standing = Standing { frontier: Some(Timestamp(1_500_000_000)), buffered: 1, keys: 2 };
         telemetry.set_rules("hash", [&Arc::from("ssh")], 1);
-        telemetry.received("http", 3, 1);
+        telemetry.watch_intake("http", intake());
+        telemetry.refused("http", "no room");
         telemetry.line_state("detect", "", &at, LineState::Restarting);
         telemetry.line_lag("detect", "", &at, 5, 9);
         telemetry.source_taken("auth", 2, &at);
@@ -380,7 +401,7 @@ mod tests {
             "# TYPE tripline_dead_letters_total counter",
             "tripline_dead_letters_total{stage=\"decode\",reason=\"not_json\"} 1",
             "tripline_restarts_total{stage=\"correlate\"} 1",
-            "tripline_intake_accepted_total{input=\"http\"} 3",
+            "tripline_intake_refused_total{input=\"http\"} 1",
             "tripline_sink_sending_since_timestamp_seconds{sink=\"mail\"} 1",
             "tripline_http_request_seconds_count{route=\"/metrics\",status=\"200\"} 1",
             "tripline_up 0",

@@ -21,6 +21,7 @@ use crate::{
     correlate::{Counts, Standing},
     detect::{Marker, RuleCounts, SourceCounts},
     event::Timestamp,
+    input::Intake,
     log::TopicPartition,
     notify::Delivered,
 };
@@ -58,20 +59,14 @@ impl Telemetry {
 
 /// Receivers and the API.
 impl Telemetry {
-    /// A receiver's records are durable, but for `rejected` ones, which are not events.
-    pub fn received(&self, input: &str, accepted: u64, rejected: u64) {
-        self.board.intake(input, |intake| {
-            intake.accepted += accepted;
-            intake.rejected += rejected;
-        });
+    /// An input that is received is counted from now on.
+    pub fn watch_intake(&self, input: &str, intake: Arc<Intake>) {
+        self.board.watch_intake(input, intake);
     }
 
     /// The log did not take a receiver's batch, and the sender was told.
     pub fn refused(&self, input: &str, error: &str) {
-        self.board.intake(input, |intake| {
-            intake.refused += 1;
-            intake.last_error = Some(error.to_owned());
-        });
+        self.board.refused(input, error);
     }
 
     /// A request was answered. `route` is one of the server's own routes, never the path that was asked for.

@@ -58,7 +58,7 @@ impl Phase {
 }
 
 /// What a line of a stage does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LineState {
     #[default]
@@ -91,17 +91,25 @@ pub struct RuleSetStatus {
     pub refused: u64,
 }
 
-/// What a receiver took in.
+/// What the receivers of an input took in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntakeStatus {
     pub input: Arc<str>,
     /// Records that are durable in the log.
     pub accepted: u64,
-    /// Records that are not events, such as those beyond the size limit.
+    /// Records longer than the log takes.
     pub rejected: u64,
-    /// Batches that the log did not take, as when the disk is full; their senders were told.
+    /// Records of which only the beginning was kept.
+    pub cut: u64,
+    /// Records that no sender will repeat and that the log did not get.
+    pub dropped: u64,
+    /// Connections turned away because too many were open.
+    pub connections_refused: u64,
+    /// Appends that the log refused and that were tried again.
+    pub retries: u64,
+    /// HTTP bodies that the log refused; their senders were told.
     pub refused: u64,
-    /// Why the last one was refused.
+    /// Why the last one was.
     pub last_error: Option<String>,
 }
 

@@ -14,6 +14,8 @@ use tripline::{
     },
 };
 
+use crate::logs::contract;
+
 use super::broker::{broker, kafka, kafka_with_sasl, produce, topic_records, unique_prefix};
 
 const SOON: Duration = Duration::from_secs(40);
@@ -119,6 +121,12 @@ fn commit(group: &str, at: &TopicPartition, next: u64, metadata: &str) -> Transa
     let committed = Committed { next, metadata: metadata.to_owned() };
     let commit = Commit { group: group.to_owned(), topic: at.topic.clone(), partition: at.partition, committed };
     Transaction { commits: vec![commit], ..Transaction::default() }
+}
+
+#[tokio::test]
+async fn the_kafka_log_keeps_every_promise() {
+    let prefix = unique_prefix();
+    contract::every_promise(connect(&kafka(&prefix)), &prefix).await;
 }
 
 #[tokio::test]
@@ -231,6 +239,14 @@ async fn ensure_creates_what_is_missing_and_refuses_another_fixed_number() {
     soon("another number", log.ensure(&[more])).await.expect("it is not fixed, so the topic stays as it is");
     let refused = soon("another fixed number", log.ensure(&[TopicSpec { partitions: 4, ..fixed }])).await;
     assert!(matches!(refused, Err(LogError::Partitions { found: 3, wanted: 4, .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_topic_for_state_that_is_not_compacted_is_refused() {
+    let (log, topic) = with_topic(1, deleting()).await;
+    let refused = soon("the check", log.ensure(&[spec(&topic, 1, Cleanup::Compact)])).await;
+    let why = refused.expect_err("it would lose state").to_string();
+    assert!(why.contains(&topic) && why.contains("cleanup.policy=delete"), "{why}");
 }
 
 #[tokio::test]
@@ -380,6 +396,53 @@ async fn a_static_member_that_restarts_gets_its_seat_back() {
     let kept = again.only().await;
     assert_ne!(kept.at, partitions[0]);
     assert!(second.events.try_recv().is_err(), "a restart moves nothing of the others");
+}
+
+#[tokio::test]
+async fn a_second_process_with_the_same_instance_fences_the_first() {
+    let prefix = unique_prefix();
+    let process = config::Kafka { instance: Some(format!("{prefix}-seat")), ..kafka(&prefix) };
+    let (log, twin) = (connect(&process), connect(&process));
+    let topic = format!("{prefix}.topic");
+    log.ensure(&[spec(&topic, 1, deleting())]).await.expect("the topic is created");
+    let mut first = join(&log, &prefix, &topic, Start::Earliest);
+    let mut held = first.only().await;
+    let mut second = join(&twin, &prefix, &topic, Start::Earliest);
+    second.only().await;
+    let failed = async {
+        loop {
+            match first.next().await {
+                Membership::Failed(error) => break error,
+                Membership::Lost(partitions) => assert_eq!(partitions, [held.at.clone()]),
+                Membership::Assigned(_) | Membership::Revoked { .. } => panic!("nothing is given or asked for"),
+            }
+        }
+    };
+    let error = failed.await;
+    assert!(matches!(error, LogError::Fenced(_)), "{error:?}");
+    let late = soon("a late commit", log.commit(commit(&prefix, &held.at, 1, ""))).await;
+    assert!(matches!(late, Err(LogError::Fenced(_))), "{late:?}");
+    soon("leaving", first.member.leave()).await;
+    let drained = held.reader.drain(1, &mut |_| panic!("nothing may come"));
+    assert!(matches!(drained, Err(LogError::Fenced(_) | LogError::Closed)), "{drained:?}");
+}
+
+#[tokio::test]
+async fn the_newer_group_protocol_works_when_it_is_configured() {
+    let prefix = unique_prefix();
+    let mut process = kafka(&prefix);
+    process.properties = BTreeMap::from([("group.protocol".to_owned(), "consumer".to_owned())]);
+    let log = connect(&process);
+    let topic = format!("{prefix}.topic");
+    log.ensure(&[spec(&topic, 1, deleting())]).await.expect("the topic is created");
+    produce(&topic, 0, &["a", "b"]);
+    let mut seat = join(&log, &prefix, &topic, Start::Earliest);
+    let mut assignment = seat.only().await;
+    assert_eq!(read(assignment.reader.as_mut(), 1).await.0, ["a"]);
+    soon("commit", log.commit(commit(&prefix, &assignment.at, 1, "one"))).await.expect("the partition is ours");
+    let mut again = soon("reopening", seat.member.reopen(&assignment.at)).await.expect("the partition is ours");
+    assert_eq!(read(again.reader.as_mut(), 1).await.0, ["b"]);
+    soon("leaving", seat.member.leave()).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use tripline::{
     detect::Raw,
     event::Timestamp,
     log::Record,
-    replay::{Options, Replay, ReplaySource},
+    replay::{Options, Replay, ReplaySource, Until},
     rule::RuleSet,
     stage::limits,
 };
@@ -214,7 +214,7 @@ pub fn replay(config: &Config, rules: &Arc<RuleSet>, parts: &Partitioned) -> Vec
         )
         .expect("a decoder"),
     };
-    let mut replay = Replay::new(rules, queues.keys().map(source).collect(), options);
+    let mut replay = Replay::new(rules, queues.keys().map(source).collect(), options, Until::Infinity);
     let queues: Vec<_> = queues.into_values().collect();
     let mut next = vec![0; queues.len()];
     while let Some(source) = replay.furthest_behind(|source| next[source] < queues[source].len()) {
@@ -226,5 +226,5 @@ pub fn replay(config: &Config, rules: &Arc<RuleSet>, parts: &Partitioned) -> Vec
         }
     }
     assert_eq!((replay.totals().late, replay.totals().dead_letters), (0, 0), "the input keeps its promises");
-    sorted(replay.finish(None))
+    sorted(replay.finish())
 }

@@ -1,7 +1,7 @@
 //! A line that panics: a fresh one takes its place, nothing is lost, and a record that kills twice is set aside.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::BTreeSet,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     path::Path,
     sync::{Arc, Mutex},
@@ -43,13 +43,19 @@ fn delivered(path: &Path) -> Vec<Alert> {
 }
 
 /// Panics at one place of a hundred, the first time that a line comes by.
-fn now_and_then(seed: u64) -> (Hook, Arc<Mutex<HashSet<(String, TopicPartition, u64)>>>) {
-    let panicked = Arc::new(Mutex::new(HashSet::new()));
+/// Where the hook has panicked: stage, partition, offset.
+type Seen = Arc<Mutex<BTreeSet<(String, TopicPartition, u64)>>>;
+
+/// Where it panics again and again.
+type Died = Arc<Mutex<Vec<(TopicPartition, u64)>>>;
+
+fn now_and_then(seed: u64) -> (Hook, Seen) {
+    let panicked = Arc::new(Mutex::new(BTreeSet::new()));
     let seen = panicked.clone();
     let hasher: BuildHasherDefault<DefaultHasher> = BuildHasherDefault::default();
     let hook = move |stage: &'static str, at: &TopicPartition, offset: u64| {
         let place = (stage.to_owned(), at.clone(), offset);
-        if hasher.hash_one((seed, stage, at, offset)) % 100 == 0 && seen.lock().unwrap().insert(place) {
+        if hasher.hash_one((seed, stage, at, offset)).is_multiple_of(100) && seen.lock().unwrap().insert(place) {
             panic!("{INJECTED}");
         }
     };
@@ -59,7 +65,7 @@ fn now_and_then(seed: u64) -> (Hook, Arc<Mutex<HashSet<(String, TopicPartition, 
 #[test]
 fn panics_in_any_stage_lose_nothing_and_repeat_no_alert() {
     let rules = rules(RULES);
-    let mut stages = HashSet::new();
+    let mut stages = BTreeSet::new();
     for seed in 0..6 {
         let mut config = config(&INPUTS);
         config.local.events_partitions = 2;
@@ -97,7 +103,7 @@ fn panics_in_any_stage_lose_nothing_and_repeat_no_alert() {
 }
 
 /// Panics each time at the place where `stage` is at its `nth` record.
-fn always_at(stage: &'static str, nth: usize) -> (Hook, Arc<Mutex<Vec<(TopicPartition, u64)>>>) {
+fn always_at(stage: &'static str, nth: usize) -> (Hook, Died) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let places = seen.clone();
     let hook = move |found: &'static str, at: &TopicPartition, offset: u64| {
@@ -226,7 +232,7 @@ fn two_fatal_records_beside_each_other_are_both_set_aside() {
         found
     });
     assert_eq!(alerts.len(), 18);
-    assert_eq!(letters.iter().map(|letter| letter.offset).collect::<HashSet<_>>(), HashSet::from([3, 5]));
+    assert_eq!(letters.iter().map(|letter| letter.offset).collect::<BTreeSet<_>>(), BTreeSet::from([3, 5]));
 }
 
 #[test]

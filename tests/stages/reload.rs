@@ -145,8 +145,11 @@ fn no_signal_of_a_new_rule_comes_before_correlate_knows_it() {
         end_time(&running).await;
         let unknown: u64 = running.status().signals.iter().map(|signals| signals.unknown_rule).sum();
         assert_eq!(unknown, 0);
-        let first_rule = running.alerts().await.iter().filter(|alert| alert.rule_id() == "r0").count();
-        assert_eq!(first_rule as u64, second, "the first rule saw every event");
+        until("the first rule saw every event", async || {
+            let alerts = running.alerts().await;
+            alerts.iter().filter(|alert| alert.rule_id() == "r0").count() as u64 == second
+        })
+        .await;
         running.drain().await;
     });
 }

@@ -35,7 +35,7 @@ fn run(text: &str) -> (Vec<tripline::alert::Alert>, tripline::telemetry::Status,
     system(async {
         ensure_topics(&*log, &config).await;
         let running = Running::on(&config, &log, &rules).await;
-        let body = |n: u64| json!({ "id": n, "kind": if n % 3 == 0 { "b" } else { "a" }, "host.name": n % 4 });
+        let body = |n: u64| json!({ "id": n, "kind": if n.is_multiple_of(3) { "b" } else { "a" }, "host.name": n % 4 });
         running.append((0..60).map(|n| record(&config, "in", 0, event(n, body(n)))).collect()).await;
         end_time(&running).await;
         let (status, letters) = (running.status(), running.dead_letters().await.len());

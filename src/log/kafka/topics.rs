@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
     ClientContext,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     config::RDKafkaLogLevel,
     error::RDKafkaErrorCode,
 };
 use tokio::time::{Instant, sleep};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     context::log_line,
@@ -25,6 +25,8 @@ use crate::{
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// The last segment is closed after this share of the retention, or retention would never reach a quiet topic.
 const SEGMENTS_PER_RETENTION: u64 = 8;
+/// The largest age that a broker can count: 292 million years.
+const RETENTION_MS_MAX: u128 = i64::MAX as u128;
 /// What brokers accept at least, and their default.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 const SEGMENT_BYTES_MAX: u64 = 1 << 30;
@@ -34,12 +36,19 @@ const CHANGELOG_SEGMENT_BYTES: &str = "67108864";
 const CHANGELOG_DIRTY_RATIO: &str = "0.2";
 
 pub(super) async fn ensure(kafka: &config::Kafka, probe: &Arc<Probe>, topics: &[TopicSpec]) -> Result<(), LogError> {
-    let mut missing = Vec::new();
+    let (mut missing, mut changelogs) = (Vec::new(), Vec::new());
     for spec in topics {
         match probe.partitions(&spec.name).await? {
             Some(found) => check(spec, found)?,
             None => missing.push(spec),
         }
+        if spec.cleanup == Cleanup::Compact {
+            changelogs.push(spec);
+        }
+    }
+    changelogs.retain(|spec| !missing.contains(spec));
+    if !changelogs.is_empty() {
+        check_compaction(kafka, &changelogs).await?;
     }
     if missing.is_empty() {
         return Ok(());
@@ -68,6 +77,32 @@ fn check(spec: &TopicSpec, found: u32) -> Result<(), LogError> {
     Ok(())
 }
 
+/// A changelog whose old records are deleted would lose state without a word.
+async fn check_compaction(kafka: &config::Kafka, changelogs: &[&TopicSpec]) -> Result<(), LogError> {
+    let admin = admin(kafka)?;
+    let resources: Vec<_> = changelogs.iter().map(|spec| ResourceSpecifier::Topic(&spec.name)).collect();
+    let answer = admin.describe_configs(&resources, &AdminOptions::new().request_timeout(Some(ANSWER_MAX))).await;
+    dismiss(admin).await;
+    let described = answer.map_err(|error| LogError::Broker(format!("the topics' settings can't be read: {error}")))?;
+    for (resource, spec) in described.into_iter().zip(changelogs) {
+        match resource {
+            Ok(resource) => {
+                let policy =
+                    resource.get("cleanup.policy").and_then(|entry| entry.value.as_deref()).unwrap_or_default();
+                if !policy.split(',').any(|word| word.trim() == "compact") {
+                    return Err(LogError::Refused(format!(
+                        "topic {} holds state and has cleanup.policy={policy}, which loses it: set the topic's policy \
+                         to compact",
+                        spec.name
+                    )));
+                }
+            }
+            Err(code) => warn!(topic = spec.name, %code, "whether the topic is compacted can't be read"),
+        }
+    }
+    Ok(())
+}
+
 async fn create(kafka: &config::Kafka, probe: &Probe, missing: &[&TopicSpec]) -> Result<(), LogError> {
     let admin = admin(kafka)?;
     let settings: Vec<_> = missing.iter().map(|spec| settings(&spec.cleanup)).collect();
@@ -82,8 +117,7 @@ async fn create(kafka: &config::Kafka, probe: &Probe, missing: &[&TopicSpec]) ->
         .collect();
     let options = AdminOptions::new().operation_timeout(Some(ANSWER_MAX)).request_timeout(Some(ANSWER_MAX));
     let answer = admin.create_topics(&new, &options).await;
-    // Dropping it waits for its thread.
-    tokio::task::spawn_blocking(move || drop(admin)).await.ok();
+    dismiss(admin).await;
     let results = answer.map_err(|error| {
         probe.unanswered(&error).unwrap_or_else(|| LogError::Broker(format!("topics can't be created: {error}")))
     })?;
@@ -121,10 +155,10 @@ fn settings(cleanup: &Cleanup) -> Vec<(&'static str, String)> {
                 // The broker's clock, not the writers': a record of last year's event that is written today is kept
                 // from today on, and a writer's wrong clock can't push time.
                 Some(age) => {
-                    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX).unsigned_abs();
+                    let age_ms = age.as_millis().min(RETENTION_MS_MAX);
                     settings.extend([
                         ("retention.ms", age_ms.to_string()),
-                        ("segment.ms", (age_ms / SEGMENTS_PER_RETENTION).max(1).to_string()),
+                        ("segment.ms", (age_ms / u128::from(SEGMENTS_PER_RETENTION)).max(1).to_string()),
                         ("message.timestamp.type", "LogAppendTime".to_owned()),
                     ]);
                 }
@@ -150,4 +184,9 @@ impl ClientContext for AdminLog {
 fn admin(kafka: &config::Kafka) -> Result<AdminClient<AdminLog>, LogError> {
     let config = properties::client(kafka, Use::Producer)?;
     config.create_with_context(AdminLog).map_err(|error| properties::explain(&error))
+}
+
+/// Dropping it waits for its thread.
+async fn dismiss(admin: AdminClient<AdminLog>) {
+    tokio::task::spawn_blocking(move || drop(admin)).await.ok();
 }

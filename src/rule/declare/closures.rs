@@ -10,9 +10,10 @@ use rhai::FnPtr;
 use super::{Declared, Surroundings, key::KeyFields};
 use crate::rule::{
     Pattern, Predicate, ScriptTest, WindowScript,
-    analysis::{Analysis, Known},
+    analysis::{Analysis, Known, Wanted},
     data::Data,
     entry::{Entry, Report},
+    lower::lower,
     script::Script,
     shape::{self, Shape},
 };
@@ -51,15 +52,15 @@ pub(super) fn read(
 ) -> Closures {
     let entries = pattern_entries(map, report);
     let names: Vec<Arc<str>> = entries.iter().map(|(name, _)| name.clone()).collect();
-    let check = |entry: Entry<'_>, name: &str, argument: Known, test: bool, report: &mut Report<'_>| {
-        checked(entry, name, argument, test, &names, declared, around, report)
+    let check = |entry: Entry<'_>, name: &str, argument: Known, report: &mut Report<'_>| {
+        checked(entry, name, argument, &names, declared, around, report)
     };
     let patterns = entries
         .iter()
-        .map(|(name, entry)| (name.clone(), check(*entry, name, Known::Event(String::new()), true, report)))
+        .map(|(name, entry)| (name.clone(), check(*entry, name, Known::Event(String::new()), report)))
         .collect();
-    let when = map.get("when").and_then(|entry| check(entry, "when", Known::Window, true, report));
-    let alert = map.get("alert").and_then(|entry| check(entry, "alert", Known::Window, false, report));
+    let when = map.get("when").and_then(|entry| check(entry, "when", Known::Window, report));
+    let alert = map.get("alert").and_then(|entry| check(entry, "alert", Known::Window, report));
     Closures { patterns, when, alert }
 }
 
@@ -87,18 +88,17 @@ fn pattern_entries<'a>(map: Entry<'a>, report: &mut Report<'_>) -> Vec<(Arc<str>
     entries
 }
 
-#[expect(clippy::too_many_arguments, reason = "the loop variables of one caller")]
 fn checked(
     entry: Entry<'_>,
     name: &str,
     argument: Known,
-    test: bool,
     patterns: &[Arc<str>],
     declared: &Declared,
     around: &Surroundings<'_>,
     report: &mut Report<'_>,
 ) -> Option<Checked> {
-    let parameter = if argument == Known::Window { "w" } else { "e" };
+    let is_window = argument == Known::Window;
+    let parameter = if is_window { "w" } else { "e" };
     let Data::Closure(closure) = entry.data else {
         let message = format!("`{name}` is {}, not a closure", entry.data.kind());
         report.error("wrong-type", entry.position, message, Some(format!("write `{name}: |{parameter}| …`")));
@@ -115,8 +115,13 @@ fn checked(
         return None;
     }
     let mut analysis = Analysis::new(around.library, patterns, around.run_depth);
-    analysis.closure(around.source, closure, argument, test);
-    let text = shape::text_of(closure, &analysis, around.source, entry.position);
+    analysis.closure(
+        around.source,
+        closure,
+        argument,
+        if name == "alert" && is_window { Wanted::Map } else { Wanted::Test },
+    );
+    let text = shape::text_of(closure, &analysis, around.source);
     report.found.extend(analysis.found);
     let script = Script {
         engine: around.engine.clone(),
@@ -152,7 +157,13 @@ impl Closures {
 
     /// The patterns with what travels in their signals, and the hash of all that shapes the rule's windows. Leaves
     /// only `when` and `alert` behind.
-    pub(super) fn patterns(&mut self, by: &KeyFields, entities: &[String], mut shape: Shape) -> (Vec<Pattern>, u64) {
+    pub(super) fn patterns(
+        &mut self,
+        by: &KeyFields,
+        entities: &[String],
+        mut shape: Shape,
+        around: &Surroundings<'_>,
+    ) -> (Vec<Pattern>, u64) {
         let mut patterns = Vec::new();
         for (name, closure) in std::mem::take(&mut self.patterns) {
             let Some(closure) = closure else { continue };
@@ -164,7 +175,9 @@ impl Closures {
             keep.extend(kept.filter(|(pattern, _)| *pattern == name).map(|(_, path)| Arc::from(path.as_str())));
             let keep: Vec<Arc<str>> = keep.into_iter().collect();
             shape.pattern(&name, &closure.text, &by, &keep);
-            patterns.push(Pattern { name, predicate: Predicate::Script(ScriptTest(closure.script)), by, keep });
+            let predicate = lower(around.source, around.library, &closure.script.closure)
+                .unwrap_or_else(|| Predicate::Script(ScriptTest(closure.script)));
+            patterns.push(Pattern { name, predicate, by, keep });
         }
         if let Some(when) = &self.when {
             shape.part("when", &when.text);

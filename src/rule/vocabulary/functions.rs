@@ -110,9 +110,11 @@ pub(super) fn register(engine: &mut Engine) {
     register_time(engine, "weekday", |time| time.weekday().to_monday_one_offset().into());
 }
 
+type OfText = fn(&str) -> Option<Value>;
+
 fn register_values(engine: &mut Engine) {
     engine.register_fn("len", |field: &mut Field| number(field.len()));
-    let texts: [(&str, fn(&str) -> Option<Value>); 3] = [
+    let texts: [(&str, OfText); 3] = [
         ("lower", |text| Some(Value::text(text::fold(text)))),
         ("base64", |text| text::base64(text).map(Value::text)),
         ("entropy", |text| Some(Num::Float(text::entropy(text)).to_value())),
