@@ -94,7 +94,7 @@ impl CorrelateLine {
             }
         };
         reader.seek(from).await?;
-        Ok(CorrelateLine {
+        let mut line = CorrelateLine {
             committed: correlator.read_through(),
             committed_at: Instant::now(),
             shared,
@@ -104,7 +104,9 @@ impl CorrelateLine {
             correlator,
             alerts: Vec::new(),
             dead_letters: Vec::new(),
-        })
+        };
+        line.tell(from);
+        Ok(line)
     }
 
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) -> Result<Ended, Ended> {

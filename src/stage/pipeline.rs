@@ -93,8 +93,9 @@ impl Pipeline {
         let roster = SignalRecord::Roster(roster(around, &inputs).await?);
         append(around, shared.to_all(&roster, around.clock.now_ms()).collect()).await?;
         let posts = Posts { around, rules, escalations };
+        let detect = posts.detect(shared, inputs)?;
         let notify = receivers.into_iter().map(|receiver| posts.notify(receiver, &topics)).collect();
-        Ok(Pipeline { correlate: posts.correlate(&topics), detect: posts.detect(shared, inputs)?, notify })
+        Ok(Pipeline { correlate: posts.correlate(&topics), detect, notify })
     }
 
     /// Passes a new rule set on: correlate first, so that it knows a shape before detect speaks of it.
