@@ -11,6 +11,8 @@ mod key;
 mod rules;
 mod sequence;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use correlator::{Correlator, Standing};
