@@ -12,6 +12,7 @@ use tracing::{error, warn};
 
 use super::{
     alignment::{Alignment, Place},
+    input_topic::InputTopic,
     line::Work,
     messages::{Ended, Order},
     seat::Seat,
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{self, Config, StartAt},
+    config::{self, Config},
     decode::{Decoder, Timing},
     detect::{Detector, Marker, Raw, Signal, SignalRecord, Source, SourceState},
     event::{DeadLetter, InputName, Timestamp},
@@ -28,8 +29,11 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// Partitions of one input's k-th topic are numbered from k times this.
-const PARTITIONS_PER_TOPIC_MAX: u32 = 1 << 16;
+/// Records taken from the log in one go.
+const STEP_RECORDS_MAX: usize = 64;
+
+/// A batch ends when it has given so many records to append: one event with long arrays gives thousands of signals.
+const APPEND_RECORDS_MAX: usize = 10_000;
 
 /// An idle source asks the log no more often than this whether it still is.
 const IDLE_ASK_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,37 +59,6 @@ struct Memory {
     watermark: Option<Timestamp>,
     epoch: u64,
     rules: String,
-}
-
-/// A topic of an input: its subscription, and the number of its partition 0.
-pub struct InputTopic {
-    pub input: config::Input,
-    pub topic: String,
-    pub first_partition: u32,
-}
-
-/// Every topic of events that the configuration names.
-pub fn input_topics(config: &Config, topics: &Topics) -> Vec<InputTopic> {
-    let of_input = |input: &config::Input| {
-        let named = topics.of_input(input);
-        let input = input.clone();
-        (0..).zip(named).map(move |(at, topic)| InputTopic {
-            input: input.clone(),
-            topic,
-            first_partition: at * PARTITIONS_PER_TOPIC_MAX,
-        })
-    };
-    config.inputs.iter().flat_map(of_input).collect()
-}
-
-impl InputTopic {
-    /// Where the first start of the group begins.
-    pub fn start(&self) -> Start {
-        match self.input.start {
-            StartAt::Earliest => Start::Earliest,
-            StartAt::Latest => Start::Latest,
-        }
-    }
 }
 
 /// The work of the line that owns `assignment`.
@@ -227,7 +200,7 @@ impl DetectLine {
             self.quiet_since = Instant::now();
             self.idle_until = None;
         }
-        if drained.records >= self.shared.config.detect.batch_records_max {
+        if drained.records >= self.shared.config.detect.batch_records_max || records.len() >= APPEND_RECORDS_MAX {
             self.behind_at = Some(Instant::now());
         }
         self.place.report(self.source.watermark(), self.is_catching_up());
@@ -244,11 +217,26 @@ impl DetectLine {
         Ok(())
     }
 
+    /// Reads what is at hand until the batch is full, in records that were read or that they gave.
     fn drain(&mut self, records: &mut Vec<Record>) -> Result<Drained, LogError> {
+        let max = self.shared.config.detect.batch_records_max;
+        let mut all = Drained { records: 0, next: self.next, gap: 0 };
+        while all.records < max && records.len() < APPEND_RECORDS_MAX {
+            let asked = STEP_RECORDS_MAX.min(max - all.records);
+            let step = self.drain_step(asked, records)?;
+            all = Drained { records: all.records + step.records, next: step.next, gap: all.gap + step.gap };
+            if step.records < asked {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    fn drain_step(&mut self, max: usize, records: &mut Vec<Record>) -> Result<Drained, LogError> {
         let DetectLine { shared, source, seat, reader, at, .. } = self;
         let now_ms = shared.clock.now_ms();
         let now = Timestamp::from_millis(now_ms);
-        reader.drain(shared.config.detect.batch_records_max, &mut |record| {
+        reader.drain(max, &mut |record| {
             let bytes = record.value.unwrap_or_default();
             if seat.poisoned.contains(&record.offset) {
                 let position = source.position(record.offset);

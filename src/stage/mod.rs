@@ -4,6 +4,7 @@
 mod alignment;
 mod correlate;
 mod detect;
+mod input_topic;
 mod line;
 mod messages;
 mod notify;
