@@ -11,13 +11,12 @@ use tripline::{
         Log, LogError,
         local::{LocalLog, Machine},
     },
-    stage::no_hook,
     telemetry::LineState,
 };
 
 use super::{
     generated::{self, INPUTS, RULES},
-    harness::{Running, alerts, around, assert_same, config, ensure_topics, record, rules, system, until},
+    harness::{Gate, Running, alerts, around, assert_same, config, ensure_topics, record, rules, system, until},
 };
 
 #[test]
@@ -35,7 +34,9 @@ fn the_stages_wait_for_room_without_end_and_go_on() {
     let parts = generated::partitioned(&generated::events(11, 300), 1);
     system(async {
         ensure_topics(&*log, &config).await;
-        let mut running = Running::start(around(&config, &log, no_hook()), &rules, Vec::new()).await;
+        // Detect still has something to do when there is no more room.
+        let gate = Arc::new(Gate::default());
+        let mut running = Running::start(around(&config, &log, gate.hook("auth", 20)), &rules, Vec::new()).await;
         let batches = generated::batches(&config, &parts);
         let (last, events) = batches.split_last().expect("batches");
         for records in events {
@@ -47,6 +48,7 @@ fn the_stages_wait_for_room_without_end_and_go_on() {
             matches!(refused, Err(LogError::Full(_)))
         })
         .await;
+        gate.open();
         until("lines are held up more often than failures are forgiven", async || {
             let detect = running.restarts("detect");
             detect > 8 && running.status().lines.iter().any(|line| line.state == LineState::Restarting)

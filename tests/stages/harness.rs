@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     future::Future,
     path::PathBuf,
-    sync::{Arc, Once},
+    sync::{Arc, Condvar, Mutex, Once},
     time::{Duration, Instant},
 };
 
@@ -134,6 +134,28 @@ pub fn around(config: &Config, log: &Arc<dyn Log>, hook: Hook) -> Surroundings {
         clock: Clock::System,
         telemetry: Telemetry::default(),
         hook,
+    }
+}
+
+/// Holds detect's line of an input at an offset until it is let go.
+#[derive(Default)]
+pub struct Gate(Mutex<bool>, Condvar);
+
+impl Gate {
+    pub fn hook(self: &Arc<Self>, input: &'static str, from: u64) -> Hook {
+        let gate = self.clone();
+        Arc::new(move |stage, at: &TopicPartition, offset| {
+            if stage == "detect" && at.topic.ends_with(input) && offset >= from {
+                let (open, _) =
+                    gate.1.wait_timeout_while(gate.0.lock().unwrap(), Duration::from_secs(30), |open| !*open).unwrap();
+                assert!(*open, "the gate was never opened");
+            }
+        })
+    }
+
+    pub fn open(&self) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
     }
 }
 

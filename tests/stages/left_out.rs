@@ -1,9 +1,6 @@
 //! Sources far behind others: one that is caught up is left out, one that still has to read is waited for.
 
-use std::{
-    sync::{Arc, Condvar, Mutex},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use serde_json::json;
 use tripline::{
@@ -12,7 +9,9 @@ use tripline::{
     stage::Hook,
 };
 
-use super::harness::{EACH, Running, around, config, end_time, ensure_topics, event, record, rules, system, until};
+use super::harness::{
+    EACH, Gate, Running, around, config, end_time, ensure_topics, event, record, rules, system, until,
+};
 
 const HOUR: u64 = 3_600;
 
@@ -46,28 +45,6 @@ fn one_that_is_caught_up_and_far_behind_blocks_nobody_and_keeps_its_own_time() {
         until("the old one's windows are walked", async || count("of-old").await == 3).await;
         running.drain().await;
     });
-}
-
-/// Holds a line at an offset until it is let go.
-#[derive(Default)]
-struct Gate(Mutex<bool>, Condvar);
-
-impl Gate {
-    fn hook(self: &Arc<Self>, input: &'static str, from: u64) -> Hook {
-        let gate = self.clone();
-        Arc::new(move |stage, at: &TopicPartition, offset| {
-            if stage == "detect" && at.topic.ends_with(input) && offset >= from {
-                let (open, _) =
-                    gate.1.wait_timeout_while(gate.0.lock().unwrap(), Duration::from_secs(30), |open| !*open).unwrap();
-                assert!(*open, "the gate was never opened");
-            }
-        })
-    }
-
-    fn open(&self) {
-        *self.0.lock().unwrap() = true;
-        self.1.notify_all();
-    }
 }
 
 #[test]
