@@ -9,10 +9,10 @@ use crate::{decode::Format, event::Timestamp, replay::Until};
 /// Correlates security events over time and tells people what it finds.
 #[derive(Debug, Parser)]
 #[command(name = "tripline", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "`tripline` alone is `tripline run`.")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// `tripline` alone is `tripline run`.
     #[command(flatten)]
     pub run: RunArgs,
 }

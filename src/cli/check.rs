@@ -11,11 +11,11 @@ use super::{
     rules::Rules,
     server,
 };
-use crate::notify::stdout_is_coloured;
+use crate::{notify::stdout_is_coloured, rule::LoadOptions};
 
 pub fn run(args: &CheckArgs) -> Result<u8> {
     let (paths, inputs) = what_to_check(args)?;
-    let rules = Rules::load(&paths, inputs)?;
+    let rules = Rules::load(&paths, LoadOptions { inputs, ..LoadOptions::default() })?;
     rules.warn_if_none();
     let mut out = Output::stdout();
     match args.format {

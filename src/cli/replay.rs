@@ -24,6 +24,7 @@ use crate::{
     event::InputName,
     notify::{render, stdout_is_coloured},
     replay::{Options, Replay, ReplaySource, Totals},
+    rule::LoadOptions,
     stage::limits,
 };
 
@@ -37,9 +38,9 @@ const PROGRESS_EVERY: u64 = 4_096;
 const LATE_SHARE_WARN: f64 = 0.01;
 
 pub fn run(args: &ReplayArgs) -> Result<u8> {
-    let rules = Rules::load(&args.rules, None)?;
-    rules.report();
     let mut inputs = open_inputs(args)?;
+    let rules = Rules::load(&args.rules, load_options(&inputs))?;
+    rules.report();
     let config = Config::default();
     let options = Options {
         lateness: args.lateness,
@@ -77,6 +78,12 @@ impl Input {
         let decoder = Decoder::new(&spec, config.detect.decode_limits(), Timing::Replay { year })?;
         Ok(ReplaySource { input: self.name.clone(), partition: self.partition, decoder })
     }
+}
+
+/// A file without a name is read by every rule.
+fn load_options(inputs: &[Input]) -> LoadOptions {
+    let unnamed = inputs.iter().map(|input| &input.name).find(|name| ***name == *DEFAULT_INPUT);
+    LoadOptions { read_by_all: unnamed.cloned(), ..LoadOptions::default() }
 }
 
 /// `NAME=FILE` or `FILE`, each a partition of its input, numbered in the order given.

@@ -1,7 +1,7 @@
 //! The rules that a command runs: one or several paths as one set, with every finding.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::Arc,
@@ -28,12 +28,11 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Loads every rule at `paths`. `inputs` are the configured ones, where there is a configuration.
+    /// Loads every rule at `paths`.
     ///
     /// # Errors
     /// When a path can't be read. Rules that are wrong are no error: they are in `diagnostics`.
-    pub fn load(paths: &[PathBuf], inputs: Option<BTreeSet<String>>) -> Result<Self> {
-        let options = LoadOptions { inputs, ..LoadOptions::default() };
+    pub fn load(paths: &[PathBuf], options: LoadOptions) -> Result<Self> {
         let mut rules = Rules {
             paths: paths.to_vec(),
             options,
@@ -85,6 +84,15 @@ impl Rules {
         let holds = |set: &RuleSet| set.get(rule).is_some_and(|rule| rule.place.file == place.file);
         let root = self.of_path.iter().position(holds).map_or(Path::new(""), |at| &self.roots[at]);
         shown(root, &place.file)
+    }
+
+    /// The errors, as events of the process's own log.
+    pub fn log(&self) {
+        for error in self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()) {
+            let Place { file, line, column } = &error.place;
+            let (code, help) = (error.code, error.help.as_deref());
+            tracing::error!(file = %file.display(), line, column, code, help, "{}", error.message);
+        }
     }
 
     /// The errors, and that there are no rules, on stderr.

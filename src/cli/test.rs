@@ -8,11 +8,12 @@ use super::{FAILED, args::TestArgs, output::Output, rules::Rules};
 use crate::{
     config::Config,
     replay::{Options, TestResult, run_tests},
+    rule::LoadOptions,
     stage::limits,
 };
 
 pub fn run(args: &TestArgs) -> Result<u8> {
-    let rules = Rules::load(&args.rules, None)?;
+    let rules = Rules::load(&args.rules, LoadOptions::default())?;
     rules.report();
     let config = Config::default();
     let options = Options {

@@ -20,6 +20,7 @@ use super::{
     source::{self, Source, hash_of, is_library},
     token::Tokens,
 };
+use crate::event::InputName;
 
 /// Parsing and checking recurse with the depth of the text; with the limits on depth this is far more than enough.
 const STACK_BYTES: usize = 64 << 20;
@@ -43,6 +44,8 @@ pub struct RuleFiles {
 pub struct LoadOptions {
     /// The configured inputs; `None` without a configuration.
     pub inputs: Option<BTreeSet<String>>,
+    /// An input that every rule reads besides those that it names.
+    pub read_by_all: Option<InputName>,
     pub limits: ScriptLimits,
 }
 
@@ -154,6 +157,7 @@ impl<'a> Loading<'a> {
                 library: &library,
                 engine: &runner,
                 inputs: self.options.inputs.as_ref(),
+                read_by_all: self.options.read_by_all.as_ref(),
                 run_depth: limits.run_depth,
             };
             for declared in &declared {

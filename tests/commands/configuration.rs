@@ -92,14 +92,10 @@ fn a_file_that_is_not_there_is_named() {
 fn secrets_are_never_shown() {
     let wrong = [
         format!("[[sink]]\nname = \"w\"\ntype = \"webhook\"\nurl = \"htp://u:{SECRET}@x/{SECRET}\"\n"),
-        format!("[[sink]]\nname = \"w\"\ntype = \"webhook\"\nurl = \"http://u:{SECRET}@/{SECRET}\"\n"),
         format!("[[sink]]\nname = \"m\"\ntype = \"email\"\nhost = \"h\"\npassword = \"{SECRET}\"\n"),
         format!("[[sink]]\nname = \"m\"\ntype = \"email\"\nhost = \"h\"\npassword = {SECRET}\n"),
         format!("[[sink]]\nname = \"m\"\ntype = \"email\"\nhost = \"h\"\npassword = [\"{SECRET}\"]\n"),
         format!("[[sink]]\nname = \"m\"\ntype = \"email\"\nhost = \"h\"\npassword_fil = \"{SECRET}\"\n"),
-        format!(
-            "[[sink]]\nname = \"w\"\ntype = \"webhook\"\nurl = \"http://x\"\n[sink.headers]\n\"a b\" = \"{SECRET}\"\n"
-        ),
     ];
     for content in wrong {
         refused(&content);

@@ -23,7 +23,7 @@ fn every_option_of_every_command_says_what_it_is_for() {
         let help = folder.run(&format!("{command} --help")).exits(0).stdout;
         let lines: Vec<&str> = help.lines().map(str::trim).collect();
         for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("--")) {
-            let beside = line.split("  ").nth(1).is_some_and(|text| !text.trim().is_empty());
+            let beside = line.split_once("  ").is_some_and(|(_, text)| !text.trim().is_empty());
             let below = lines.get(at + 1).is_some_and(|next| !next.is_empty() && !next.starts_with(['-', '[', 'P']));
             assert!(beside || below, "{command}: {line} is not explained:\n{help}");
         }

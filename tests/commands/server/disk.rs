@@ -13,7 +13,8 @@ fn without_room_events_are_refused_and_nothing_acknowledged_is_lost() {
     server.stops_well();
 
     folder.write("tripline.toml", sane.replace("\"1MiB\"", "\"9000TiB\""));
-    let server = Server::start(&folder);
+    let server = Server::listen(&folder, "run --config tripline.toml");
+    assert_eq!(server.get("/health/ready").status, 503);
     let refused = server.post("/v1/events", &event(1, "refused"));
     assert_eq!(refused.status, 503, "{refused:?}");
     assert!(refused.header("retry-after").and_then(|seconds| seconds.parse::<u32>().ok()).is_some(), "{refused:?}");

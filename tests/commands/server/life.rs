@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener};
 
-use super::{EACH, Folder, HTTP, Server, Stopped, configuration, event, eventually};
+use super::{EACH, Folder, HTTP, SYSLOG, Server, Stopped, configuration, event, eventually};
 
 #[test]
 fn without_arguments_the_server_runs() {
@@ -111,7 +111,7 @@ fn an_address_that_is_taken_is_named_and_exits_2() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
     for table in ["http", "syslog"] {
-        let config = configuration(&[])
+        let config = configuration(&[SYSLOG])
             .replace(&format!("[{table}]\nlisten = \"127.0.0.1:0\""), &format!("[{table}]\nlisten = \"{address}\""));
         folder.write("rules/each.rhai", EACH).write("tripline.toml", config);
         let ran = folder.run("run --config tripline.toml").exits(2);

@@ -122,18 +122,26 @@ impl Server {
 
     #[track_caller]
     fn start_as(folder: &Folder, arguments: &str) -> Self {
+        let server = Self::listen(folder, arguments);
+        eventually("the server is ready", || server.stderr.saying("ready").pop());
+        server
+    }
+
+    /// Starts the server and waits until it listens; the stages may have to wait longer.
+    #[track_caller]
+    fn listen(folder: &Folder, arguments: &str) -> Self {
         let mut command = folder.command(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stdout = Lines::of(child.stdout.take().expect("a pipe"));
         let stderr = Lines::of(child.stderr.take().expect("a pipe"));
         let mut server = Server { child, stdout, stderr, http: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        let ready = eventually("the server is ready", || {
+        let said = eventually("the server listens", || {
             if let Some(status) = server.child.try_wait().expect("a child") {
                 panic!("the server ended with {status}: {:#?}", server.stderr.all());
             }
-            server.stderr.saying("ready").pop()
+            server.stderr.saying("HTTP").pop()
         });
-        server.http = ready["http"].as_str().and_then(|address| address.parse().ok()).expect("an address");
+        server.http = said["address"].as_str().and_then(|address| address.parse().ok()).expect("an address");
         server
     }
 

@@ -10,7 +10,7 @@ use super::{Folder, Server, configuration, event, eventually};
 const RULES: &str = r#"
 rule(#{ id: "pair", title: "Pair", severity: "low", by: ["k"], within: "20s",
     events: #{ a: |e| e.x == 1, b: |e| e.x == 2 }, sequence: ["a", "b"] });
-rule(#{ id: "many", title: "Many", severity: "low", by: ["k"], within: "30s", suppress: "1m",
+rule(#{ id: "many", title: "Many", severity: "low", by: ["k"], within: "30s", suppress: "5s",
     event: |e| e.x == 1, when: |w| w.event.count >= 4 });
 rule(#{ id: "web", title: "Web", severity: "low", input: "web", by: ["k"], within: "10s",
     events: #{ b: |e| e.x == 2 }, sequence: [times(3, "b")] });

@@ -41,7 +41,7 @@ fn the_status_command_prints_tables_for_people_and_json_for_machines() {
     let text = folder.run(&format!("status --url http://{}", server.http)).exits(0).stdout;
     let expected = format!("tripline {}: running\n1 rules loaded, 0 refused\n", env!("CARGO_PKG_VERSION"));
     assert!(text.starts_with(&expected), "{text}");
-    for header in ["RECEIVED", "SOURCE", "SIGNALS", "RULE", "SINK", "LINE"] {
+    for header in ["RECEIVED", "SOURCE", "SIGNALS", "RULE", "SINK", "STAGE"] {
         assert!(text.lines().any(|line| line.starts_with(header)), "no table {header}:\n{text}");
     }
     assert!(text.lines().any(|line| line.starts_with("each ")), "{text}");
