@@ -144,7 +144,6 @@ impl CorrelateLine {
                 correlator.set_rules(&seat.rules.borrow_and_update());
             }
             seat.at_work.on(record.offset);
-            (shared.hook)("correlate", at, record.offset);
             let bytes = record.value.unwrap_or_default();
             if seat.poisoned.contains(&record.offset) {
                 if correlator.pass_over(record.offset) {
@@ -152,6 +151,7 @@ impl CorrelateLine {
                 }
                 return;
             }
+            (shared.hook)("correlate", at, record.offset);
             match SignalRecord::decode(bytes) {
                 Ok(signal) => correlator.accept(record.offset, signal, alerts),
                 Err(error) => unreadable = Some((record.offset, error)),

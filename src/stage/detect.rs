@@ -249,13 +249,13 @@ impl DetectLine {
         let now = Timestamp::from_millis(now_ms);
         reader.drain(shared.config.detect.batch_records_max, &mut |record| {
             seat.at_work.on(record.offset);
-            (shared.hook)("detect", at, record.offset);
             let bytes = record.value.unwrap_or_default();
             if seat.poisoned.contains(&record.offset) {
                 let position = source.position(record.offset);
                 let letter = DeadLetter::new(&position, "detect", "crashed: its line died of it twice".into(), bytes);
                 return records.push(shared.dead_letter(&letter, "crashed", now_ms));
             }
+            (shared.hook)("detect", at, record.offset);
             let stamp = Timestamp::from_millis(record.timestamp_ms);
             let raw = Raw {
                 offset: record.offset,

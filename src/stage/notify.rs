@@ -127,7 +127,9 @@ impl NotifyLine {
             if let Some(first) = some.first() {
                 self.seat.at_work.on(first.offset);
             }
-            some.iter().for_each(|read| (self.shared.hook)("notify", &self.at, read.offset));
+            some.iter()
+                .filter(|read| read.alert.is_ok())
+                .for_each(|read| (self.shared.hook)("notify", &self.at, read.offset));
             let wanted: Vec<Alert> = some.iter().filter_map(|read| read.alert.as_ref().ok().cloned()).collect();
             let delivery = self.shared.clone().deliver(wanted, stop.clone());
             tokio::pin!(delivery);

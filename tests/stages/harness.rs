@@ -93,6 +93,39 @@ pub fn rules(text: &str) -> Arc<RuleSet> {
     Arc::new(loaded.set)
 }
 
+/// Fires once for each value of the field `id`, in the ordered walk.
+pub const EACH: &str = r#"
+rule(#{ id: "each", title: "each", severity: "low", event: |e| exists(e.id), by: ["id"], within: "1s",
+    when: |w| w.event.count >= 1 });
+"#;
+
+/// Where the times of hand-written events start: 2024-01-01T00:00:00Z.
+pub const START: Timestamp = Timestamp(1_704_067_200_000_000_000);
+
+/// An event at so many seconds after [`START`], with fields.
+pub fn event(seconds: u64, fields: serde_json::Value) -> String {
+    let mut event = serde_json::json!({ "@timestamp": START.plus(Duration::from_secs(seconds)).to_string() });
+    let entries = event.as_object_mut().expect("an object");
+    entries.extend(fields.as_object().expect("an object").clone());
+    event.to_string()
+}
+
+/// One event in each partition of each input, long after all others: every timer is due, nothing waits any more.
+pub async fn end_time(running: &Running) {
+    let config = &running.around.config;
+    let last = event(AFTERMATH.as_secs(), serde_json::json!({}));
+    let partitions = 0..config.local.events_partitions;
+    let of_input = |input: &Input| {
+        let name = input.name.clone();
+        partitions.clone().map(|partition| record(config, &name, partition, last.as_str())).collect::<Vec<_>>()
+    };
+    running.append(config.inputs.iter().flat_map(of_input).collect()).await;
+    running.walked_past(START.plus(AFTERMATH).minus(Duration::from_secs(60))).await;
+}
+
+/// How long after [`START`] the last events come.
+const AFTERMATH: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Surroundings with a telemetry of their own.
 pub fn around(config: &Config, log: &Arc<dyn Log>, hook: Hook) -> Surroundings {
     Surroundings {
@@ -142,7 +175,7 @@ impl Running {
     }
 
     /// Waits until detect has read all `records` of every input.
-    pub async fn detected(&self, records: u64) {
+    pub async fn has_read(&self, records: u64) {
         until("all records are read", async || {
             self.status().sources.iter().map(|source| source.next).sum::<u64>() >= records
         })

@@ -4,7 +4,14 @@
 //! written down.
 
 mod crashes;
+mod full_log;
 mod generated;
 mod harness;
+mod idle;
+mod killed;
+mod malformed;
+mod panics;
+mod reload;
 mod same_alerts;
+mod scripts;
 mod severed;
