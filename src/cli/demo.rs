@@ -14,6 +14,7 @@ use tracing_subscriber::filter::Targets;
 use super::{
     args::DemoArgs,
     http::Client,
+    output::tell,
     rules::Rules,
     server::{self, Server},
 };
@@ -51,6 +52,8 @@ fn configuration(data: &Path) -> Config {
     let mut config = Config::default();
     let plain = config.inputs.first().cloned();
     config.local.data = data.to_owned();
+    // one partition keeps the story in order
+    config.correlate.partitions = 1;
     config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.logging = Logging { level: Targets::new().with_default(tracing::Level::WARN), ..config.logging };
     config.inputs = plain.map_or_else(Vec::new, |plain| LOGS.map(|(name, _)| input(&plain, name)).into());
@@ -72,10 +75,10 @@ async fn show(config: Arc<Config>, rules: Rules) -> Result<u8> {
     let (escalations, _escalated) = mpsc::unbounded_channel();
     let started = Instant::now();
     let server = Server::start(config, &rules, Clock::System, escalations).await?;
-    eprintln!(
+    tell(format_args!(
         "Forty minutes of a few hosts' logs, {lines} lines of sshd, sudo, a web server and JSON, against {} rules:\n",
         rules.set.rules.len()
-    );
+    ));
     let client = Client::new(&format!("http://{}", server.http_address()))?;
     let feed = |(name, log)| {
         let client = &client;
@@ -86,14 +89,14 @@ async fn show(config: Arc<Config>, rules: Rules) -> Result<u8> {
     server.drain().await;
     let fired: u64 = status.rules.iter().map(|rule| rule.fired).sum();
     let rate = started.elapsed();
-    eprintln!(
+    tell(format_args!(
         "\n{fired} alerts from {lines} lines in {:.1} s, through the embedded log, each committed once.\n\n\
          Next:\n  \
          tripline replay --rules rules --input /var/log/auth.log     # your own past\n  \
          tripline run                                                # a server; POST lines to /v1/events\n  \
          tripline init my-rules                                      # a configuration and a rule to start from",
         rate.as_secs_f64()
-    );
+    ));
     Ok(0)
 }
 

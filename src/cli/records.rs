@@ -10,6 +10,9 @@ use std::{
     },
 };
 
+/// Of a longer record the beginning is read, which is still far more than an event may have.
+const RECORD_BYTES_MAX: u64 = 16 << 20;
+
 /// A file of records, read once from front to back. `-` is standard input. Compression (gzip, zstd) is known by the
 /// first bytes, not by the name.
 pub struct Records {
@@ -70,8 +73,7 @@ impl Records {
     pub fn next(&mut self, into: &mut Vec<u8>) -> Result<Option<u64>, Unreadable> {
         loop {
             into.clear();
-            let read = self.lines.read_until(b'\n', into);
-            if read.map_err(|error| Unreadable { path: self.path.clone(), error })? == 0 {
+            if self.line(into).map_err(|error| Unreadable { path: self.path.clone(), error })? == 0 {
                 return Ok(None);
             }
             let offset = self.offset;
@@ -83,6 +85,15 @@ impl Records {
                 return Ok(Some(offset));
             }
         }
+    }
+
+    /// Reads a line, or its beginning where it is too long; says how many bytes it kept.
+    fn line(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
+        let read = self.lines.by_ref().take(RECORD_BYTES_MAX).read_until(b'\n', into)?;
+        if read as u64 == RECORD_BYTES_MAX && into.last() != Some(&b'\n') {
+            self.lines.skip_until(b'\n')?;
+        }
+        Ok(read)
     }
 
     /// Bytes on disk, where they are known.
@@ -127,6 +138,14 @@ mod tests {
     #[test]
     fn a_number_names_a_line_of_the_file() {
         assert_eq!(all(b"a\n\nb\r\nc"), [(0, "a".to_owned()), (2, "b".to_owned()), (3, "c".to_owned())]);
+    }
+
+    #[test]
+    fn of_a_record_beyond_the_bound_the_beginning_is_kept_and_the_next_one_is_whole() {
+        let max = RECORD_BYTES_MAX as usize;
+        let lines = all(format!("{}\n{}\nnext\n", "a".repeat(max + 5), "b".repeat(max - 1)).as_bytes());
+        let lengths: Vec<(u64, usize)> = lines.iter().map(|(offset, line)| (*offset, line.len())).collect();
+        assert_eq!(lengths, [(0, max), (1, max - 1), (2, 4)]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use super::{
     ESCALATED,
     args::RunArgs,
+    output::tell,
     rules::Rules,
     server::{self, Server},
 };
@@ -24,7 +25,7 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     let config = server::configure(args)?;
     telemetry::log::init(&config.logging);
     let rules = load_rules(&config)?;
-    tell(&config, &rules);
+    show_errors(&config, &rules);
     server::block_on(serve(config, rules))
 }
 
@@ -33,10 +34,11 @@ fn load_rules(config: &Config) -> Result<Rules> {
     let inputs = config.inputs.iter().map(|input| input.name.clone()).collect();
     let options = LoadOptions { inputs: Some(inputs), ..LoadOptions::default() };
     Rules::load(std::slice::from_ref(&config.rules.path), options)
+        .context("there are no rules to run; `tripline init` writes one to start from, --rules names others")
 }
 
 /// What is wrong with the rules: with source lines for people, as events where machines read the log.
-fn tell(config: &Config, rules: &Rules) {
+fn show_errors(config: &Config, rules: &Rules) {
     if config.logging.json { rules.log() } else { rules.report() }
 }
 
@@ -78,7 +80,7 @@ async fn serve(config: Config, rules: Rules) -> Result<u8> {
 async fn reload(config: &Config, server: &Server, rules: &mut Rules) {
     match rules.reload() {
         Ok(()) => {
-            tell(config, rules);
+            show_errors(config, rules);
             let (loaded, errors) = (rules.set.rules.len(), rules.errors());
             info!(rules = loaded, errors, hash = rules.set.hash, "rules reloaded");
             server.use_rules(rules).await;
@@ -97,7 +99,11 @@ fn greet(config: &Config, server: &Server, rules: &Rules) {
         "ready"
     );
     if io::stderr().is_terminal() {
-        eprintln!("{} rules from {}. Feed it, for example:", rules.set.rules.len(), config.rules.path.display());
-        eprintln!("  curl --data-binary @/var/log/auth.log 'http://{}/v1/events'", server.http_address());
+        tell(format_args!(
+            "{} rules from {}. Feed it, for example:",
+            rules.set.rules.len(),
+            config.rules.path.display()
+        ));
+        tell(format_args!("  curl --data-binary @/var/log/auth.log 'http://{}/v1/events'", server.http_address()));
     }
 }

@@ -204,7 +204,7 @@ pub enum LogError {
     Partitions { topic: String, found: u32, wanted: u32 },
     #[error("no room: {0}")]
     Full(String),
-    #[error("another process holds {0}")]
+    #[error("another process has the data folder {0} open")]
     Locked(String),
     #[error("the partition belongs to another member: {0}")]
     Fenced(String),

@@ -85,7 +85,7 @@ fn a_file_that_is_not_there_is_named() {
     }
     folder.write("c.toml", "[rules]\npath = \"norules\"\n[http]\nlisten = \"127.0.0.1:0\"\n");
     let ran = folder.run("run --config c.toml").exits(2);
-    assert!(ran.stderr.contains("norules: No such file"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("norules: No such file") && ran.stderr.contains("tripline init"), "{}", ran.stderr);
 }
 
 #[test]

@@ -26,6 +26,8 @@ fn the_demo_shows_the_storys_alerts_and_ends() {
     for rule in rules {
         assert!(ran.stdout.contains(&format!("    rule    {rule}\n")), "{rule} is not in:\n{}", ran.stdout);
     }
+    let times: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("2024-")).collect();
+    assert!(times.is_sorted(), "the story is told in its order: {times:#?}");
     assert!(ran.stderr.contains("alerts from"), "{}", ran.stderr);
     assert_eq!(std::fs::read_dir(folder.path(".")).expect("the folder").count(), 0, "the demo leaves nothing behind");
 }

@@ -99,7 +99,7 @@ fn a_second_server_on_one_data_folder_says_so_and_exits_2() {
     let server = Server::start(&folder);
     let second = folder.run("run --config tripline.toml").exits(2);
     let told = second.stderr.lines().last().unwrap_or_default();
-    assert!(told.starts_with("error: ") && told.contains("another process") && told.contains("data"), "{told}");
+    assert!(told.starts_with("error: ") && told.contains("another process has the data folder"), "{told}");
     server.feed("/v1/events", &event(0, "a"));
     server.alerts(1);
     server.stops_well();

@@ -65,7 +65,7 @@ fn tally(alerts: &[Value]) -> BTreeMap<String, usize> {
 /// What a server with so many events partitions raises, when it has nothing more to say.
 fn live(inputs: &[(&str, &[(u64, String)])], partitions: u32, expected: usize) -> Vec<Value> {
     let folder = Folder::new();
-    let input = |name: &str| format!("name = \"{name}\"\ntype = \"http\"\nidle_timeout = \"4s\"\n");
+    let input = |name: &str| format!("name = \"{name}\"\ntype = \"http\"\nlateness = \"5s\"\nidle_timeout = \"3s\"\n");
     let (app, web) = (input("app"), input("web"));
     let config = configuration(&[("+input", &app), ("+input", &web)]);
     let config = config.replace("events_partitions = 2", &format!("events_partitions = {partitions}"));
@@ -102,7 +102,8 @@ fn a_server_raises_the_alerts_that_replay_raises() {
     let folder = Folder::new();
     let (app, web) = (lines(1, 1_200), lines(2, 1_200));
     folder.write("rules/r.rhai", RULES).write("app", joined(&app)).write("web", joined(&web));
-    let replay = folder.run("replay --rules rules --input app=app web=web --format json --until last").exits(0);
+    let replay =
+        folder.run("replay --rules rules --input app=app web=web --format json --until last --lateness 5s").exits(0);
     let replayed = tally(&replay.json());
     for rule in ["pair", "many", "web", "single"] {
         let fired = replayed.keys().filter(|subject| subject.contains(rule)).count();
