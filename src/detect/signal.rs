@@ -77,8 +77,25 @@ pub struct Marker {
     pub watermark: Option<Timestamp>,
     /// Caught up, and nothing new for the input's idle timeout.
     pub idle: bool,
-    /// Caught up, and yet so far behind the others that no frontier waits for it any more.
-    pub left_out: bool,
+    pub left_out: LeftOut,
+}
+
+impl Marker {
+    /// Whether anybody's time goes on without the source.
+    pub fn is_left_out(&self) -> bool {
+        self.left_out != LeftOut::No
+    }
+}
+
+/// Whose time goes on without a source, because it is caught up and yet far behind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LeftOut {
+    #[default]
+    No,
+    /// That of the other inputs; within its own input it counts.
+    OfOthers,
+    /// That of its own input too.
+    OfAll,
 }
 
 /// Every input with its source partitions. A partition that has not been heard of holds its input's frontier back.

@@ -11,7 +11,7 @@ use tokio::{
 use tracing::{error, warn};
 
 use super::{
-    alignment::Alignment,
+    alignment::{Alignment, Standing},
     line::Work,
     messages::{Ended, Order},
     supervisor::Seat,
@@ -21,7 +21,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, StartAt},
     decode::{Decoder, Timing},
-    detect::{Detector, Marker, Raw, Signal, SignalRecord, Source, SourceState},
+    detect::{Detector, LeftOut, Marker, Raw, Signal, SignalRecord, Source, SourceState},
     event::{DeadLetter, InputName, Timestamp},
     log::{Assignment, Commit, Committed, Drained, Log, LogError, Reader, Record, Start, TopicPartition, Transaction},
     rule::RuleSet,
@@ -30,6 +30,12 @@ use crate::{
 
 /// Partitions of one input's k-th topic are numbered from k times this.
 const PARTITIONS_PER_TOPIC_MAX: u32 = 1 << 16;
+
+/// How often a source that is idle makes sure that it still is, and says so.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How many idle timeouts a source that nothing is known of (its broker is down) keeps those without windows waiting.
+const UNKNOWN_TIMEOUTS: u32 = 2;
 
 /// What all detect lines of a process share.
 pub struct Detecting {
@@ -114,7 +120,7 @@ struct DetectLine {
     committed_at: Instant,
     marked: Option<Marker>,
     marked_at: Instant,
-    /// Since when nothing came.
+    /// Since when no event came.
     quiet_since: Instant,
     /// When there was last more to read than one batch takes.
     behind_at: Option<Instant>,
@@ -207,7 +213,7 @@ impl DetectLine {
     /// Reads a batch and appends what it gave; returns when that is durable.
     async fn read(&mut self) -> Result<(), LogError> {
         let mut records = Vec::new();
-        let drained = self.drain(&mut records)?;
+        let (drained, events) = self.drain(&mut records)?;
         self.seat.at_work.off();
         if drained.gap > 0 {
             error!(
@@ -216,7 +222,8 @@ impl DetectLine {
             );
         }
         self.next = drained.next;
-        if drained.records > 0 {
+        // What can't be decoded has no time, and does not keep the others waiting.
+        if events > 0 {
             self.quiet_since = Instant::now();
             self.idle_until = None;
         }
@@ -236,11 +243,13 @@ impl DetectLine {
         Ok(())
     }
 
-    fn drain(&mut self, records: &mut Vec<Record>) -> Result<Drained, LogError> {
+    /// Reads a batch; says how many of its records were events.
+    fn drain(&mut self, records: &mut Vec<Record>) -> Result<(Drained, u64), LogError> {
+        let mut events = 0;
         let DetectLine { shared, source, seat, reader, at, .. } = self;
         let now_ms = shared.clock.now_ms();
         let now = Timestamp::from_millis(now_ms);
-        reader.drain(shared.config.detect.batch_records_max, &mut |record| {
+        let drained = reader.drain(shared.config.detect.batch_records_max, &mut |record| {
             seat.at_work.on(record.offset);
             (shared.hook)("detect", at, record.offset);
             let bytes = record.value.unwrap_or_default();
@@ -257,14 +266,18 @@ impl DetectLine {
                 clock: Some(if record.stamped_by_log { stamp } else { now }),
             };
             match source.read(raw) {
-                Ok(signals) => records.extend(signals.into_iter().map(|signal| shared.signal(signal, now_ms))),
+                Ok(signals) => {
+                    events += 1;
+                    records.extend(signals.into_iter().map(|signal| shared.signal(signal, now_ms)));
+                }
                 Err(reject) => {
                     let position = source.position(record.offset);
                     let letter = DeadLetter::new(&position, "decode", reject.to_string(), bytes);
                     records.push(shared.dead_letter(&letter, reject.reason.as_str(), now_ms));
                 }
             }
-        })
+        })?;
+        Ok((drained, events))
     }
 
     /// Says how far the source is, where that changed, and commits when it is time.
@@ -272,7 +285,7 @@ impl DetectLine {
         if !paused {
             self.rest_if_idle().await;
         }
-        self.leave_out_if_far_behind();
+        self.leave_out_if_far_behind().await;
         let mut records = Vec::new();
         self.mark(&mut records);
         if !records.is_empty() {
@@ -285,39 +298,52 @@ impl DetectLine {
         Ok(())
     }
 
-    /// Idle is: caught up with the log's own end, and nothing for the idle timeout. A log that can't be asked
-    /// confirms nothing.
+    /// Idle is: nothing for the idle timeout, and caught up with the log's own end each time that its time is moved.
+    /// A log that can't be asked confirms nothing.
     async fn rest_if_idle(&mut self) {
-        if self.quiet_since.elapsed() < self.input.idle_timeout {
+        let asked = Instant::now();
+        let confirmed_lately = self.idle_until.is_some_and(|until| asked - until < IDLE_INTERVAL);
+        if self.quiet_since.elapsed() < self.input.idle_timeout || confirmed_lately {
             return;
         }
-        let now = Instant::now();
-        match self.idle_until {
-            Some(until) => {
-                self.source.rest(now - until);
-                self.idle_until = Some(now);
+        if self.is_at_end().await {
+            self.source.rest(self.idle_until.map_or(Duration::ZERO, |until| asked - until));
+            self.idle_until = Some(asked);
+            // A source without events has no time that moves: what counts is that it is still idle.
+            if self.source.watermark().is_none() {
+                self.marked = None;
             }
-            None => match self.reader.end().await {
-                Ok(end) if end <= self.next => {
-                    self.source.rest(Duration::ZERO);
-                    self.idle_until = Some(now);
-                }
-                Ok(_) => {}
-                Err(error) => warn!(input = %self.name, partition = self.partition, %error, "can't ask for the end"),
-            },
+        } else {
+            self.source.wake();
+            self.idle_until = None;
         }
     }
 
     /// A source that is caught up and still far behind the others is left out: an old log, a wrong clock.
-    fn leave_out_if_far_behind(&mut self) {
-        let alignment = &self.shared.alignment;
-        let left_out = !self.is_catching_up()
-            && alignment.is_behind(self.source.watermark(), self.shared.config.detect.left_out_after);
-        if left_out && !self.source.marker().left_out {
-            warn!(input = %self.name, partition = self.partition, "far behind the others: they go on without it");
-            self.shared.telemetry.count_left_out(&self.name);
+    async fn leave_out_if_far_behind(&mut self) {
+        let max_behind = self.shared.config.detect.left_out_after;
+        let behind = self.shared.alignment.is_behind(&self.name, self.source.watermark(), max_behind);
+        let left_out = self.source.marker().left_out;
+        if behind == LeftOut::No {
+            self.source.leave_out(LeftOut::No);
+        } else if behind != left_out && !self.is_catching_up() && self.is_at_end().await {
+            self.source.leave_out(behind);
+            if left_out == LeftOut::No {
+                warn!(input = %self.name, partition = self.partition, "far behind the others: they go on without it");
+                self.shared.telemetry.count_left_out(&self.name);
+            }
         }
-        self.source.leave_out(left_out);
+    }
+
+    /// Whether all that the log has was read, by the log's own word.
+    async fn is_at_end(&mut self) -> bool {
+        match self.reader.end().await {
+            Ok(end) => end <= self.next,
+            Err(error) => {
+                warn!(input = %self.name, partition = self.partition, %error, "can't ask for the end");
+                false
+            }
+        }
     }
 
     fn is_catching_up(&self) -> bool {
@@ -326,7 +352,15 @@ impl DetectLine {
 
     fn mark(&mut self, records: &mut Vec<Record>) {
         let marker = self.source.marker();
-        self.shared.alignment.report(&self.name, self.partition, marker.watermark, self.is_catching_up());
+        let standing = Standing {
+            watermark: marker.watermark,
+            // Nobody waits for one that is left out: their time has passed it already.
+            catching_up: self.is_catching_up() && !marker.is_left_out(),
+            unknown: marker.watermark.is_none()
+                && !marker.idle
+                && self.quiet_since.elapsed() < self.input.idle_timeout.saturating_mul(UNKNOWN_TIMEOUTS),
+        };
+        self.shared.alignment.report(&self.name, self.partition, standing);
         self.marked_at = Instant::now();
         if self.marked.as_ref() == Some(&marker) {
             return;

@@ -1,4 +1,5 @@
-//! The Kafka log against a real broker.
+//! The Kafka log, and the whole server on it, against a real broker.
 
 pub mod broker;
+mod e2e;
 mod log;

@@ -185,7 +185,9 @@ impl Lane {
             return Err(LogError::Corrupt { topic, partition, offset: asked, reason });
         }
         let next = asked.max(first);
-        warn!(topic = self.at.topic, partition = self.at.partition, asked, first, "records are gone by retention");
+        if first > asked {
+            warn!(topic = self.at.topic, partition = self.at.partition, asked, first, "records are gone by retention");
+        }
         self.client.reposition(&self.at, next).await?;
         Ok((next, next - asked))
     }

@@ -1,0 +1,10 @@
+//! The whole server on a real broker: the program itself, started with a configuration, watched from outside.
+//!
+//! What is expected is what `tripline replay` says of the same records.
+
+mod failover;
+mod flow;
+mod process;
+mod same;
+mod secure;
+mod story;

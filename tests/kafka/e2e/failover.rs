@@ -1,0 +1,118 @@
+//! Processes that share the work, die, and are followed by others: every alert is there, and no other.
+
+use std::{collections::BTreeSet, thread::JoinHandle, time::Duration};
+
+use serde_json::Value;
+
+use super::{
+    process::{Process, Site, until},
+    story::{RULES, Writer, epilogue, ids, inputs, make_topics, opening, replay, story},
+};
+
+const SCENES: u64 = 1_500;
+const PARTITIONS: u32 = 4;
+/// Over which the story is told: processes come and go in the middle.
+const SPAN: Duration = Duration::from_secs(5);
+
+struct Told {
+    site: Site,
+    wanted: BTreeSet<String>,
+}
+
+impl Told {
+    /// Nothing is idle: what was told after a death must not be late because nobody read for a while.
+    fn new() -> Told {
+        let site = Site::new(RULES, &inputs("10m"));
+        make_topics(&site, PARTITIONS);
+        let wanted = ids(&replay(&site, &story(SCENES), PARTITIONS).alerts);
+        Told { site, wanted }
+    }
+
+    fn begin(&self) -> JoinHandle<()> {
+        Writer::tell_slowly(&self.site, story(SCENES), PARTITIONS, SPAN)
+    }
+
+    /// Waits until some of the alerts are there, but not the last ones.
+    fn wait_for_the_middle(&self) {
+        let enough = self.wanted.len() / 4;
+        until("alerts in the middle", || {
+            let found = self.site.alerts().len();
+            assert!(found < self.wanted.len(), "the story was over before its middle was seen");
+            (found > enough).then_some(())
+        });
+    }
+
+    /// Ends the story and waits for all of its alerts.
+    fn end(&self, telling: JoinHandle<()>) -> Vec<Value> {
+        telling.join().expect("the story is told");
+        Writer::new().end(&self.site, &epilogue(SCENES, Duration::from_secs(60)), PARTITIONS);
+        let found = opening(self.site.alerts_with(&self.wanted));
+        let others = ids(&found).difference(&self.wanted).count();
+        assert_eq!(others, 0, "alerts that replay does not have, beside {}", self.wanted.len());
+        found
+    }
+}
+
+fn wait_for_all_lines(server: &Process) {
+    until("process with all lines", || {
+        let all = server.lines("detect").len() == 2 * PARTITIONS as usize && server.lines("correlate").len() == 6;
+        all.then_some(())
+    });
+}
+
+fn one_of_two_is_killed(first: &[(&str, &str)], second: &[(&str, &str)]) {
+    let told = Told::new();
+    let (survivor, victim) = (told.site.start_as(first), told.site.start_as(second));
+    until("shared work", || {
+        ["detect", "correlate", "notify"]
+            .iter()
+            .all(|stage| {
+                let (ours, theirs) = (survivor.lines(stage), victim.lines(stage));
+                let all = if *stage == "detect" { 2 * PARTITIONS as usize } else { 6 };
+                ours.is_disjoint(&theirs) && ours.len() + theirs.len() == all && ours.len() == theirs.len()
+            })
+            .then_some(())
+    });
+    let telling = told.begin();
+    told.wait_for_the_middle();
+    victim.kill();
+    wait_for_all_lines(&survivor);
+    told.end(telling);
+}
+
+#[test]
+fn the_other_process_takes_over_when_one_is_killed() {
+    one_of_two_is_killed(&[], &[]);
+}
+
+#[test]
+fn the_other_process_takes_over_when_one_with_an_instance_is_killed() {
+    const INSTANCE: &str = "TRIPLINE__KAFKA__INSTANCE";
+    one_of_two_is_killed(&[(INSTANCE, "one")], &[(INSTANCE, "two")]);
+}
+
+#[test]
+fn a_killed_process_goes_on_where_it_was() {
+    let told = Told::new();
+    let server = told.site.start();
+    let telling = told.begin();
+    told.wait_for_the_middle();
+    server.kill();
+    let again = told.site.start();
+    wait_for_all_lines(&again);
+    told.end(telling);
+}
+
+#[test]
+fn a_process_that_is_asked_to_end_repeats_nothing_when_it_returns() {
+    let told = Told::new();
+    let mut server = told.site.start();
+    let telling = told.begin();
+    told.wait_for_the_middle();
+    let status = server.terminate();
+    assert!(status.success(), "{status}");
+    assert!(server.said("stopped").is_some(), "it did not finish what it had read:\n{}", server.log());
+    let _again = told.site.start();
+    let found = told.end(telling);
+    assert_eq!(found.len(), told.wanted.len(), "some are repeated");
+}
