@@ -4,6 +4,7 @@
 mod api;
 mod cases;
 mod commands;
+mod content;
 mod docker;
 mod intake;
 mod kafka;

@@ -58,7 +58,6 @@ const IMPURE: &[&str] = &[
     "TcpStream",
     "TcpListener",
     "UdpSocket",
-    "std::thread",
     "SystemTime",
     "Instant::now",
     "prometheus::",

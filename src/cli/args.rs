@@ -4,15 +4,15 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{decode::Format, event::Timestamp};
+use crate::{decode::Format, event::Timestamp, replay::Until};
 
 /// Correlates security events over time and tells people what it finds.
 #[derive(Debug, Parser)]
 #[command(name = "tripline", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "`tripline` alone is `tripline run`.")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// `tripline` alone is `tripline run`.
     #[command(flatten)]
     pub run: RunArgs,
 }
@@ -64,15 +64,16 @@ pub struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Rule files, or folders of rules
-    #[arg(value_name = "PATH", default_value = "rules")]
+    /// Rule files, or folders of rules; else the configuration's path, else `rules`
+    #[arg(value_name = "PATH")]
     pub rules: Vec<PathBuf>,
+    /// How findings are written
     #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
     pub format: CheckFormat,
     /// Warnings count as errors
     #[arg(long)]
     pub deny_warnings: bool,
-    /// Check the rules' inputs against this configuration
+    /// Check this configuration, and the rules' inputs against its own
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -100,6 +101,7 @@ pub struct ReplayArgs {
     /// standard input
     #[arg(long = "input", value_name = "[NAME=]FILE", required = true, num_args = 1..)]
     pub inputs: Vec<String>,
+    /// How alerts are written
     #[arg(long, value_enum, default_value_t = AlertFormat::Text)]
     pub format: AlertFormat,
     /// What a record looks like: auto, json, syslog, line, clf or apache_error
@@ -114,10 +116,10 @@ pub struct ReplayArgs {
     /// The year of the first event, for times without one; else the year in which the file was written
     #[arg(long, value_name = "YEAR", allow_negative_numbers = false)]
     pub year: Option<i16>,
-    /// Write the counts of the run as a JSON object
+    /// Write the counts of the run as a JSON object; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
-    /// Write the records that could not go on, as NDJSON
+    /// Write the records that could not go on, as NDJSON; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub dead_letters: Option<PathBuf>,
 }
@@ -129,17 +131,12 @@ pub enum AlertFormat {
     Json,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    Time(Timestamp),
-    /// The last event's.
-    Last,
-}
-
 #[derive(Debug, Args)]
 pub struct StatusArgs {
+    /// The server's address
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8686")]
     pub url: String,
+    /// How the answer is written
     #[arg(long, value_enum, default_value_t = StatusFormat::Text)]
     pub format: StatusFormat,
 }

@@ -1,43 +1,50 @@
 //! `tripline check`: what is wrong with rules, and what could be better.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, IsTerminal},
-};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::Result;
 
 use super::{
     FAILED,
     args::{CheckArgs, CheckFormat, RunArgs},
+    output::Output,
     rules::Rules,
     server,
 };
+use crate::{notify::stdout_is_coloured, rule::LoadOptions};
 
 pub fn run(args: &CheckArgs) -> Result<u8> {
-    let inputs: Option<BTreeSet<String>> = match &args.config {
-        None => None,
-        Some(file) => {
-            let config = server::configure(&RunArgs { config: Some(file.clone()), ..RunArgs::default() })?;
-            Some(config.inputs.into_iter().map(|input| input.name).collect())
-        }
-    };
-    let rules = Rules::load(&args.rules, inputs)?;
+    let (paths, inputs) = what_to_check(args)?;
+    let rules = Rules::load(&paths, LoadOptions { inputs, ..LoadOptions::default() })?;
+    rules.warn_if_none();
+    let mut out = Output::stdout();
     match args.format {
         CheckFormat::Json => {
             for diagnostic in &rules.diagnostics {
-                println!("{}", serde_json::to_string(diagnostic)?);
+                out.line(serde_json::to_string(diagnostic)?)?;
             }
         }
         CheckFormat::Text => {
-            let coloured = io::stdout().is_terminal();
+            let coloured = stdout_is_coloured();
             for diagnostic in &rules.diagnostics {
-                println!("{}\n", diagnostic.render(coloured));
+                out.line(format_args!("{}\n", diagnostic.render(coloured)))?;
             }
             let warnings = rules.diagnostics.len() - rules.errors();
-            println!("{} rules, {} errors, {warnings} warnings", rules.set.rules.len(), rules.errors());
+            out.line(format_args!("{} rules, {} errors, {warnings} warnings", rules.set.rules.len(), rules.errors()))?;
         }
     }
+    out.finish()?;
     let denied = args.deny_warnings && !rules.diagnostics.is_empty();
     Ok(if rules.errors() > 0 || denied { FAILED } else { 0 })
+}
+
+/// The paths given, else the configuration's, else `rules`; and the inputs that a configuration has.
+fn what_to_check(args: &CheckArgs) -> Result<(Vec<PathBuf>, Option<BTreeSet<String>>)> {
+    let Some(file) = &args.config else {
+        let paths = if args.rules.is_empty() { vec![PathBuf::from("rules")] } else { args.rules.clone() };
+        return Ok((paths, None));
+    };
+    let config = server::configure(&RunArgs { config: Some(file.clone()), ..RunArgs::default() })?;
+    let paths = if args.rules.is_empty() { vec![config.rules.path] } else { args.rules.clone() };
+    Ok((paths, Some(config.inputs.into_iter().map(|input| input.name).collect())))
 }

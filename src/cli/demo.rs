@@ -1,7 +1,6 @@
 //! `tripline demo`: a whole server, for a minute, on a bundled log.
 
 use std::{
-    io,
     net::SocketAddr,
     path::Path,
     sync::Arc,
@@ -21,10 +20,11 @@ use super::{
 use crate::{
     clock::Clock,
     config::{Config, Input, InputKind, Logging},
+    rule::LoadOptions,
     telemetry::{self, Status},
 };
 
-/// The bundled log, by input: raw lines and JSON of a few hosts over half an hour.
+/// The bundled log, by input: raw lines and JSON of a few hosts over some forty minutes.
 const LOGS: [(&str, &str); 3] = [
     ("auth", include_str!("../../examples/demo/auth.log")),
     ("web", include_str!("../../examples/demo/access.log")),
@@ -37,9 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 
 pub fn run(args: &DemoArgs) -> Result<u8> {
-    let rules = Rules::load(std::slice::from_ref(&args.rules), None)
+    let rules = Rules::load(std::slice::from_ref(&args.rules), LoadOptions::default())
         .context("the demo runs in the repository's folder, or with --rules")?;
-    rules.report_errors(&mut io::stderr())?;
+    rules.report();
     let folder = tempfile::tempdir().context("a temporary folder")?;
     let config = configuration(folder.path());
     telemetry::log::init(&config.logging);
@@ -73,7 +73,7 @@ async fn show(config: Arc<Config>, rules: Rules) -> Result<u8> {
     let started = Instant::now();
     let server = Server::start(config, &rules, Clock::System, escalations).await?;
     eprintln!(
-        "Half an hour of three hosts' logs, {lines} lines of sshd, sudo, a web server and JSON, against {} rules:\n",
+        "Forty minutes of a few hosts' logs, {lines} lines of sshd, sudo, a web server and JSON, against {} rules:\n",
         rules.set.rules.len()
     );
     let client = Client::new(&format!("http://{}", server.http_address()))?;

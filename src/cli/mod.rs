@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod http;
 mod init;
+mod output;
 mod records;
 mod replay;
 mod rule_files;
@@ -18,8 +19,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Cli, Command};
 pub use self::rule_files::{RuleFilesError, read_rule_files};
+use self::{
+    args::{Cli, Command},
+    output::tell,
+};
 
 /// A test failed, or a rule did not load.
 const FAILED: u8 = 1;
@@ -41,7 +45,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
     };
     result.map(ExitCode::from).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        tell(format_args!("error: {error:#}"));
         ExitCode::from(UNUSABLE)
     })
 }

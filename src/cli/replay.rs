@@ -2,17 +2,17 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, BufWriter, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
-    args::{AlertFormat, ReplayArgs, Until},
+    args::{AlertFormat, ReplayArgs},
+    output::{Output, tell},
     records::Records,
     rules::Rules,
 };
@@ -21,9 +21,10 @@ use crate::{
     config::Config,
     decode::{DecodeSpec, Decoder, Timing},
     detect::Raw,
-    event::{DeadLetter, InputName},
+    event::InputName,
     notify::{render, stdout_is_coloured},
     replay::{Options, Replay, ReplaySource, Totals},
+    rule::LoadOptions,
     stage::limits,
 };
 
@@ -37,9 +38,9 @@ const PROGRESS_EVERY: u64 = 4_096;
 const LATE_SHARE_WARN: f64 = 0.01;
 
 pub fn run(args: &ReplayArgs) -> Result<u8> {
-    let rules = Rules::load(&args.rules, None)?;
-    rules.report_errors(&mut io::stderr())?;
     let mut inputs = open_inputs(args)?;
+    let rules = Rules::load(&args.rules, load_options(&inputs))?;
+    rules.report();
     let config = Config::default();
     let options = Options {
         lateness: args.lateness,
@@ -48,23 +49,17 @@ pub fn run(args: &ReplayArgs) -> Result<u8> {
         quarantine_after: config.detect.quarantine_after,
     };
     let sources = inputs.iter().map(|input| input.source(args, &config)).collect::<Result<Vec<_>>>()?;
-    let mut replay = Replay::new(&rules.set, sources, options);
-    let mut dead_letters = args.dead_letters.as_deref().map(create).transpose()?;
+    let mut replay = Replay::new(&rules.set, sources, options, args.until.unwrap_or_default());
+    let mut dead_letters = args.dead_letters.as_deref().map(Output::create).transpose()?;
+    let summary = args.summary.as_deref().map(Output::create).transpose()?;
 
     read_all(&mut replay, &mut inputs, dead_letters.as_mut())?;
-    let until = match &args.until {
-        None => None,
-        Some(Until::Last) => replay.last_time(),
-        Some(Until::Time(time)) => Some(*time),
-    };
-    let alerts = replay.finish(until);
+    let alerts = replay.finish();
     write_dead_letters(&mut replay, dead_letters.as_mut())?;
-    if let Some(mut file) = dead_letters {
-        file.flush().context("dead letters")?;
-    }
+    dead_letters.map_or(Ok(()), Output::finish)?;
     print(&alerts, args.format)?;
-    report(&replay, &rules, alerts.len(), args)?;
-    Ok(if rules.refused() > 0 { super::FAILED } else { 0 })
+    report(&replay, &rules, alerts.len(), summary)?;
+    Ok(if rules.refused > 0 { super::FAILED } else { 0 })
 }
 
 struct Input {
@@ -83,6 +78,12 @@ impl Input {
         let decoder = Decoder::new(&spec, config.detect.decode_limits(), Timing::Replay { year })?;
         Ok(ReplaySource { input: self.name.clone(), partition: self.partition, decoder })
     }
+}
+
+/// A file without a name is read by every rule.
+fn load_options(inputs: &[Input]) -> LoadOptions {
+    let unnamed = inputs.iter().map(|input| &input.name).find(|name| ***name == *DEFAULT_INPUT);
+    LoadOptions { read_by_all: unnamed.cloned(), ..LoadOptions::default() }
 }
 
 /// `NAME=FILE` or `FILE`, each a partition of its input, numbered in the order given.
@@ -153,45 +154,31 @@ fn progress(inputs: &[Input]) -> ProgressBar {
     bar.with_style(style.expect("the template is valid"))
 }
 
-type Output = BufWriter<Box<dyn Write>>;
-
-fn create(path: &Path) -> Result<Output> {
-    let file: Box<dyn Write> = if path == Path::new("-") {
-        Box::new(io::stdout())
-    } else {
-        Box::new(File::create(path).with_context(|| path.display().to_string())?)
-    };
-    Ok(BufWriter::new(file))
-}
-
 fn write_dead_letters(replay: &mut Replay, into: Option<&mut Output>) -> Result<()> {
-    let letters: Vec<DeadLetter> = replay.take_dead_letters();
-    if let Some(into) = into {
-        for letter in letters {
-            writeln!(into, "{}", letter.to_json()).context("dead letters")?;
-        }
+    let letters = replay.take_dead_letters();
+    match into {
+        Some(into) => letters.iter().try_for_each(|letter| into.line(letter.to_json())),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn print(alerts: &[Alert], format: AlertFormat) -> Result<()> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = Output::stdout();
     let coloured = stdout_is_coloured();
     for alert in alerts {
         match format {
-            AlertFormat::Json => writeln!(out, "{}", alert.to_json()),
-            AlertFormat::Text => write!(out, "{}", render::text(alert, coloured)),
+            AlertFormat::Json => out.line(alert.to_json())?,
+            AlertFormat::Text => out.text(render::text(alert, coloured))?,
         }
-        .context("standard output")?;
     }
-    out.flush().context("standard output")
+    out.finish()
 }
 
-fn report(replay: &Replay, rules: &Rules, alerts: usize, args: &ReplayArgs) -> Result<()> {
+fn report(replay: &Replay, rules: &Rules, alerts: usize, file: Option<Output>) -> Result<()> {
     let totals = replay.totals();
     for (rule, (failures, last)) in &totals.failures {
         let quarantined = if totals.quarantined.contains_key(rule) { ", quarantined" } else { "" };
-        eprintln!("warning: scripts of {rule} failed {failures} times{quarantined}: {last}");
+        tell(format_args!("warning: scripts of {rule} failed {failures} times{quarantined}: {last}"));
     }
     warn_of_lateness(replay, totals);
     let summary = serde_json::json!({
@@ -205,18 +192,18 @@ fn report(replay: &Replay, rules: &Rules, alerts: usize, args: &ReplayArgs) -> R
         "quarantined": totals.quarantined.len(),
         "alerts": alerts,
         "rules_loaded": rules.set.rules.len(),
-        "rules_refused": rules.refused(),
+        "rules_refused": rules.refused,
     });
-    match &args.summary {
-        Some(path) => {
-            let mut file = create(path)?;
-            writeln!(file, "{summary}").and_then(|()| file.flush()).with_context(|| path.display().to_string())
+    match file {
+        Some(mut file) => {
+            file.line(summary)?;
+            file.finish()
         }
         None => {
             let object = summary.as_object().ok_or_else(|| anyhow!("the summary is an object"))?;
             let line: Vec<String> =
                 object.iter().map(|(name, value)| format!("{value} {}", name.replace('_', " "))).collect();
-            eprintln!("{}", line.join(", "));
+            tell(line.join(", "));
             Ok(())
         }
     }
@@ -227,10 +214,10 @@ fn warn_of_lateness(replay: &Replay, totals: &Totals) {
         return;
     }
     let would_do = Duration::from_secs(replay.disorder().as_secs() + 1);
-    eprintln!(
+    tell(format_args!(
         "warning: {} of {} events are late; windowed rules do not see them. --lateness {} would do",
         totals.late,
         totals.decoded,
         humantime::format_duration(would_do).to_string().replace(' ', "")
-    );
+    ));
 }

@@ -21,8 +21,8 @@ const ALL_BYTES_MAX: u64 = 256 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RuleFilesError {
-    #[error("{path}: {source}")]
-    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{path}: {error}")]
+    Unreadable { path: PathBuf, error: io::Error },
     #[error("{0}: a link that leads out of the rules' folder")]
     Outside(PathBuf),
     #[error("{0}: not UTF-8")]
@@ -42,7 +42,7 @@ pub enum RuleFilesError {
 pub fn read_rule_files(path: &Path) -> Result<RuleFiles, RuleFilesError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
-        move |source| RuleFilesError::Unreadable { path, source }
+        move |error| RuleFilesError::Unreadable { path, error }
     };
     let found = fs::metadata(path).map_err(unreadable(path))?;
     if found.is_dir() {
@@ -80,7 +80,7 @@ struct Reading {
 impl Reading {
     fn new(root: &Path) -> Result<Self, RuleFilesError> {
         let canonical =
-            root.canonicalize().map_err(|source| RuleFilesError::Unreadable { path: root.to_owned(), source })?;
+            root.canonicalize().map_err(|error| RuleFilesError::Unreadable { path: root.to_owned(), error })?;
         let files = RuleFiles { root: root.to_owned(), ..RuleFiles::default() };
         Ok(Reading { files, canonical, bytes: 0 })
     }
@@ -91,7 +91,7 @@ impl Reading {
         for entry in WalkDir::new(root.join(folder)).max_depth(DEPTH_MAX).follow_links(true).sort_by_file_name() {
             let entry = entry.map_err(|error| {
                 let path = error.path().unwrap_or(&root).to_owned();
-                RuleFilesError::Unreadable { path, source: error.into() }
+                RuleFilesError::Unreadable { path, error: error.into() }
             })?;
             if entry.path_is_symlink() {
                 self.check_inside(entry.path())?;
@@ -107,7 +107,7 @@ impl Reading {
     /// The file at `relative`, a path below the root.
     fn file(&mut self, relative: &Path) -> Result<(), RuleFilesError> {
         let path = self.files.root.join(relative);
-        let unreadable = |source| RuleFilesError::Unreadable { path: path.clone(), source };
+        let unreadable = |error| RuleFilesError::Unreadable { path: path.clone(), error };
         self.check_inside(&path)?;
         let size = fs::metadata(&path).map_err(unreadable)?.len();
         if size > FILE_BYTES_MAX {
@@ -124,8 +124,7 @@ impl Reading {
     }
 
     fn check_inside(&self, path: &Path) -> Result<(), RuleFilesError> {
-        let real =
-            path.canonicalize().map_err(|source| RuleFilesError::Unreadable { path: path.to_owned(), source })?;
+        let real = path.canonicalize().map_err(|error| RuleFilesError::Unreadable { path: path.to_owned(), error })?;
         if real.starts_with(&self.canonical) { Ok(()) } else { Err(RuleFilesError::Outside(path.to_owned())) }
     }
 }

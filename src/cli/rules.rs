@@ -1,16 +1,16 @@
 //! The rules that a command runs: one or several paths as one set, with every finding.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::{self, IsTerminal, Write},
-    path::PathBuf,
+    collections::BTreeMap,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::Result;
 
-use super::rule_files::read_rule_files;
-use crate::rule::{Diagnostic, Level, LoadOptions, Rule, RuleSet, load};
+use super::{output::tell, rule_files::read_rule_files};
+use crate::rule::{Diagnostic, Level, LoadOptions, Place, Rule, RuleSet, load};
 
 /// Loaded rules.
 pub struct Rules {
@@ -18,19 +18,30 @@ pub struct Rules {
     options: LoadOptions,
     /// What each path gave, for the next reload.
     of_path: Vec<RuleSet>,
+    /// The folder of each path, which the places in `of_path` are relative to.
+    roots: Vec<PathBuf>,
     pub set: Arc<RuleSet>,
+    /// With paths as the user can open them.
     pub diagnostics: Vec<Diagnostic>,
+    /// Rules that did not load; a file that can't be evaluated counts as one.
+    pub refused: usize,
 }
 
 impl Rules {
-    /// Loads every rule at `paths`. `inputs` are the configured ones, where there is a configuration.
+    /// Loads every rule at `paths`.
     ///
     /// # Errors
     /// When a path can't be read. Rules that are wrong are no error: they are in `diagnostics`.
-    pub fn load(paths: &[PathBuf], inputs: Option<BTreeSet<String>>) -> Result<Self> {
-        let options = LoadOptions { inputs, ..LoadOptions::default() };
-        let mut rules =
-            Rules { paths: paths.to_vec(), options, of_path: Vec::new(), set: Arc::default(), diagnostics: Vec::new() };
+    pub fn load(paths: &[PathBuf], options: LoadOptions) -> Result<Self> {
+        let mut rules = Rules {
+            paths: paths.to_vec(),
+            options,
+            of_path: Vec::new(),
+            roots: Vec::new(),
+            set: Arc::default(),
+            diagnostics: Vec::new(),
+            refused: 0,
+        };
         rules.reload()?;
         Ok(rules)
     }
@@ -40,17 +51,19 @@ impl Rules {
     /// # Errors
     /// When a path can't be read; then nothing changed.
     pub fn reload(&mut self) -> Result<()> {
+        let files = self.paths.iter().map(|path| read_rule_files(path)).collect::<Result<Vec<_>, _>>()?;
         let mut of_path = Vec::new();
-        let mut diagnostics = Vec::new();
-        for (at, path) in self.paths.iter().enumerate() {
-            let files = read_rule_files(path)?;
-            let mut loaded = load(&files, &self.options, self.of_path.get(at));
-            diagnostics.append(&mut loaded.diagnostics);
+        self.diagnostics.clear();
+        self.refused = 0;
+        for (at, files) in files.iter().enumerate() {
+            let loaded = load(files, &self.options, self.of_path.get(at));
+            self.diagnostics.extend(loaded.diagnostics.into_iter().map(|finding| below(&files.root, finding)));
+            self.refused += loaded.refused;
             of_path.push(loaded.set);
         }
-        self.set = Arc::new(merge(&of_path, &mut diagnostics));
         self.of_path = of_path;
-        self.diagnostics = diagnostics;
+        self.roots = files.into_iter().map(|files| files.root).collect();
+        self.merge();
         Ok(())
     }
 
@@ -58,60 +71,93 @@ impl Rules {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
     }
 
-    /// Rules that did not load: one for each place with an error.
-    pub fn refused(&self) -> usize {
-        self.diagnostics
-            .iter()
-            .filter(|diagnostic| diagnostic.is_error())
-            .map(|diagnostic| (&diagnostic.place.file, diagnostic.place.line))
-            .collect::<BTreeSet<_>>()
-            .len()
-    }
-
-    /// Writes the errors, not the warnings.
-    ///
-    /// # Errors
-    /// When `out` takes no more.
-    pub fn report_errors(&self, out: &mut impl Write) -> io::Result<()> {
-        let coloured = io::stderr().is_terminal();
-        self.diagnostics
-            .iter()
-            .filter(|diagnostic| diagnostic.is_error())
-            .try_for_each(|error| writeln!(out, "{}\n", error.render(coloured)))
-    }
-}
-
-/// One set of several; of two rules with one id the first path's stays.
-fn merge(sets: &[RuleSet], diagnostics: &mut Vec<Diagnostic>) -> RuleSet {
-    if let [only] = sets {
-        return only.clone();
-    }
-    let mut rules: BTreeMap<Arc<str>, Arc<Rule>> = BTreeMap::new();
-    for rule in sets.iter().flat_map(|set| &set.rules) {
-        match rules.get(rule.id()) {
-            Some(first) => diagnostics.push(repeated(rule, first)),
-            None => {
-                rules.insert(rule.id().clone(), rule.clone());
-            }
+    /// Says on stderr that there is nothing to run, which is seldom what was meant.
+    pub fn warn_if_none(&self) {
+        if self.set.rules.is_empty() && self.diagnostics.is_empty() {
+            let paths: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
+            tell(format_args!("warning: no rules in {}", paths.join(", ")));
         }
     }
-    let hashes: Vec<&str> = sets.iter().map(|set| set.hash.as_str()).collect();
-    RuleSet {
-        rules: rules.into_values().collect(),
-        hash: hashes.join("+"),
-        sources: sets.iter().flat_map(|set| set.sources.clone()).collect(),
+
+    /// The file of a place in a rule, as the user can open it.
+    pub fn path_of(&self, rule: &str, place: &Place) -> PathBuf {
+        let holds = |set: &RuleSet| set.get(rule).is_some_and(|rule| rule.place.file == place.file);
+        let root = self.of_path.iter().position(holds).map_or(Path::new(""), |at| &self.roots[at]);
+        shown(root, &place.file)
+    }
+
+    /// The errors, as events of the process's own log.
+    pub fn log(&self) {
+        for error in self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()) {
+            let Place { file, line, column } = &error.place;
+            let (code, help) = (error.code, error.help.as_deref());
+            tracing::error!(file = %file.display(), line, column, code, help, "{}", error.message);
+        }
+    }
+
+    /// The errors, and that there are no rules, on stderr.
+    pub fn report(&self) {
+        self.warn_if_none();
+        let coloured = io::stderr().is_terminal();
+        for error in self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()) {
+            tell(format_args!("{}\n", error.render(coloured)));
+        }
+    }
+
+    /// One set of several; of two rules with one id the first path's stays.
+    fn merge(&mut self) {
+        if let [only] = &self.of_path[..] {
+            self.set = Arc::new(only.clone());
+            return;
+        }
+        let mut rules: BTreeMap<Arc<str>, (Arc<Rule>, &Path)> = BTreeMap::new();
+        for (set, root) in self.of_path.iter().zip(&self.roots) {
+            for rule in &set.rules {
+                match rules.get(rule.id()) {
+                    Some((first, its_root)) => {
+                        self.diagnostics.push(repeated(rule, root, &shown(its_root, &first.place.file), &first.place));
+                        self.refused += 1;
+                    }
+                    None => {
+                        rules.insert(rule.id().clone(), (rule.clone(), root));
+                    }
+                }
+            }
+        }
+        let hashes: Vec<&str> = self.of_path.iter().map(|set| set.hash.as_str()).collect();
+        self.set = Arc::new(RuleSet {
+            rules: rules.into_values().map(|(rule, _)| rule).collect(),
+            hash: hashes.join("+"),
+            sources: self.of_path.iter().flat_map(|set| set.sources.clone()).collect(),
+        });
     }
 }
 
-fn repeated(rule: &Rule, first: &Rule) -> Diagnostic {
-    let place = &first.place;
-    Diagnostic {
+/// `file` is relative to `root`; `.` goes without saying.
+fn shown(root: &Path, file: &Path) -> PathBuf {
+    root.strip_prefix(".").unwrap_or(root).join(file)
+}
+
+fn below(root: &Path, mut finding: Diagnostic) -> Diagnostic {
+    finding.place.file = shown(root, &finding.place.file);
+    finding
+}
+
+fn repeated(rule: &Rule, root: &Path, first_file: &Path, first: &Place) -> Diagnostic {
+    let finding = Diagnostic {
         level: Level::Error,
         code: "duplicate-id",
-        message: format!("the id {:?} is taken by {}:{}:{}", rule.id(), place.file.display(), place.line, place.column),
+        message: format!(
+            "the id `{}` is taken: {}:{}:{} has it",
+            rule.id(),
+            first_file.display(),
+            first.line,
+            first.column
+        ),
         place: rule.place.clone(),
         length: 1,
-        help: Some("give one of them another id".to_owned()),
+        help: Some("give the rule an id of its own".to_owned()),
         source: String::new(),
-    }
+    };
+    below(root, finding)
 }

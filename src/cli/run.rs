@@ -18,20 +18,26 @@ use super::{
     rules::Rules,
     server::{self, Server},
 };
-use crate::{clock::Clock, config::Config, stage::Escalation, telemetry};
+use crate::{clock::Clock, config::Config, rule::LoadOptions, stage::Escalation, telemetry};
 
 pub fn run(args: &RunArgs) -> Result<u8> {
     let config = server::configure(args)?;
     telemetry::log::init(&config.logging);
     let rules = load_rules(&config)?;
-    rules.report_errors(&mut io::stderr())?;
+    tell(&config, &rules);
     server::block_on(serve(config, rules))
 }
 
 /// The rules at the configured path.
 fn load_rules(config: &Config) -> Result<Rules> {
     let inputs = config.inputs.iter().map(|input| input.name.clone()).collect();
-    Rules::load(std::slice::from_ref(&config.rules.path), Some(inputs))
+    let options = LoadOptions { inputs: Some(inputs), ..LoadOptions::default() };
+    Rules::load(std::slice::from_ref(&config.rules.path), options)
+}
+
+/// What is wrong with the rules: with source lines for people, as events where machines read the log.
+fn tell(config: &Config, rules: &Rules) {
+    if config.logging.json { rules.log() } else { rules.report() }
 }
 
 async fn serve(config: Config, rules: Rules) -> Result<u8> {
@@ -42,7 +48,12 @@ async fn serve(config: Config, rules: Rules) -> Result<u8> {
     let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP")?;
     let config = Arc::new(config);
     let mut rules = rules;
-    let server = Server::start(config.clone(), &rules, Clock::System, escalations).await?;
+    // A start can take as long as the log has no room, or Kafka no broker.
+    let server = tokio::select! {
+        started = Server::start(config.clone(), &rules, Clock::System, escalations) => started?,
+        _ = terminate.recv() => return Ok(0),
+        _ = interrupt.recv() => return Ok(0),
+    };
     greet(&config, &server, &rules);
     loop {
         tokio::select! {
@@ -67,9 +78,7 @@ async fn serve(config: Config, rules: Rules) -> Result<u8> {
 async fn reload(config: &Config, server: &Server, rules: &mut Rules) {
     match rules.reload() {
         Ok(()) => {
-            if let Err(error) = rules.report_errors(&mut io::stderr()) {
-                warn!(%error, "the errors of the rules could not be shown");
-            }
+            tell(config, rules);
             let (loaded, errors) = (rules.set.rules.len(), rules.errors());
             info!(rules = loaded, errors, hash = rules.set.hash, "rules reloaded");
             server.use_rules(rules).await;
@@ -82,7 +91,7 @@ async fn reload(config: &Config, server: &Server, rules: &mut Rules) {
 fn greet(config: &Config, server: &Server, rules: &Rules) {
     info!(
         rules = rules.set.rules.len(),
-        refused = rules.refused(),
+        refused = rules.refused,
         http = %server.http_address(),
         log = config.log_name(),
         "ready"

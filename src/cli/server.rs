@@ -72,13 +72,32 @@ impl Server {
         };
         let sinks = config.sinks.iter().map(|sink| Receiver::new(sink, &open)).collect::<Result<Vec<_>, _>>()?;
         let around = Surroundings { config: config.clone(), log, clock, telemetry: telemetry.clone(), hook: no_hook() };
-        let pipeline = Pipeline::start(&around, rules.set.clone(), sinks, escalations).await?;
+        tell_rules(&telemetry, rules);
+        // The doors first: what is wrong with them shows before a stage runs, and while the stages wait for a log
+        // without room, senders are told so.
+        around.log.ensure(&around.topics().specs(&config)).await?;
         let (receivers, intakes) = Receivers::start(&around).await?;
         let api = Api::start(&config.http, intakes, telemetry.clone())
-            .with_context(|| format!("can't listen for HTTP on {}", config.http.listen))?;
-        tell_rules(&telemetry, rules);
-        telemetry.set_phase(Phase::Running);
-        Ok(Server { pipeline, api, receivers, telemetry })
+            .with_context(|| format!("can't listen for HTTP on {}", config.http.listen));
+        let api = match api {
+            Ok(api) => api,
+            Err(error) => {
+                receivers.stop().await;
+                return Err(error);
+            }
+        };
+        tracing::info!(address = %api.address(), "HTTP");
+        match Pipeline::start(&around, rules.set.clone(), sinks, escalations).await {
+            Ok(pipeline) => {
+                telemetry.set_phase(Phase::Running);
+                Ok(Server { pipeline, api, receivers, telemetry })
+            }
+            Err(error) => {
+                api.stop().await;
+                receivers.stop().await;
+                Err(error.into())
+            }
+        }
     }
 
     pub fn http_address(&self) -> SocketAddr {
@@ -105,7 +124,7 @@ impl Server {
 }
 
 fn tell_rules(telemetry: &Telemetry, rules: &Rules) {
-    telemetry.set_rules(&rules.set.hash, rules.set.rules.iter().map(|rule| rule.id()), rules.refused());
+    telemetry.set_rules(&rules.set.hash, rules.set.rules.iter().map(|rule| rule.id()), rules.refused);
 }
 
 /// The log that the configuration names.
@@ -153,6 +172,7 @@ impl Receivers {
                 continue;
             }
             let intake = Arc::new(intake(around, &topics, input).await?);
+            around.telemetry.watch_intake(&input.name, intake.clone());
             let named = || format!("input {}", input.name);
             match &input.kind {
                 InputKind::Kafka { .. } => {}

@@ -5,19 +5,22 @@ use anyhow::{Context, Result};
 use super::{
     args::{StatusArgs, StatusFormat},
     http::Client,
+    output::Output,
 };
 use crate::telemetry::Status;
 
 pub fn run(args: &StatusArgs) -> Result<u8> {
     let ask = async { Client::new(&args.url)?.get("/v1/status").await };
     let body = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(ask)?;
+    let mut out = Output::stdout();
     match args.format {
-        StatusFormat::Json => println!("{body}"),
+        StatusFormat::Json => out.line(body)?,
         StatusFormat::Text => {
             let status: Status =
                 serde_json::from_str(&body).with_context(|| format!("{} answered no status", args.url))?;
-            print!("{status}");
+            out.text(status)?;
         }
     }
+    out.finish()?;
     Ok(0)
 }

@@ -7,7 +7,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 /// # Errors
 /// Names the part that is no level, so that a misspelt level is never taken for a target.
 pub fn targets(level: &str) -> Result<Targets, String> {
-    let mut targets = Targets::new();
+    // What the HTTP server says at its start is said by `ready` already.
+    let mut targets = Targets::new().with_target("actix_server", LevelFilter::WARN);
     for part in level.split(',').map(str::trim) {
         let (target, word) = part.split_once('=').map_or((None, part), |(target, word)| (Some(target), word));
         let Some(level) = named(word) else {

@@ -135,7 +135,7 @@ fn detect(layers: &mut Layers) -> Detect {
         fields_max: count(written.fields_max, 1_000) as usize,
         quarantine_after: count(written.quarantine_after, 10),
         max_ahead: span(written.max_ahead, Duration::from_secs(10 * 60)),
-        left_out_after: span(written.left_out_after, Duration::from_secs(10 * 60)),
+        left_out_after: span(written.left_out_after, Duration::from_secs(60 * 60)),
     }
 }
 

@@ -6,16 +6,18 @@ use std::{
 };
 
 use super::{
+    counts::{Counts, Failures},
     frontier::{Admission, Sources},
     group::{Group, Next},
     key::{KeyState, Limits, StateKey, Tally},
+    rules::Rules,
     snapshot::{Changes, Header, Snapshot},
 };
 use crate::{
     alert::Alert,
     detect::{Signal, SignalRecord},
     event::Timestamp,
-    rule::{InputSet, Rule, RuleSet, ScriptError},
+    rule::{InputSet, Rule, RuleSet},
 };
 
 /// The state of one signals partition. It is a function of the partition's records alone: no clock, no other input.
@@ -29,53 +31,20 @@ pub struct Correlator {
     keys: HashMap<Arc<StateKey>, Slot>,
     /// Keys that changed since the last [`Correlator::changes`].
     dirty: HashSet<Arc<StateKey>>,
-    /// Failures in a row of each rule's `when` and `alert`, by (id, version).
-    failures: BTreeMap<(Arc<str>, String), u32>,
+    /// By the rule's (id, version).
+    failures: BTreeMap<(Arc<str>, String), Failures>,
     /// Records before this offset have been taken in already.
     read_through: u64,
+    /// Records that may be read again and are in the dead letters.
+    passed_over: BTreeSet<u64>,
     counts: Counts,
 }
 
 #[derive(Debug, Default)]
 struct Slot {
     state: KeyState,
-    /// A timer of this key lies in its group.
-    scheduled: bool,
-}
-
-/// The rules by id and shape; a shape that is no longer current stays until time has passed its last signals.
-#[derive(Debug, Default)]
-struct Rules {
-    by_id: HashMap<Arc<str>, Vec<Arc<Rule>>>,
-    /// (id, shape) of rules that went, and the frontier at which they end.
-    retired: BTreeMap<(Arc<str>, u64), Timestamp>,
-}
-
-/// What happened since the last [`Correlator::take_counts`]. What is read again after a crash is not counted again.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub signals: u64,
-    pub late: u64,
-    pub duplicates: u64,
-    /// Written by lines that had lost their partition.
-    pub stale_epoch: u64,
-    /// Signals of a rule, or of a shape of it, that is not loaded.
-    pub unknown_rule: u64,
-    /// Older than the frontier on arrival, though not late in their own partition: it joined afterwards.
-    pub before_join: u64,
-    pub evicted: u64,
-    pub suppressed: u64,
-    pub rules: BTreeMap<Arc<str>, RuleTally>,
-}
-
-/// Of one rule.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RuleTally {
-    pub fired: u64,
-    pub late: u64,
-    pub failures: u64,
-    pub last_failure: Option<ScriptError>,
-    pub quarantined: bool,
+    /// The timer of this key that counts; others that lie in its group are passed by.
+    timer: Option<Timestamp>,
 }
 
 /// Where the walk stands, for those who watch.
@@ -100,6 +69,7 @@ impl Correlator {
             dirty: HashSet::new(),
             failures: BTreeMap::new(),
             read_through: 0,
+            passed_over: BTreeSet::new(),
             counts: Counts::default(),
         };
         correlator.set_rules(rules);
@@ -109,8 +79,9 @@ impl Correlator {
     /// A partition as a former owner left it. The caller goes on reading at `snapshot.header.resume_from`.
     pub fn restore(rules: &Arc<RuleSet>, limits: Limits, quarantine_after: u32, snapshot: Snapshot) -> Self {
         let mut correlator = Correlator::new(rules, limits, quarantine_after);
-        let Header { frontiers, sources, read_through, failures, .. } = snapshot.header;
+        let Header { frontiers, sources, read_through, passed_over, failures, .. } = snapshot.header;
         correlator.read_through = read_through;
+        correlator.passed_over = passed_over;
         correlator.sources = sources;
         correlator.failures = failures.into_iter().map(|(id, version, n)| ((id, version), n)).collect();
         for (inputs, frontier) in frontiers {
@@ -118,11 +89,13 @@ impl Correlator {
             group.frontier = frontier;
             group.durable = frontier;
         }
+        // Rules that read other inputs than any before.
+        correlator.reach();
         for (key, state) in snapshot.keys {
             let key = Arc::new(key);
             // A key that settled, or whose rule went, leaves at the next commit.
             correlator.dirty.insert(key.clone());
-            correlator.keys.insert(key.clone(), Slot { state, scheduled: false });
+            correlator.keys.insert(key.clone(), Slot { state, timer: None });
             correlator.schedule(&key);
         }
         correlator
@@ -131,6 +104,9 @@ impl Correlator {
     /// Takes the next record of the partition in, which stands at `offset`. Alerts of rules that don't wait for the
     /// total order come out at once; for the others see [`Correlator::advance`].
     pub fn accept(&mut self, offset: u64, record: SignalRecord, alerts: &mut Vec<Alert>) {
+        if self.passed_over.contains(&offset) {
+            return;
+        }
         let again = offset < self.read_through;
         self.read_through = self.read_through.max(offset + 1);
         match record {
@@ -148,12 +124,19 @@ impl Correlator {
         }
     }
 
+    /// Passes over a record that is never to be taken in, because a line died of it. Says whether this is the first
+    /// time: then it belongs to the dead letters of this commit.
+    pub fn pass_over(&mut self, offset: u64) -> bool {
+        self.read_through = self.read_through.max(offset + 1);
+        self.passed_over.insert(offset)
+    }
+
     /// Walks every rule's signals and timers up to its frontier, in the total order. How often this is called changes
-    /// nothing but when alerts come out.
-    pub fn advance(&mut self, alerts: &mut Vec<Alert>) {
+    /// nothing but when alerts come out. `watch` is told the offset of each signal before it is applied.
+    pub fn advance(&mut self, watch: &mut dyn FnMut(u64), alerts: &mut Vec<Alert>) {
         let inputs: Vec<InputSet> = self.groups.keys().cloned().collect();
         for inputs in inputs {
-            self.walk(&inputs, alerts);
+            self.walk(&inputs, watch, alerts);
         }
         self.retire();
     }
@@ -163,7 +146,7 @@ impl Correlator {
         for group in self.groups.values_mut() {
             group.frontier = group.frontier.max(Timestamp(until.0.saturating_add(1)));
         }
-        self.advance(alerts);
+        self.advance(&mut |_| {}, alerts);
     }
 
     /// Takes the frontiers to where the sources are now. Done with every record that moves a source, so that what is
@@ -180,20 +163,9 @@ impl Correlator {
     /// changed, still takes the signals that are on their way.
     pub fn set_rules(&mut self, rules: &Arc<RuleSet>) {
         let end = self.sources.iter().filter_map(|(_, _, watermark, _)| watermark).max().unwrap_or(Timestamp::MIN);
-        let current: HashSet<(Arc<str>, u64)> =
-            rules.rules.iter().map(|rule| (rule.id().clone(), rule.shape)).collect();
-        let gone =
-            self.rules.iter().map(|rule| (rule.id().clone(), rule.shape)).filter(|shape| !current.contains(shape));
-        let gone: Vec<_> = gone.collect();
-        self.rules.retired.retain(|shape, _| !current.contains(shape));
-        for shape in gone {
-            self.rules.retired.entry(shape).or_insert(end);
-        }
-        for rule in &rules.rules {
-            self.rules.put(rule.clone());
-            if rule.is_ordered() {
-                self.groups.entry(rule.inputs.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
-            }
+        self.rules.replace(rules, end);
+        for rule in rules.rules.iter().filter(|rule| rule.is_ordered()) {
+            self.groups.entry(rule.inputs.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
         }
         self.reach();
         let versions: HashSet<(&str, &str)> =
@@ -240,10 +212,13 @@ impl Correlator {
         }
     }
 
-    fn walk(&mut self, inputs: &InputSet, alerts: &mut Vec<Alert>) {
+    fn walk(&mut self, inputs: &InputSet, watch: &mut dyn FnMut(u64), alerts: &mut Vec<Alert>) {
         while let Some(next) = self.groups.get_mut(inputs).and_then(Group::next) {
             match next {
-                Next::Signal(signal) => self.apply(signal, alerts),
+                Next::Signal(offset, signal) => {
+                    watch(offset);
+                    self.apply(signal, alerts);
+                }
                 Next::Timer(at, key) => self.expire(at, &key, alerts),
             }
         }
@@ -254,6 +229,9 @@ impl Correlator {
             return self.counts.unknown_rule += 1;
         };
         let key = Arc::new(StateKey { rule: signal.rule.clone(), shape: signal.shape, key: signal.key.clone() });
+        if self.rules.is_closing(&rule) && !self.keys.get(&key).is_some_and(|slot| slot.state.is_open()) {
+            return self.counts.unknown_rule += 1;
+        }
         let mut slot = self.keys.remove(&key).unwrap_or_default();
         let mut tally = Tally::default();
         let alert = self.unless_quarantined(&rule, |limits| slot.state.apply(&rule, limits, &signal, &mut tally));
@@ -264,34 +242,39 @@ impl Correlator {
     }
 
     fn expire(&mut self, now: Timestamp, key: &Arc<StateKey>, alerts: &mut Vec<Alert>) {
-        let Some(slot) = self.keys.get_mut(key) else { return };
-        slot.scheduled = false;
+        let Some(slot) = self.keys.get_mut(key).filter(|slot| slot.timer == Some(now)) else { return };
+        slot.timer = None;
         let Some(rule) = self.rules.get(&key.rule, key.shape) else { return };
         let mut tally = Tally::default();
         let alert = slot.state.expire(&rule, self.limits, key, now, &mut tally);
         if alert.is_some() || slot.state.is_empty() {
             self.dirty.insert(key.clone());
         }
+        let has_closed = alert.is_some();
         self.record(&rule, tally, alert, alerts);
         self.schedule(key);
+        if has_closed {
+            self.end_if_closed(&rule);
+        }
     }
 
-    /// Puts a timer for the key's deadline, unless one is there: an early one looks again when it comes.
+    /// Puts a timer for the key's deadline, unless one is there that comes no later: it looks again.
     fn schedule(&mut self, key: &Arc<StateKey>) {
         let Some(slot) = self.keys.get_mut(key) else { return };
         let Some(rule) = self.rules.get(&key.rule, key.shape) else { return };
-        if slot.scheduled {
+        let Some(deadline) = slot.state.deadline(&rule) else { return };
+        if slot.timer.is_some_and(|timer| timer <= deadline) {
             return;
         }
-        if let (Some(at), Some(group)) = (slot.state.deadline(&rule), self.groups.get_mut(&rule.inputs)) {
-            slot.scheduled = true;
-            group.set_timer(at, key.clone());
+        if let Some(group) = self.groups.get_mut(&rule.inputs) {
+            slot.timer = Some(deadline);
+            group.set_timer(deadline, key.clone());
         }
     }
 
     fn unless_quarantined(&self, rule: &Rule, apply: impl FnOnce(Limits) -> Option<Alert>) -> Option<Alert> {
         let failures = self.failures.get(&(rule.id().clone(), rule.meta.version.clone()));
-        if failures.is_some_and(|failures| *failures >= self.quarantine_after) {
+        if failures.is_some_and(|failures| failures.in_a_row() >= self.quarantine_after) {
             return None;
         }
         apply(self.limits)
@@ -301,51 +284,61 @@ impl Correlator {
     fn record(&mut self, rule: &Rule, tally: Tally, alert: Option<Alert>, alerts: &mut Vec<Alert>) {
         self.counts.evicted += tally.evicted;
         self.counts.suppressed += tally.suppressed;
-        let version = || (rule.id().clone(), rule.meta.version.clone());
-        if !tally.failures.is_empty() {
-            let of_rule = self.counts.rules.entry(rule.id().clone()).or_default();
-            let in_a_row = self.failures.entry(version()).or_default();
-            of_rule.failures += tally.failures.len() as u64;
-            of_rule.last_failure = tally.failures.into_iter().last();
-            *in_a_row += 1;
-            of_rule.quarantined |= *in_a_row == self.quarantine_after;
-        } else if alert.is_some() && !self.failures.is_empty() {
-            self.failures.remove(&version());
-        }
+        self.book_scripts(rule, tally);
         if let Some(alert) = alert {
             self.counts.rules.entry(rule.id().clone()).or_default().fired += 1;
             alerts.push(alert);
         }
     }
 
-    /// Ends the shapes that no signal can be on its way for, and whose alerts are closed.
+    /// Books how a rule's scripts did.
+    fn book_scripts(&mut self, rule: &Rule, tally: Tally) {
+        if !tally.has_failed() && self.failures.is_empty() {
+            return;
+        }
+        let version = (rule.id().clone(), rule.meta.version.clone());
+        let mut failures = self.failures.remove(&version).unwrap_or_default();
+        for error in failures.book(tally) {
+            let of_rule = self.counts.rules.entry(rule.id().clone()).or_default();
+            of_rule.failures += 1;
+            of_rule.last_failure = Some(error);
+            of_rule.quarantined |= failures.in_a_row() == self.quarantine_after;
+        }
+        if failures.in_a_row() > 0 {
+            self.failures.insert(version, failures);
+        }
+    }
+
+    /// Ends the rules that no signal can be on its way for: of their keys only open alerts stay, until they close.
     fn retire(&mut self) {
-        let over: Vec<(Arc<str>, u64)> = self
-            .rules
-            .retired
-            .iter()
-            .filter(|((id, shape), end)| {
-                let frontier = self.rules.get(id, *shape).and_then(|rule| self.groups.get(&rule.inputs));
-                frontier.is_none_or(|group| group.frontier > **end)
-            })
-            .map(|(shape, _)| shape.clone())
-            .collect();
+        let groups = &self.groups;
+        let is_past = |rule: &Rule, end| groups.get(&rule.inputs).is_none_or(|group| group.frontier > end);
+        let mut over = self.rules.take_over(is_past);
         if over.is_empty() {
             return;
         }
-        let over: BTreeSet<_> = over.into_iter().collect();
-        let mut still_open = BTreeSet::new();
-        for (key, slot) in &self.keys {
+        let mut open = BTreeSet::new();
+        for (key, slot) in &mut self.keys {
             let shape = (key.rule.clone(), key.shape);
             if over.contains(&shape) {
                 self.dirty.insert(key.clone());
                 if slot.state.is_open() {
-                    still_open.insert(shape);
+                    open.insert(shape);
+                } else {
+                    slot.state = KeyState::default();
                 }
             }
         }
-        for shape in over.difference(&still_open) {
-            self.rules.remove(shape);
+        over.retain(|shape| !open.contains(shape));
+        over.iter().for_each(|shape| self.rules.remove(shape));
+        open.into_iter().for_each(|shape| self.rules.close(shape));
+    }
+
+    /// An alert of a rule that went has closed: with the last one the rule ends.
+    fn end_if_closed(&mut self, rule: &Rule) {
+        let is_of = |key: &StateKey| key.rule == *rule.id() && key.shape == rule.shape;
+        if self.rules.is_closing(rule) && !self.keys.iter().any(|(key, slot)| is_of(key) && slot.state.is_open()) {
+            self.rules.remove(&(rule.id().clone(), rule.shape));
         }
     }
 
@@ -371,17 +364,21 @@ impl Correlator {
                 }
             }
         }
-        changes.set_header(&self.header());
+        let header = self.header();
+        self.passed_over.clone_from(&header.passed_over);
+        changes.set_header(&header);
         changes
     }
 
     fn header(&self) -> Header {
         let waiting = self.groups.values().filter_map(Group::first_offset).min();
+        let resume_from = waiting.unwrap_or(self.read_through).min(self.read_through);
         Header {
             frontiers: self.groups.iter().map(|(inputs, group)| (inputs.into(), group.frontier)).collect(),
             sources: self.sources.clone(),
             read_through: self.read_through,
-            resume_from: waiting.unwrap_or(self.read_through).min(self.read_through),
+            resume_from,
+            passed_over: self.passed_over.range(resume_from..).copied().collect(),
             failures: self.failures.iter().map(|((id, version), n)| (id.clone(), version.clone(), *n)).collect(),
         }
     }
@@ -413,28 +410,5 @@ impl Correlator {
 
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
-    }
-}
-
-impl Rules {
-    fn iter(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.by_id.values().flatten()
-    }
-
-    fn get(&self, id: &str, shape: u64) -> Option<Arc<Rule>> {
-        self.by_id.get(id)?.iter().find(|rule| rule.shape == shape).cloned()
-    }
-
-    fn put(&mut self, rule: Arc<Rule>) {
-        let shapes = self.by_id.entry(rule.id().clone()).or_default();
-        shapes.retain(|other| other.shape != rule.shape);
-        shapes.push(rule);
-    }
-
-    fn remove(&mut self, (id, shape): &(Arc<str>, u64)) {
-        self.retired.remove(&(id.clone(), *shape));
-        if let Some(shapes) = self.by_id.get_mut(id) {
-            shapes.retain(|rule| rule.shape != *shape);
-        }
     }
 }

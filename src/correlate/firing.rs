@@ -34,20 +34,20 @@ impl Firing<'_> {
     /// Asks the rule's `when`; a script that fails says no.
     pub fn meets_when(&self, tally: &mut Tally) -> bool {
         let Some(when) = &self.rule.when else { return true };
-        when.test(&self.view()).unwrap_or_else(|error| {
-            tally.failures.push(error);
-            false
-        })
+        let answer = when.test(&self.view());
+        tally.when = Some(answer.as_ref().map(|_| ()).map_err(Clone::clone));
+        answer.unwrap_or(false)
     }
 
     /// The alert. Where the rule's `alert` fails, its title stands in.
     pub fn alert(&self, limits: Limits, tally: &mut Tally) -> Alert {
         let text = match &self.rule.alert {
             None => AlertText::default(),
-            Some(script) => script.alert(&self.view()).unwrap_or_else(|error| {
-                tally.failures.push(error);
-                AlertText::default()
-            }),
+            Some(script) => {
+                let text = script.alert(&self.view());
+                tally.alert = Some(text.as_ref().map(|_| ()).map_err(Clone::clone));
+                text.unwrap_or_default()
+            }
         };
         let meta = &self.rule.meta;
         let rule = match serde_json::to_value(meta) {

@@ -1,11 +1,11 @@
 //! Where time stands for the rules that read certain inputs: the least watermark over the partitions of those inputs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    detect::{LeftOut, Marker, Roster, Signal},
+    detect::{Marker, Roster, Signal},
     event::{InputName, Timestamp},
     rule::InputSet,
 };
@@ -22,29 +22,20 @@ struct Source {
     epoch: u64,
     watermark: Option<Timestamp>,
     idle: bool,
-    left_out: LeftOut,
-    /// For a source that never had an event: how far the others were when it was found idle last, and the time before.
-    /// Whatever it has from now on was not there at the time before.
+    left_out: Option<Duration>,
+    /// Of a source that never had an event: how far the others were when it was found idle last, and the time before.
+    /// What it has from now on was not there the time before, so it holds the others back no further than that.
     idle_at: Others,
     idle_before: Others,
     /// The greatest (offset, rule, pattern, element) that was accepted.
-    accepted: Option<(u64, std::sync::Arc<str>, std::sync::Arc<str>, u32)>,
+    accepted: Option<(u64, Arc<str>, Arc<str>, u32)>,
 }
 
-/// The greatest watermarks of other sources.
+/// The greatest watermarks of other sources; `None` while they had no event either.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Others {
     same_input: Option<Timestamp>,
     any_input: Option<Timestamp>,
-}
-
-/// How far an input is.
-enum Standing {
-    Counted(Timestamp),
-    /// Other inputs go on without it.
-    LeftOut(Timestamp),
-    /// It never had an event; with what the other inputs had reached when that was last known.
-    Silent(Option<Timestamp>),
 }
 
 /// What becomes of a signal on arrival.
@@ -64,26 +55,25 @@ impl Sources {
 
     /// Takes a marker in; says whether it counts. A watermark never goes back.
     pub fn mark(&mut self, marker: &Marker) -> bool {
-        let others =
-            if marker.watermark.is_none() && marker.idle { self.greatest(&marker.input) } else { Others::default() };
+        let is_silent = marker.watermark.is_none() && marker.idle;
+        let others = if is_silent { self.others(&marker.input) } else { Others::default() };
         let source = self.known.entry((marker.input.clone(), marker.partition)).or_default();
         if marker.epoch < source.epoch {
             return false;
         }
+        (source.idle_before, source.idle_at) = (source.idle_at, others);
         source.epoch = marker.epoch;
         source.watermark = source.watermark.max(marker.watermark);
         source.idle = marker.idle;
         source.left_out = marker.left_out;
-        (source.idle_before, source.idle_at) = (source.idle_at, others);
         true
     }
 
-    fn greatest(&self, input: &InputName) -> Others {
-        let watermark = |(_, source): (_, &Source)| source.watermark;
-        let same_input = self.known.iter().filter(|((name, _), _)| name == input);
+    fn others(&self, input: &InputName) -> Others {
+        let of = |(key, source): (&(InputName, u32), &Source)| (key.0 == *input).then_some(source.watermark).flatten();
         Others {
-            same_input: same_input.filter_map(watermark).max(),
-            any_input: self.known.iter().filter_map(watermark).max(),
+            same_input: self.known.iter().filter_map(of).max(),
+            any_input: self.known.values().filter_map(|source| source.watermark).max(),
         }
     }
 
@@ -109,46 +99,37 @@ impl Sources {
     /// The least watermark over the partitions of `inputs`. `None` while one of them has not been heard of, or none
     /// of them has had an event.
     ///
-    /// Whoever is left out holds nothing back, unless nobody else is there. A partition that never had an event holds
-    /// back as far as the others were when it was known to have none.
+    /// A partition that its owner has left out is not waited for when it is so far behind the first of these very
+    /// inputs. One that never had an event holds back no further than the others of its input (of all inputs, where
+    /// its own has none) had come when it was known to have nothing: what was fed to several partitions at once may
+    /// not have been read in all of them.
     pub fn frontier(&self, inputs: &InputSet) -> Option<Timestamp> {
-        let (mut counted, mut left_out, mut others_of_silent) = (None, None, None);
+        let mut reached: Vec<(Timestamp, Option<Duration>)> = Vec::new();
+        let mut beside_silent: Vec<Timestamp> = Vec::new();
         let named: Box<dyn Iterator<Item = &InputName>> = match inputs {
             InputSet::All => Box::new(self.roster.inputs.keys()),
             InputSet::Named(names) => Box::new(names.iter()),
         };
         for input in named {
-            match self.standing(input)? {
-                Standing::Counted(watermark) => lower(&mut counted, watermark),
-                Standing::LeftOut(watermark) => lower(&mut left_out, watermark),
-                Standing::Silent(others) => lower(&mut others_of_silent, others?),
+            let partitions = self.roster.inputs.get(input)?;
+            let sources = partitions.iter().map(|partition| self.known.get(&(input.clone(), *partition)));
+            let sources = sources.collect::<Option<Vec<&Source>>>()?;
+            let has_events = sources.iter().any(|source| source.watermark.is_some());
+            for source in sources {
+                let beside = || if has_events { source.idle_before.same_input } else { source.idle_before.any_input };
+                match source.watermark {
+                    Some(watermark) => reached.push((watermark, source.left_out)),
+                    None if source.idle => beside_silent.push(beside()?),
+                    None => return None,
+                }
             }
         }
-        let least = counted.or(left_out)?;
-        Some(others_of_silent.map_or(least, |others| least.min(others)))
-    }
-
-    /// `None` when one of its partitions may have what nobody has read yet.
-    fn standing(&self, input: &InputName) -> Option<Standing> {
-        let (mut counted, mut left_out, mut silent) = (None, None, Vec::new());
-        let mut counts_for_others = false;
-        for partition in self.roster.inputs.get(input)? {
-            let source = self.known.get(&(input.clone(), *partition))?;
-            counts_for_others |= source.watermark.is_some() && source.left_out == LeftOut::No;
-            match source.watermark {
-                Some(watermark) if source.left_out == LeftOut::OfAll => lower(&mut left_out, watermark),
-                Some(watermark) => lower(&mut counted, watermark),
-                None if source.idle => silent.push(source.idle_before),
-                None => return None,
-            }
-        }
-        let Some(mut least) = counted.or(left_out) else {
-            return Some(Standing::Silent(silent.iter().map(|others| others.any_input).min().flatten()));
+        let first = reached.iter().map(|(watermark, _)| *watermark).max()?;
+        let is_waited_for = |(watermark, left_out): &(Timestamp, Option<Duration>)| {
+            left_out.is_none_or(|behind| first.since(*watermark) <= behind)
         };
-        for others in silent {
-            least = least.min(others.same_input?);
-        }
-        Some(if counts_for_others { Standing::Counted(least) } else { Standing::LeftOut(least) })
+        let waited_for = reached.into_iter().filter(is_waited_for).map(|(watermark, _)| watermark);
+        waited_for.chain(beside_silent).min()
     }
 
     /// The roster's partitions with what is known of each: (input, partition, watermark, idle).
@@ -167,23 +148,12 @@ impl Sources {
     }
 }
 
-fn lower(least: &mut Option<Timestamp>, watermark: Timestamp) {
-    *least = Some(least.map_or(watermark, |least| least.min(watermark)));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn marker(input: &str, partition: u32, epoch: u64, watermark: Option<i64>, idle: bool) -> Marker {
-        Marker {
-            input: input.into(),
-            partition,
-            epoch,
-            watermark: watermark.map(Timestamp),
-            idle,
-            left_out: LeftOut::No,
-        }
+        Marker { input: input.into(), partition, epoch, watermark: watermark.map(Timestamp), idle, left_out: None }
     }
 
     fn sources() -> Sources {
@@ -206,7 +176,7 @@ mod tests {
         assert_eq!(sources.frontier(&InputSet::All), None);
     }
 
-    /// Marks a partition without events idle, again and again.
+    /// Finds a partition without events idle, again and again.
     fn still_idle(sources: &mut Sources, input: &str, partition: u32, times: u32) {
         (0..times).for_each(|_| assert!(sources.mark(&marker(input, partition, 1, None, true))));
     }
@@ -233,34 +203,32 @@ mod tests {
         sources.mark(&marker("a", 1, 1, Some(7), false));
         still_idle(&mut sources, "b", 0, 2);
         assert_eq!(sources.frontier(&InputSet::All), Some(Timestamp(5)));
-        assert_eq!(sources.frontier(&only("b")), None, "its own first events are not late");
+        assert_eq!(sources.frontier(&only("b")), None, "it has no time of its own");
         sources.mark(&marker("a", 0, 1, Some(20), false));
         sources.mark(&marker("a", 1, 1, Some(20), false));
         assert_eq!(sources.frontier(&InputSet::All), Some(Timestamp(7)));
     }
 
     #[test]
-    fn an_input_that_is_left_out_as_a_whole_goes_by_its_own_time() {
-        let mut sources = sources();
-        let far_behind =
-            |partition, at| Marker { left_out: LeftOut::OfOthers, ..marker("a", partition, 1, Some(at), false) };
-        sources.mark(&marker("b", 0, 1, Some(500), false));
-        sources.mark(&far_behind(0, 3));
-        sources.mark(&marker("a", 1, 1, Some(4), false));
-        assert_eq!(sources.frontier(&InputSet::All), Some(Timestamp(3)), "a part of it is still to be waited for");
-        sources.mark(&far_behind(1, 4));
-        assert_eq!(sources.frontier(&InputSet::All), Some(Timestamp(500)));
-        assert_eq!(sources.frontier(&only("a")), Some(Timestamp(3)));
-    }
-
-    #[test]
     fn a_partition_left_out_holds_nothing_back_until_it_goes_on() {
         let mut sources = sources();
         sources.mark(&marker("a", 0, 1, Some(500), false));
-        sources.mark(&Marker { left_out: LeftOut::OfAll, ..marker("a", 1, 1, Some(3), true) });
+        let left_out = Some(Duration::from_nanos(100));
+        sources.mark(&Marker { left_out, ..marker("a", 1, 1, Some(3), true) });
         assert_eq!(sources.frontier(&only("a")), Some(Timestamp(500)));
         sources.mark(&marker("a", 1, 1, Some(4), false));
         assert_eq!(sources.frontier(&only("a")), Some(Timestamp(4)));
+    }
+
+    #[test]
+    fn inputs_that_are_far_behind_others_keep_a_time_of_their_own() {
+        let mut sources = sources();
+        let left_out = Some(Duration::from_nanos(100));
+        sources.mark(&marker("b", 0, 1, Some(500), false));
+        sources.mark(&Marker { left_out, ..marker("a", 0, 1, Some(8), false) });
+        sources.mark(&Marker { left_out, ..marker("a", 1, 1, Some(5), false) });
+        assert_eq!(sources.frontier(&only("a")), Some(Timestamp(5)));
+        assert_eq!(sources.frontier(&InputSet::All), Some(Timestamp(500)));
     }
 
     #[test]

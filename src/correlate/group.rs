@@ -26,7 +26,8 @@ pub(super) struct Group {
 
 /// The next thing in the order of the walk.
 pub(super) enum Next {
-    Signal(Signal),
+    /// With its offset in the signals log.
+    Signal(u64, Signal),
     /// A timer comes after every signal of its time and before any later one.
     Timer(Timestamp, Arc<StateKey>),
 }
@@ -62,7 +63,7 @@ impl Group {
             (Some(signal), _) if signal < self.frontier => {
                 let (_, (offset, signal)) = self.buffer.pop_first()?;
                 self.offsets.remove(&offset);
-                Some(Next::Signal(signal))
+                Some(Next::Signal(offset, signal))
             }
             _ => None,
         }

@@ -71,7 +71,15 @@ pub struct Tally {
     pub evicted: u64,
     /// Signals that went into an open alert.
     pub suppressed: u64,
-    pub failures: Vec<ScriptError>,
+    /// How the rule's scripts did; `None` where one was not asked.
+    pub when: Option<Result<(), ScriptError>>,
+    pub alert: Option<Result<(), ScriptError>>,
+}
+
+impl Tally {
+    pub fn has_failed(&self) -> bool {
+        [&self.when, &self.alert].into_iter().flatten().any(Result::is_err)
+    }
 }
 
 impl KeyState {

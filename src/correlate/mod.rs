@@ -3,14 +3,17 @@
 //! Pure: the state of a signals partition follows from its records, in any batches, on any machine.
 
 mod correlator;
+mod counts;
 mod firing;
 mod frontier;
 mod group;
 mod key;
+mod rules;
 mod sequence;
 mod snapshot;
 mod window;
 
-pub use correlator::{Correlator, Counts, RuleTally, Standing};
+pub use correlator::{Correlator, Standing};
+pub use counts::{Counts, RuleTally};
 pub use key::Limits;
 pub use snapshot::{Changes, Snapshot, SnapshotError};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    counts::Failures,
     frontier::Sources,
     key::{KeyState, StateKey},
 };
@@ -32,8 +33,10 @@ pub struct Header {
     pub read_through: u64,
     /// The oldest record that waits for the frontier: reading goes on here.
     pub resume_from: u64,
+    /// Records from `resume_from` on that are in the dead letters.
+    pub passed_over: BTreeSet<u64>,
     /// (rule, version, failures in a row)
-    pub failures: Vec<(Arc<str>, String, u32)>,
+    pub failures: Vec<(Arc<str>, String, Failures)>,
 }
 
 /// An input set in a record: `None` for all inputs.

@@ -10,7 +10,7 @@ use crate::{
 
 /// Evaluates every rule of a set on one source partition's events, in the order of the log.
 ///
-/// A rule whose scripts fail `quarantine_after` times in a row is left out from then on; the others go on.
+/// A rule with a script that fails `quarantine_after` times in a row is left out from then on; the others go on.
 #[derive(Debug)]
 pub struct Detector {
     rules: Arc<RuleSet>,
@@ -21,7 +21,8 @@ pub struct Detector {
 
 #[derive(Debug, Clone, Default)]
 struct Health {
-    failures_in_a_row: u32,
+    /// Of each pattern's predicate.
+    failures_in_a_row: Vec<u32>,
     quarantined: bool,
     counts: RuleCounts,
 }
@@ -42,7 +43,9 @@ pub struct RuleCounts {
 
 impl Detector {
     pub fn new(rules: Arc<RuleSet>, quarantine_after: u32) -> Self {
-        let health = vec![Health::default(); rules.rules.len()];
+        let healthy =
+            |rule: &Arc<Rule>| Health { failures_in_a_row: vec![0; rule.patterns.len()], ..Health::default() };
+        let health = rules.rules.iter().map(healthy).collect();
         Detector { rules, quarantine_after: quarantine_after.max(1), health }
     }
 
@@ -57,14 +60,15 @@ impl Detector {
             if health.quarantined || !rule.inputs.contains(&event.position.input) {
                 continue;
             }
-            for pattern in &rule.patterns {
+            for (at, pattern) in rule.patterns.iter().enumerate() {
                 match pattern.predicate.test(event) {
-                    Ok(false) => health.failures_in_a_row = 0,
-                    Ok(true) => {
-                        health.failures_in_a_row = 0;
-                        signals_of(rule, pattern, event, late, epoch, &mut health.counts, &mut signals);
+                    Ok(matches) => {
+                        health.failures_in_a_row[at] = 0;
+                        if matches {
+                            signals_of(rule, pattern, event, late, epoch, &mut health.counts, &mut signals);
+                        }
                     }
-                    Err(error) => health.fail(error, self.quarantine_after),
+                    Err(error) => health.fail(at, error, self.quarantine_after),
                 }
             }
         }
@@ -85,11 +89,11 @@ impl Detector {
 }
 
 impl Health {
-    fn fail(&mut self, error: ScriptError, quarantine_after: u32) {
+    fn fail(&mut self, pattern: usize, error: ScriptError, quarantine_after: u32) {
         self.counts.failures += 1;
         self.counts.last_failure = Some(error);
-        self.failures_in_a_row += 1;
-        if self.failures_in_a_row >= quarantine_after && !self.quarantined {
+        self.failures_in_a_row[pattern] += 1;
+        if self.failures_in_a_row[pattern] >= quarantine_after && !self.quarantined {
             self.quarantined = true;
             self.counts.quarantined = true;
         }

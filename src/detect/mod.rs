@@ -8,6 +8,6 @@ mod watermark;
 
 pub use detector::{Detector, RuleCounts};
 pub use key::KEYS_PER_EVENT_MAX;
-pub use signal::{LeftOut, Marker, Order, Roster, Signal, SignalRecord, canonical_key, key_partition};
+pub use signal::{Marker, Order, Roster, Signal, SignalRecord, canonical_key, key_partition};
 pub use source::{Raw, Source, SourceCounts, SourceState};
 pub use watermark::Watermark;

@@ -1,6 +1,6 @@
 //! The signal: "this event matched pattern P of rule R", and what else travels in the signals log.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
@@ -77,25 +77,9 @@ pub struct Marker {
     pub watermark: Option<Timestamp>,
     /// Caught up, and nothing new for the input's idle timeout.
     pub idle: bool,
-    pub left_out: LeftOut,
-}
-
-impl Marker {
-    /// Whether anybody's time goes on without the source.
-    pub fn is_left_out(&self) -> bool {
-        self.left_out != LeftOut::No
-    }
-}
-
-/// Whose time goes on without a source, because it is caught up and yet far behind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LeftOut {
-    #[default]
-    No,
-    /// That of the other inputs; within its own input it counts.
-    OfOthers,
-    /// That of its own input too.
-    OfAll,
+    /// Caught up, and yet far behind others: a frontier whose first source is further than this ahead of it waits for
+    /// it no more.
+    pub left_out: Option<Duration>,
 }
 
 /// Every input with its source partitions. A partition that has not been heard of holds its input's frontier back.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Detector, LeftOut, Marker, Signal, Watermark};
+use super::{Detector, Marker, Signal, Watermark};
 use crate::{
     decode::{Decoder, Reject},
     event::{Event, InputName, Position, Timestamp},
@@ -18,7 +18,7 @@ pub struct Source {
     max_clock_skew: Option<Duration>,
     epoch: u64,
     idle: bool,
-    left_out: LeftOut,
+    left_out: Option<Duration>,
     detector: Detector,
     last_event_time: Option<Timestamp>,
     counts: SourceCounts,
@@ -65,7 +65,7 @@ impl Source {
             max_clock_skew: state.max_clock_skew,
             epoch: state.epoch,
             idle: false,
-            left_out: LeftOut::No,
+            left_out: None,
             detector,
             last_event_time: None,
             counts: SourceCounts::default(),
@@ -108,8 +108,8 @@ impl Source {
         self.idle = false;
     }
 
-    /// Whose time goes on without the source.
-    pub fn leave_out(&mut self, left_out: LeftOut) {
+    /// Whether, and from how far behind on, others go on without the source.
+    pub fn leave_out(&mut self, left_out: Option<Duration>) {
         self.left_out = left_out;
     }
 

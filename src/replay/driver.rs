@@ -6,7 +6,7 @@ use crate::{
     alert::Alert,
     correlate::{Correlator, Counts, Limits},
     decode::Decoder,
-    detect::{Detector, Raw, Roster, Signal, SignalRecord, Source, SourceState},
+    detect::{Detector, Marker, Raw, Roster, Signal, SignalRecord, Source, SourceState},
     event::{DeadLetter, Event, InputName, Timestamp},
     rule::RuleSet,
 };
@@ -24,6 +24,24 @@ pub struct Options {
     pub quarantine_after: u32,
 }
 
+/// Where the log ends: what is due later does not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Until {
+    /// After everything.
+    #[default]
+    Infinity,
+    /// At the greatest event time.
+    Last,
+    /// Events after it are read, and seen by no rule.
+    Time(Timestamp),
+}
+
+impl Until {
+    fn includes(self, time: Timestamp) -> bool {
+        !matches!(self, Until::Time(end) if time > end)
+    }
+}
+
 /// A partition to read.
 pub struct ReplaySource {
     pub input: InputName,
@@ -34,6 +52,9 @@ pub struct ReplaySource {
 /// A replay under way.
 pub struct Replay {
     sources: Vec<Source>,
+    until: Until,
+    /// Which sources are at their end.
+    ended: Vec<bool>,
     correlators: Vec<Correlator>,
     /// The next offset of each signals partition.
     offsets: Vec<u64>,
@@ -60,7 +81,7 @@ pub struct Totals {
 }
 
 impl Replay {
-    pub fn new(rules: &Arc<RuleSet>, sources: Vec<ReplaySource>, options: Options) -> Self {
+    pub fn new(rules: &Arc<RuleSet>, sources: Vec<ReplaySource>, options: Options, until: Until) -> Self {
         let mut roster = Roster::default();
         for source in &sources {
             roster.inputs.entry(source.input.clone()).or_default().push(source.partition);
@@ -68,6 +89,8 @@ impl Replay {
         let correlator = || Correlator::new(rules, options.limits, options.quarantine_after);
         let partitions = options.signals_partitions.max(1);
         let mut replay = Replay {
+            until,
+            ended: vec![false; sources.len()],
             sources: sources.into_iter().map(|source| open(source, rules, options)).collect(),
             correlators: (0..partitions).map(|_| correlator()).collect(),
             offsets: vec![0; partitions as usize],
@@ -111,12 +134,7 @@ impl Replay {
 
     /// The source is at its end: it holds nothing back any more.
     pub fn end_of(&mut self, source: usize) {
-        self.sources[source].rest(Duration::MAX);
-    }
-
-    /// The greatest event time so far.
-    pub fn last_time(&self) -> Option<Timestamp> {
-        self.last_time
+        self.ended[source] = true;
     }
 
     /// The least lateness with which no event so far would have been late.
@@ -124,10 +142,15 @@ impl Replay {
         self.sources.iter().map(Source::disorder).max().unwrap_or_default()
     }
 
-    /// Ends the log: after every event, or at `until`. Gives the alerts in (time, rule, key, id, state) order.
-    pub fn finish(&mut self, until: Option<Timestamp>) -> Vec<Alert> {
+    /// Ends the log. Gives the alerts in (time, rule, key, id, state) order.
+    pub fn finish(&mut self) -> Vec<Alert> {
+        let end = match self.until {
+            Until::Infinity => Timestamp::MAX,
+            Until::Last => self.last_time.unwrap_or(Timestamp::MAX),
+            Until::Time(time) => time,
+        };
         for correlator in &mut self.correlators {
-            correlator.finish(until.unwrap_or(Timestamp::MAX), &mut self.alerts);
+            correlator.finish(end, &mut self.alerts);
         }
         self.count();
         let mut alerts = std::mem::take(&mut self.alerts);
@@ -147,7 +170,8 @@ impl Replay {
     fn take(&mut self, source: usize, signals: Vec<Signal>) {
         let seen = self.sources[source].last_event_time();
         self.last_time = self.last_time.max(seen);
-        for signal in signals {
+        let until = self.until;
+        for signal in signals.into_iter().filter(|signal| until.includes(signal.time)) {
             let partition = signal.partition(self.correlators.len() as u32) as usize;
             self.tell(partition, SignalRecord::Signal(signal));
         }
@@ -155,13 +179,32 @@ impl Replay {
 
     fn advance_sometimes(&mut self) {
         if self.totals.events.is_multiple_of(ADVANCE_EVERY) {
-            let markers: Vec<_> = self.sources.iter().map(Source::marker).collect();
+            let markers: Vec<_> = (0..self.sources.len()).map(|source| self.marker(source)).collect();
             markers.into_iter().for_each(|marker| self.tell_all(&SignalRecord::Marker(marker)));
             for correlator in &mut self.correlators {
-                correlator.advance(&mut self.alerts);
+                correlator.advance(&mut |_| {}, &mut self.alerts);
             }
             self.count();
         }
+    }
+
+    /// What is known of a source: at its end nothing more comes from it, and no source's time goes beyond the log's.
+    fn marker(&self, source: usize) -> Marker {
+        let mut marker = self.sources[source].marker();
+        if self.ended[source] {
+            marker.idle = true;
+            let known = match self.until {
+                Until::Infinity => Some(Timestamp::MAX),
+                // what is due up to here happens wherever the log turns out to end
+                Until::Last => self.last_time,
+                Until::Time(end) => Some(end),
+            };
+            marker.watermark = marker.watermark.and(known);
+        }
+        if let Until::Time(end) = self.until {
+            marker.watermark = marker.watermark.map(|watermark| watermark.min(end));
+        }
+        marker
     }
 
     fn tell(&mut self, partition: usize, record: SignalRecord) {

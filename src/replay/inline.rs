@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::Value as Json;
 
-use super::{Options, Replay, ReplaySource};
+use super::{Options, Replay, ReplaySource, Until};
 use crate::{
     alert::{Alert, State},
     decode::{DecodeSpec, Decoder, Format, Limits, Timing},
@@ -64,9 +64,10 @@ fn alerts_of(
     let sources = sources.into_iter().map(|(name, _)| open(name)).collect::<Result<Vec<_>, String>>()?;
 
     let options = Options { lateness: test.lateness.unwrap_or(Duration::MAX), ..options };
-    let mut replay = Replay::new(&rules, sources, options);
+    let until = test.until.map_or(Until::Infinity, Until::Time);
+    let mut replay = Replay::new(&rules, sources, options, until);
     let mut offsets: BTreeMap<InputName, u64> = BTreeMap::new();
-    for event in test.events.iter().filter(|event| test.until.is_none_or(|until| event.at <= until)) {
+    for event in &test.events {
         let input = input_of(rule, event);
         let offset = offsets.entry(input.clone()).or_default();
         let position = Position { input: input.clone(), partition: 0, offset: *offset };
@@ -74,7 +75,7 @@ fn alerts_of(
         let fields = fields_of(event, &position, limits)?;
         replay.see(inputs[&input], Event { time: event.at, position, fields });
     }
-    let alerts = replay.finish(test.until);
+    let alerts = replay.finish();
     if let Some((rule, (_, failure))) = replay.totals().failures.first_key_value() {
         return Err(format!("a script of {rule} failed: {failure}"));
     }

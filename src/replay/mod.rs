@@ -5,5 +5,5 @@
 mod driver;
 mod inline;
 
-pub use driver::{Options, Replay, ReplaySource, Totals};
+pub use driver::{Options, Replay, ReplaySource, Totals, Until};
 pub use inline::{TestResult, run_tests};

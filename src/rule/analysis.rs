@@ -26,6 +26,13 @@ use super::{
 /// Expressions looked at for one closure; more than any person writes.
 const STEPS_MAX: usize = 200_000;
 
+/// What a closure has to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Test,
+    Map,
+}
+
 /// Files that can be imported.
 pub(super) struct Library<'a>(pub(super) &'a BTreeMap<PathBuf, Source>);
 
@@ -79,14 +86,16 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    /// Looks at a closure of `source` that is called with one argument. With `test` it has to answer true or false.
-    pub(super) fn closure(&mut self, source: &'a Source, closure: &FnPtr, argument: Known, test: bool) {
+    /// Looks at a closure of `source` that is called with one argument.
+    pub(super) fn closure(&mut self, source: &'a Source, closure: &FnPtr, argument: Known, wanted: Wanted) {
         let Known::Closure { name, captured } = Known::of_closure(closure) else { return };
         for (result, position) in self.call_closure(source, &name, captured, vec![argument]) {
-            if test {
-                self.must_be_test(source, &result, position);
-            } else {
-                self.uses(source, &result, position);
+            match wanted {
+                Wanted::Test => self.must_be_test(source, &result, position),
+                Wanted::Map => {
+                    self.uses(source, &result, position);
+                    self.must_be_map(source, &result, position);
+                }
             }
         }
     }
@@ -162,7 +171,7 @@ impl<'a> Analysis<'a> {
             Known::Event(path) if !path.is_empty() => {
                 self.event_reads.insert(path.clone());
             }
-            Known::Kept(pattern, path) if !path.is_empty() => {
+            Known::Kept(pattern, _, path) if !path.is_empty() => {
                 self.kept_reads.insert((pattern.clone(), path.clone()));
             }
             whole if whole.is_whole() && !position.is_none() => {
@@ -186,6 +195,13 @@ impl<'a> Analysis<'a> {
         self.stretch_over(&known.shown());
     }
 
+    fn must_be_map(&mut self, source: &Source, known: &Known, position: Position) {
+        if let Some(what) = known.no_test().filter(|_| !matches!(known, Known::Map)) {
+            let help = Some("write `alert: |w| #{ title: `…` }`".to_owned());
+            self.problem(source, "no-map", position, format!("{what} stands where a map belongs"), help);
+        }
+    }
+
     fn block(&mut self, frame: &mut Frame<'a>, statements: &[Stmt]) -> Known {
         let outer = frame.variables.len();
         let mut last = Known::Nothing;
@@ -202,6 +218,13 @@ impl<'a> Analysis<'a> {
     }
 
     fn statement(&mut self, frame: &mut Frame<'a>, statement: &Stmt) -> Known {
+        match statement {
+            Stmt::Expr(expression) => self.expression(frame, expression),
+            nested => self.deeper(frame, nested.position(), |analysis, frame| analysis.inside(frame, nested)),
+        }
+    }
+
+    fn inside(&mut self, frame: &mut Frame<'a>, statement: &Stmt) -> Known {
         match statement {
             Stmt::Expr(expression) => self.expression(frame, expression),
             Stmt::FnCall(call, position) => self.call(frame, call, *position),
@@ -346,24 +369,31 @@ impl<'a> Analysis<'a> {
     }
 
     fn expression(&mut self, frame: &mut Frame<'a>, expression: &Expr) -> Known {
+        self.deeper(frame, expression.start_position(), |analysis, frame| analysis.known(frame, expression))
+    }
+
+    /// Looks at what stands one level deeper, as far as scripts may nest.
+    fn deeper(
+        &mut self,
+        frame: &mut Frame<'a>,
+        position: Position,
+        look: impl FnOnce(&mut Self, &mut Frame<'a>) -> Known,
+    ) -> Known {
         self.steps += 1;
-        frame.depth += 1;
-        let known = if self.steps > STEPS_MAX || frame.depth > self.run_depth {
-            let message = if frame.depth > self.run_depth {
-                format!("expressions nest deeper than {}", self.run_depth)
-            } else {
-                "the closure is too large to check".to_owned()
+        if self.steps <= STEPS_MAX && frame.depth < self.run_depth {
+            frame.depth += 1;
+            let known = look(self, frame);
+            frame.depth -= 1;
+            return known;
+        }
+        if !self.found.iter().any(|finding| finding.code == "too-deep") {
+            let message = match self.steps > STEPS_MAX {
+                true => "the closure is too large to check".to_owned(),
+                false => format!("expressions nest deeper than {}", self.run_depth),
             };
-            if !self.found.iter().any(|finding| finding.code == "too-deep") {
-                let help = Some("split it into functions".to_owned());
-                self.problem(frame.source, "too-deep", expression.start_position(), message, help);
-            }
-            Known::Unknown
-        } else {
-            self.known(frame, expression)
-        };
-        frame.depth -= 1;
-        known
+            self.problem(frame.source, "too-deep", position, message, Some("split it into functions".to_owned()));
+        }
+        Known::Unknown
     }
 
     fn known(&mut self, frame: &mut Frame<'a>, expression: &Expr) -> Known {
@@ -435,16 +465,9 @@ impl<'a> Analysis<'a> {
             last => return self.link(frame, base, last, link),
         };
         let middle = self.link(frame, base, &next.lhs, link);
-        frame.depth += 1;
-        let known = if frame.depth > self.run_depth {
-            let message = format!("a chain of more than {} links", self.run_depth);
-            self.problem(frame.source, "too-deep", next.lhs.start_position(), message, None);
-            Known::Unknown
-        } else {
-            self.chain(frame, middle, &next.rhs, then.0, then.1)
-        };
-        frame.depth -= 1;
-        known
+        self.deeper(frame, next.lhs.start_position(), |analysis, frame| {
+            analysis.chain(frame, middle, &next.rhs, then.0, then.1)
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use rhai::{Engine, GlobalRuntimeState, Position};
 
 use super::{
-    Rule, Window,
+    InputSet, Rule, Window,
     analysis::Library,
     data::Data,
     diagnostic::Diagnostic,
@@ -19,6 +19,7 @@ use super::{
     shape,
     source::Source,
 };
+use crate::event::InputName;
 
 /// A call of `rule` with what it was given.
 pub(super) struct Declared {
@@ -34,6 +35,8 @@ pub(super) struct Surroundings<'a> {
     /// The engine that closures run on.
     pub(super) engine: &'a Arc<Engine>,
     pub(super) inputs: Option<&'a BTreeSet<String>>,
+    /// What every rule reads besides the inputs that it names.
+    pub(super) read_by_all: Option<&'a InputName>,
     /// See [`super::ScriptLimits::run_depth`].
     pub(super) run_depth: usize,
 }
@@ -93,7 +96,10 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     let window = map.get("within").and_then(|entry| report.duration(entry, "within", false));
     let has_window = map.get("within").is_some();
     let mut closures = closures::read(map, declared, around, report);
-    let inputs = key::inputs(map, declared.position, has_window, around.inputs, report);
+    let mut inputs = key::inputs(map, declared.position, has_window, around.inputs, report);
+    if let InputSet::Named(names) = &mut inputs {
+        names.extend(around.read_by_all.cloned());
+    }
     let by = key::by(map, declared.position, has_window, &closures.names(), report);
     let condition = condition::read(map, has_window, &closures, report);
     let suppress = condition::suppress(map, report);
@@ -103,7 +109,7 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     }
     let window = window.map_or(Window::None, Window::Sliding);
     let entities: &[String] = meta.risk.as_ref().map_or(&[], |risk| &risk.entities);
-    let shape = shape::Shape::new(window, &condition, suppress);
+    let shape = shape::Shape::new(&inputs, window, &condition, suppress);
     let (patterns, shape) = closures.patterns(&by, entities, shape, around);
     Some(Rule {
         meta,

@@ -20,12 +20,16 @@ use super::{
     source::{self, Source, hash_of, is_library},
     token::Tokens,
 };
+use crate::event::InputName;
 
 /// Parsing and checking recurse with the depth of the text; with the limits on depth this is far more than enough.
-const STACK_BYTES: usize = 256 << 20;
+const STACK_BYTES: usize = 64 << 20;
 
 /// Rhai counts lines, and columns of a line, up to 65,535.
 const PLACES_MAX: usize = 65_000;
+
+/// Names of fields that are looked up fast; further ones take a longer way to the same answer.
+const FIELDS_MAX: usize = 10_000;
 
 /// The text of rule files, read by the caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub struct RuleFiles {
 pub struct LoadOptions {
     /// The configured inputs; `None` without a configuration.
     pub inputs: Option<BTreeSet<String>>,
+    /// An input that every rule reads besides those that it names.
+    pub read_by_all: Option<InputName>,
     pub limits: ScriptLimits,
 }
 
@@ -48,6 +54,8 @@ pub struct LoadOptions {
 pub struct Loaded {
     pub set: RuleSet,
     pub diagnostics: Vec<Diagnostic>,
+    /// Rules that did not load; a file that does not parse or evaluate counts as one.
+    pub refused: usize,
 }
 
 impl Loaded {
@@ -74,8 +82,11 @@ struct Loading<'a> {
     sources: BTreeMap<PathBuf, Source>,
     /// Hash of each file that declares rules, with everything that it could import.
     hashes: BTreeMap<PathBuf, String>,
+    /// Files that do not parse.
+    unparsed: BTreeSet<PathBuf>,
     found: Vec<Diagnostic>,
     fields: BTreeSet<String>,
+    refused: usize,
 }
 
 impl<'a> Loading<'a> {
@@ -85,14 +96,23 @@ impl<'a> Loading<'a> {
             libraries.iter().map(|(path, text)| format!("{} {}\n", path.display(), hash_of(text))).collect();
         let hash = |text: &str| hash_of(&format!("{}\n{imported}", hash_of(text)));
         let hashes = rules.iter().map(|(path, text)| ((*path).clone(), hash(text))).collect();
-        let mut loading =
-            Loading { options, sources: BTreeMap::new(), hashes, found: Vec::new(), fields: BTreeSet::new() };
+        let mut loading = Loading {
+            options,
+            sources: BTreeMap::new(),
+            hashes,
+            unparsed: BTreeSet::new(),
+            found: Vec::new(),
+            fields: BTreeSet::new(),
+            refused: 0,
+        };
         let tokens = Tokens::default();
         let parser = engine::parser(&options.limits, &tokens);
         for (path, text) in &files.files {
             tokens.restart();
             loading.parse(path, text, &parser, &tokens);
         }
+        loading.refused =
+            files.files.keys().filter(|path| !is_library(path) && !loading.sources.contains_key(*path)).count();
         loading.fields = tokens.names();
         loading
     }
@@ -105,7 +125,7 @@ impl<'a> Loading<'a> {
                 self.options.limits.file_bytes
             );
             let place = source::place(path, rhai::Position::NONE);
-            self.found.push(source::diagnostic(text, Level::Error, "too-large", place, message));
+            self.found.push(source::diagnostic("", Level::Error, "too-large", place, message));
             return;
         }
         match parser.compile(text) {
@@ -113,30 +133,36 @@ impl<'a> Loading<'a> {
                 let parsed = Source::new(path, text, ast, tokens.take_log());
                 self.sources.insert(path.to_owned(), parsed);
             }
-            Err(error) => self.found.push(evaluate::parse_error(path, text, &error)),
+            Err(error) => {
+                self.found.push(evaluate::parse_error(path, text, &error));
+                self.unparsed.insert(path.to_owned());
+            }
         }
     }
 
     fn finish(mut self, previous: Option<&RuleSet>) -> Loaded {
         let limits = &self.options.limits;
-        let fields = || self.fields.iter().map(String::as_str);
+        let fields = || self.fields.iter().take(FIELDS_MAX).map(String::as_str);
         let runner = Arc::new(engine::runner(limits, limits.call_operations, fields()));
-        let evaluator = evaluate::Evaluator::new(limits, fields(), &self.sources);
+        let evaluator = evaluate::Evaluator::new(limits, fields(), &self.sources, &self.unparsed);
         let library = Library(&self.sources);
         let mut rules: Vec<Rule> = Vec::new();
         let mut found = std::mem::take(&mut self.found);
         for (path, source) in self.sources.iter().filter(|(path, _)| !is_library(path)) {
             let (declared, errors) = evaluator.evaluate(path, source);
+            self.refused += errors.len();
             found.extend(errors);
             let around = Surroundings {
                 source,
                 library: &library,
                 engine: &runner,
                 inputs: self.options.inputs.as_ref(),
+                read_by_all: self.options.read_by_all.as_ref(),
                 run_depth: limits.run_depth,
             };
             for declared in &declared {
                 let built = declare::build(declared, &around);
+                self.refused += usize::from(built.rule.is_none());
                 found.extend(built.found);
                 rules.extend(built.rule);
             }
@@ -158,15 +184,19 @@ impl<'a> Loading<'a> {
             }
             rules.retain(|rule| rule.place.file != *path);
             let message = format!("the file has errors: its {} rule(s) stay as they were", last.len());
-            let text = self.sources.get(path).map_or("", |source| &source.text);
             let place = source::place(path, rhai::Position::NONE);
-            found.push(source::diagnostic(text, Level::Warning, "kept", place, message));
+            found.push(match self.sources.get(path) {
+                Some(source) => source.diagnostic_at(Level::Warning, "kept", place, message),
+                None => source::diagnostic("", Level::Warning, "kept", place, message),
+            });
             rules.extend(last);
             if let Some(hash) = previous.sources.get(path) {
                 sources.insert(path.clone(), hash.clone());
             }
         }
+        let declared = rules.len();
         let rules = self.without_twins(rules, &mut found);
+        let refused = self.refused + declared - rules.len();
         sources.retain(|path, _| rules.iter().any(|rule| rule.place.file == *path));
         let all: String = sources.iter().map(|(path, hash)| format!("{} {hash}\n", path.display())).collect();
         found.sort_by(|a, b| {
@@ -174,7 +204,7 @@ impl<'a> Loading<'a> {
             place(a).cmp(&place(b)).then(a.level.cmp(&b.level))
         });
         found.dedup();
-        Loaded { set: RuleSet { rules, hash: hash_of(&all), sources }, diagnostics: found }
+        Loaded { set: RuleSet { rules, hash: hash_of(&all), sources }, diagnostics: found, refused }
     }
 
     fn without_twins(&self, mut rules: Vec<Arc<Rule>>, found: &mut Vec<Diagnostic>) -> Vec<Arc<Rule>> {
@@ -194,9 +224,9 @@ impl<'a> Loading<'a> {
                         first.place.line,
                         first.place.column
                     );
-                    let text = self.sources.get(&rule.place.file).map_or("", |source| &source.text);
+                    let Some(source) = self.sources.get(&rule.place.file) else { continue };
+                    let twin = source.diagnostic_at(Level::Error, "duplicate-id", rule.place.clone(), message);
                     let help = Some("give the rule an id of its own".to_owned());
-                    let twin = source::diagnostic(text, Level::Error, "duplicate-id", rule.place.clone(), message);
                     found.push(Diagnostic { help, ..twin });
                 }
             }

@@ -1,12 +1,12 @@
 //! The hash of what shapes a rule's windows: with the same shape a changed rule keeps them.
 //!
-//! It covers patterns, key, window, condition, `suppress` and what signals carry; not title, severity, tests, nor the
+//! It covers inputs, patterns, key, window, condition, `suppress` and what signals carry; not title, severity, tests, nor the
 //! file and place of the rule. Texts go in token by token, so layout and comments don't count.
 
 use rhai::FnPtr;
 use xxhash_rust::xxh64::Xxh64;
 
-use super::{Condition, Suppress, Window, analysis::Analysis, source::Source};
+use super::{Condition, InputSet, Suppress, Window, analysis::Analysis, source::Source};
 
 /// Version of what the hash covers: part of it, so that a change of rules makes new windows.
 const VERSION: u8 = 1;
@@ -14,9 +14,14 @@ const VERSION: u8 = 1;
 pub(super) struct Shape(Xxh64);
 
 impl Shape {
-    pub(super) fn new(window: Window, condition: &Condition, suppress: Option<Suppress>) -> Self {
+    pub(super) fn new(inputs: &InputSet, window: Window, condition: &Condition, suppress: Option<Suppress>) -> Self {
         let mut shape = Shape(Xxh64::new(0));
         shape.0.update(&[VERSION]);
+        // Their watermarks make the window's time.
+        match inputs {
+            InputSet::All => shape.part("inputs", ""),
+            InputSet::Named(names) => names.iter().for_each(|name| shape.part("input", name)),
+        }
         match window {
             Window::None => shape.part("window", ""),
             Window::Sliding(span) => shape.part("within", &span.as_nanos().to_string()),

@@ -52,7 +52,7 @@ impl Function {
 
 pub(super) struct Source {
     pub(super) path: Arc<Path>,
-    pub(super) text: String,
+    lines: Vec<String>,
     /// The first 12 hex digits of the text's SHA-256.
     pub(super) version: String,
     pub(super) tokens: Vec<(Position, String)>,
@@ -102,7 +102,8 @@ impl Source {
         let imports = ast.statements().iter().filter_map(import_of).collect();
         let path = path.into();
         let version = hash_of(text)[..12].to_owned();
-        Source { path, text: text.to_owned(), version, tokens, ast, functions, imports, closures, literals }
+        let lines = text.lines().map(str::to_owned).collect();
+        Source { path, lines, version, tokens, ast, functions, imports, closures, literals }
     }
 
     /// The function or closure of that name; with those parameters, if there is a choice.
@@ -123,7 +124,12 @@ impl Source {
         position: Position,
         message: String,
     ) -> Diagnostic {
-        diagnostic(&self.text, level, code, self.place(position), message)
+        self.diagnostic_at(level, code, self.place(position), message)
+    }
+
+    pub(super) fn diagnostic_at(&self, level: Level, code: &'static str, place: Place, message: String) -> Diagnostic {
+        let line = self.lines.get(place.line - 1).map_or("", String::as_str);
+        diagnostic(line, level, code, place, message)
     }
 
     /// The tokens of a closure: up to a comma, semicolon or bracket outside of it.
@@ -179,9 +185,9 @@ pub(super) fn place(path: &Path, position: Position) -> Place {
     }
 }
 
-/// A finding at a place of the file; its length is the word, text or symbol that stands there.
-pub(super) fn diagnostic(text: &str, level: Level, code: &'static str, place: Place, message: String) -> Diagnostic {
-    let source = text.lines().nth(place.line - 1).unwrap_or_default().to_owned();
+/// A finding at a place of a file, whose line there is given; its length is the word, text or symbol that stands there.
+pub(super) fn diagnostic(line: &str, level: Level, code: &'static str, place: Place, message: String) -> Diagnostic {
+    let source = line.to_owned();
     let length = length_at(source.chars().skip(place.column - 1));
     Diagnostic { level, code, message, place, length, help: None, source }
 }

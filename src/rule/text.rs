@@ -23,7 +23,7 @@ pub(super) enum TextTest {
 }
 
 impl TextTest {
-    /// Every name with its test and whether case is ignored. `contains` itself is [`super::engine::CONTAINS`].
+    /// Every name with its test and whether case is ignored. A written `contains` is [`super::token::CONTAINS`].
     pub(super) const NAMED: [(&'static str, TextTest, bool); 8] = [
         (super::token::CONTAINS, TextTest::Contains, false),
         ("icontains", TextTest::Contains, true),

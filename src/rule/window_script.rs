@@ -47,6 +47,7 @@ impl WindowScript {
             let value = to_json(value)
                 .ok_or_else(|| self.0.error(format!("alert gave {} as `{name}`", self.0.type_name(value))))?;
             match (name.as_str(), value) {
+                ("title", serde_json::Value::Null) => {}
                 ("title", serde_json::Value::String(title)) => text.title = Some(title),
                 ("title", value) => text.title = Some(value.to_string()),
                 (name, value) => {
@@ -105,6 +106,7 @@ fn to_dynamic(value: &Value) -> Dynamic {
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Window>("window").register_type_with_name::<Signals>("pattern");
     engine.register_indexer_get(|window: &mut Window, name: ImmutableString| property(window, &name));
+    engine.register_indexer_get(|signals: &mut Signals, name: ImmutableString| signals_property(signals, &name));
     engine.register_fn("distinct", |signals: &mut Signals, field: &str| count(signals.distinct(field)));
     engine.register_fn("values", |signals: &mut Signals, field: &str| -> Array {
         signals.values(field).iter().map(to_dynamic).collect()
@@ -132,12 +134,16 @@ pub(super) fn register_name(engine: &mut Engine, name: &str) {
     let word = name.to_owned();
     engine.register_get(in_tree(name), move |window: &mut Window| property(window, &word));
     let word = name.to_owned();
-    engine.register_get(in_tree(name), move |signals: &mut Signals| match word.as_str() {
+    engine.register_get(in_tree(name), move |signals: &mut Signals| signals_property(signals, &word));
+}
+
+fn signals_property(signals: &Signals, name: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+    match name {
         "count" => Ok(count(usize::try_from(signals.count()).unwrap_or(usize::MAX)).into()),
         "first" => Ok(Dynamic::from(Field::kept(signals.kept().next()))),
         "last" => Ok(Dynamic::from(Field::kept(signals.kept().next_back()))),
-        word => Err(error_of(format!("a pattern has no `{word}`"))),
-    });
+        name => Err(error_of(format!("a pattern has no `{name}`"))),
+    }
 }
 
 fn property(window: &Window, name: &str) -> Result<Dynamic, Box<EvalAltResult>> {

@@ -3,76 +3,64 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use crate::{
-    detect::LeftOut,
-    event::{InputName, Timestamp},
-};
+use crate::event::{InputName, Timestamp};
 
 /// Shared by the detect lines of a process.
 #[derive(Debug, Clone, Default)]
-pub struct Alignment(Arc<Mutex<Sources>>);
+pub struct Alignment(Arc<Mutex<BTreeMap<(InputName, u32), Standing>>>);
 
-#[derive(Debug, Default)]
-struct Sources {
-    standings: BTreeMap<(InputName, u32), Standing>,
-    /// The least watermark of those with events, since when one has been unknown.
-    began_at: Option<Timestamp>,
+/// One source's place among the others; it is free when its line has ended, however that ended.
+#[derive(Debug)]
+pub struct Place {
+    alignment: Alignment,
+    source: (InputName, u32),
 }
 
-/// How far a source is.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing {
-    pub watermark: Option<Timestamp>,
+struct Standing {
+    watermark: Option<Timestamp>,
     /// It has more to read than it can read at once.
-    pub catching_up: bool,
-    /// Nobody knows yet whether it has events: every window waits for it.
-    pub unknown: bool,
+    catching_up: bool,
+}
+
+impl Place {
+    pub fn report(&self, watermark: Option<Timestamp>, catching_up: bool) {
+        self.alignment.lock().insert(self.source.clone(), Standing { watermark, catching_up });
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.alignment.lock().remove(&self.source);
+    }
 }
 
 impl Alignment {
-    pub fn report(&self, input: &InputName, partition: u32, standing: Standing) {
-        let mut sources = self.lock();
-        sources.standings.insert((input.clone(), partition), standing);
-        sources.began_at = match sources.standings.values().any(|source| source.unknown) {
-            true => sources.began_at.or(sources.standings.values().filter_map(|source| source.watermark).min()),
-            false => None,
-        };
+    /// A place for a source that begins; it counts from its first report on.
+    pub fn take_place(&self, input: &InputName, partition: u32) -> Place {
+        Place { alignment: self.clone(), source: (input.clone(), partition) }
     }
 
-    pub fn leave(&self, input: &InputName, partition: u32) {
-        self.lock().standings.remove(&(input.clone(), partition));
-    }
-
-    /// Whether `watermark` is more than `max_ahead` beyond the least of the sources that are catching up; while a
-    /// source is unknown, also beyond where the others began.
+    /// Whether `watermark` is more than `max_ahead` beyond the least of the sources that are catching up.
     pub fn is_ahead(&self, watermark: Option<Timestamp>, max_ahead: Duration) -> bool {
         let Some(watermark) = watermark else { return false };
-        let sources = self.lock();
-        let catching_up = sources.standings.values().filter(|source| source.catching_up);
-        let least = catching_up.filter_map(|source| source.watermark).chain(sources.began_at).min();
+        let reading = self.lock();
+        let least = reading.values().filter(|source| source.catching_up).filter_map(|source| source.watermark).min();
         least.is_some_and(|least| watermark.since(least) > max_ahead)
     }
 
-    /// Whom `watermark`, of a source of `input`, is more than `max_behind` short of.
-    pub fn is_behind(&self, input: &InputName, watermark: Option<Timestamp>, max_behind: Duration) -> LeftOut {
-        let Some(watermark) = watermark else { return LeftOut::No };
-        let is_far = |other: Timestamp| other.since(watermark) > max_behind;
-        let mut behind = LeftOut::No;
-        for ((of, _), source) in &self.lock().standings {
-            match source.watermark.is_some_and(is_far) {
-                true if of == input => return LeftOut::OfAll,
-                true => behind = LeftOut::OfOthers,
-                false => {}
-            }
-        }
-        behind
+    /// Whether `watermark` is more than `max_behind` short of the greatest of all sources.
+    pub fn is_behind(&self, watermark: Option<Timestamp>, max_behind: Duration) -> bool {
+        let Some(watermark) = watermark else { return false };
+        let greatest = self.lock().values().filter_map(|source| source.watermark).max();
+        greatest.is_some_and(|greatest| greatest.since(watermark) > max_behind)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Sources> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(InputName, u32), Standing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,40 +75,24 @@ mod tests {
         Some(Timestamp(n * 60_000_000_000))
     }
 
-    fn standing(watermark: Option<Timestamp>, catching_up: bool) -> Standing {
-        Standing { watermark, catching_up, unknown: false }
-    }
-
     #[test]
     fn only_sources_that_catch_up_hold_one_back() {
         let alignment = Alignment::default();
-        alignment.report(&"a".into(), 0, standing(minute(0), true));
+        let place = alignment.take_place(&"a".into(), 0);
+        place.report(minute(0), true);
         assert!(alignment.is_ahead(minute(11), 10 * MINUTE));
-        alignment.report(&"a".into(), 0, standing(minute(0), false));
-        assert!(!alignment.is_ahead(minute(11), 10 * MINUTE));
-    }
-
-    #[test]
-    fn while_a_source_is_unknown_the_others_go_only_so_far() {
-        let alignment = Alignment::default();
-        let unknown = Standing { unknown: true, ..standing(None, false) };
-        alignment.report(&"a".into(), 0, unknown);
-        alignment.report(&"b".into(), 0, standing(minute(0), false));
-        alignment.report(&"b".into(), 0, standing(minute(11), false));
-        assert!(alignment.is_ahead(minute(11), 10 * MINUTE));
-        alignment.report(&"a".into(), 0, standing(None, false));
+        place.report(minute(0), false);
         assert!(!alignment.is_ahead(minute(11), 10 * MINUTE));
     }
 
     #[test]
     fn one_that_is_far_behind_the_first_is_known() {
         let alignment = Alignment::default();
-        let behind = |input: &str, watermark| alignment.is_behind(&input.into(), watermark, 10 * MINUTE);
-        alignment.report(&"a".into(), 0, standing(minute(60), false));
-        assert_eq!(behind("a", minute(0)), LeftOut::OfAll);
-        assert_eq!(behind("b", minute(0)), LeftOut::OfOthers);
-        assert_eq!((behind("a", minute(50)), behind("a", None)), (LeftOut::No, LeftOut::No));
-        alignment.leave(&"a".into(), 0);
-        assert_eq!(behind("a", minute(0)), LeftOut::No);
+        let place = alignment.take_place(&"a".into(), 0);
+        place.report(minute(60), false);
+        assert!(alignment.is_behind(minute(0), 10 * MINUTE));
+        assert!(!alignment.is_behind(None, 10 * MINUTE));
+        drop(place);
+        assert!(!alignment.is_behind(minute(0), 10 * MINUTE));
     }
 }

@@ -12,7 +12,7 @@ use tracing::{error, info};
 use super::{
     line::Work,
     messages::{Ended, Order},
-    supervisor::Seat,
+    seat::Seat,
     topics::Topics,
 };
 use crate::{
@@ -74,6 +74,8 @@ impl CorrelateLine {
         let snapshot = Snapshot::read(records.iter())
             .map_err(|error| Ended::Halted(format!("{}/{}: {error}", state.topic, state.partition)))?;
         let (limits, quarantine_after) = (limits(&shared.config), shared.config.detect.quarantine_after);
+        let mut seat = seat;
+        let rules = seat.rules.borrow_and_update().clone();
         let (correlator, from) = match snapshot {
             Some(snapshot) => {
                 let from = snapshot.header.resume_from;
@@ -84,11 +86,11 @@ impl CorrelateLine {
                     millis = started.elapsed().as_millis() as u64,
                     "state restored"
                 );
-                (Correlator::restore(&seat.rules, limits, quarantine_after, snapshot), from)
+                (Correlator::restore(&rules, limits, quarantine_after, snapshot), from)
             }
             None => {
                 let (first, _) = shared.log.offsets(&at).await?;
-                (Correlator::new(&seat.rules, limits, quarantine_after), committed.map_or(first, |at| at.next))
+                (Correlator::new(&rules, limits, quarantine_after), committed.map_or(first, |at| at.next))
             }
         };
         reader.seek(from).await?;
@@ -112,10 +114,6 @@ impl CorrelateLine {
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
-                    Some(Order::UseRules(rules)) => {
-                        self.correlator.set_rules(&rules);
-                        self.seat.rules = rules;
-                    }
                     Some(Order::Stop) | None => {
                         self.commit().await?;
                         return Ok(Ended::Stopped);
@@ -141,18 +139,24 @@ impl CorrelateLine {
             if unreadable.is_some() {
                 return;
             }
-            seat.at_work.on(record.offset);
-            (shared.hook)("correlate", at, record.offset);
-            let bytes = record.value.unwrap_or_default();
-            if seat.poisoned == Some(record.offset) {
-                return dead_letters.push(shared.crashed(at, record.offset, bytes));
+            // Looked at for each record: a shape is known before the first signal that has it.
+            if seat.rules.has_changed().is_ok_and(|changed| changed) {
+                correlator.set_rules(&seat.rules.borrow_and_update());
             }
+            seat.at_work.on(record.offset);
+            let bytes = record.value.unwrap_or_default();
+            if seat.poisoned.contains(&record.offset) {
+                if correlator.pass_over(record.offset) {
+                    dead_letters.push(shared.crashed(at, record.offset, bytes));
+                }
+                return;
+            }
+            (shared.hook)("correlate", at, record.offset);
             match SignalRecord::decode(bytes) {
                 Ok(signal) => correlator.accept(record.offset, signal, alerts),
                 Err(error) => unreadable = Some((record.offset, error)),
             }
         })?;
-        seat.at_work.off();
         if let Some((offset, error)) = unreadable {
             return Err(Ended::Halted(format!("{}/{}@{offset}: {error}", at.topic, at.partition)));
         }
@@ -163,7 +167,12 @@ impl CorrelateLine {
                 "signals were removed by retention before they were read"
             );
         }
-        correlator.advance(alerts);
+        let watch = &mut |offset| {
+            seat.at_work.on(offset);
+            (shared.hook)("walk", at, offset);
+        };
+        correlator.advance(watch, alerts);
+        seat.at_work.off();
         self.tell(drained.next);
         Ok(())
     }

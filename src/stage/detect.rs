@@ -11,17 +11,17 @@ use tokio::{
 use tracing::{error, warn};
 
 use super::{
-    alignment::{Alignment, Standing},
+    alignment::{Alignment, Place},
     line::Work,
     messages::{Ended, Order},
-    supervisor::Seat,
+    seat::Seat,
     topics::Topics,
 };
 use crate::{
     clock::Clock,
     config::{self, Config, StartAt},
     decode::{Decoder, Timing},
-    detect::{Detector, LeftOut, Marker, Raw, Signal, SignalRecord, Source, SourceState},
+    detect::{Detector, Marker, Raw, Signal, SignalRecord, Source, SourceState},
     event::{DeadLetter, InputName, Timestamp},
     log::{Assignment, Commit, Committed, Drained, Log, LogError, Reader, Record, Start, TopicPartition, Transaction},
     rule::RuleSet,
@@ -31,11 +31,11 @@ use crate::{
 /// Partitions of one input's k-th topic are numbered from k times this.
 const PARTITIONS_PER_TOPIC_MAX: u32 = 1 << 16;
 
-/// How often a source that is idle makes sure that it still is, and says so.
-const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+/// An idle source asks the log no more often than this whether it still is.
+const IDLE_ASK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many idle timeouts a source that nothing is known of (its broker is down) keeps those without windows waiting.
-const UNKNOWN_TIMEOUTS: u32 = 2;
+/// Between two looks this long apart the process was stopped: what happened in between, it can't know.
+const STOPPED_AFTER: Duration = Duration::from_secs(10);
 
 /// What all detect lines of a process share.
 pub struct Detecting {
@@ -92,14 +92,10 @@ impl InputTopic {
 pub fn work(shared: Arc<Detecting>, topic: Arc<InputTopic>, assignment: Assignment, seat: Seat) -> Work {
     Box::new(move |orders| {
         Box::pin(async move {
-            let name: InputName = topic.input.name.as_str().into();
-            let partition = topic.first_partition + assignment.at.partition;
-            let ended = match DetectLine::take_over(shared.clone(), &topic, assignment, seat).await {
+            match DetectLine::take_over(shared, &topic, assignment, seat).await {
                 Ok(line) => line.run(orders).await.unwrap_or_else(Ended::from),
-                Err(error) => error,
-            };
-            shared.alignment.leave(&name, partition);
-            ended
+                Err(ended) => ended,
+            }
         })
     })
 }
@@ -112,7 +108,9 @@ struct DetectLine {
     at: TopicPartition,
     reader: Box<dyn Reader>,
     source: Source,
+    place: Place,
     seat: Seat,
+    rules: Arc<RuleSet>,
     epoch: u64,
     /// The next record to read; everything before it is in the signals log or in dead letters.
     next: u64,
@@ -120,8 +118,10 @@ struct DetectLine {
     committed_at: Instant,
     marked: Option<Marker>,
     marked_at: Instant,
-    /// Since when no event came.
+    /// Since when nothing came.
     quiet_since: Instant,
+    /// Where the log ended when this line began.
+    backlog_end: u64,
     /// When there was last more to read than one batch takes.
     behind_at: Option<Instant>,
     /// Until when idle time has been given to the watermark; `None` while not idle.
@@ -136,7 +136,7 @@ impl DetectLine {
         assignment: Assignment,
         seat: Seat,
     ) -> Result<Self, Ended> {
-        let Assignment { at, committed, reader } = assignment;
+        let Assignment { at, committed, mut reader } = assignment;
         let memory = match &committed {
             None => Memory::default(),
             Some(Committed { metadata, .. }) => serde_json::from_str(metadata)
@@ -155,14 +155,19 @@ impl DetectLine {
         };
         let decoder = Decoder::new(&input.decode_spec(), shared.config.detect.decode_limits(), Timing::Live)
             .map_err(|error| Ended::Halted(format!("input {}: {error}", input.name)))?;
-        let detector = Detector::new(seat.rules.clone(), shared.config.detect.quarantine_after);
+        let mut seat = seat;
+        let rules = seat.rules.borrow_and_update().clone();
+        let detector = Detector::new(rules.clone(), shared.config.detect.quarantine_after);
         let now = Instant::now();
         let next = match &committed {
             Some(committed) => committed.next,
             None => first_offset(&shared, &at, topic.start()).await?,
         };
+        let backlog_end = reader.end().await?;
         let mut line = DetectLine {
             source: Source::new(state, decoder, detector),
+            place: shared.alignment.take_place(&name, partition),
+            rules,
             epoch: memory.epoch + 1,
             next,
             committed: next,
@@ -170,6 +175,7 @@ impl DetectLine {
             marked: None,
             marked_at: now,
             quiet_since: now,
+            backlog_end,
             behind_at: None,
             idle_until: None,
             shared,
@@ -194,13 +200,13 @@ impl DetectLine {
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
-                    Some(Order::UseRules(rules)) => self.use_rules(rules).await?,
                     Some(Order::Stop) | None => {
                         self.commit().await?;
                         return Ok(Ended::Stopped);
                     }
                     Some(Order::Abandon) => return Ok(Ended::Stopped),
                 },
+                Ok(()) = self.seat.rules.changed() => self.use_rules().await?,
                 _ = ticks.tick() => self.tick(paused).await?,
                 ready = self.reader.ready(), if !paused => {
                     ready?;
@@ -213,17 +219,11 @@ impl DetectLine {
     /// Reads a batch and appends what it gave; returns when that is durable.
     async fn read(&mut self) -> Result<(), LogError> {
         let mut records = Vec::new();
-        let (drained, events) = self.drain(&mut records)?;
+        let drained = self.drain(&mut records)?;
         self.seat.at_work.off();
-        if drained.gap > 0 {
-            error!(
-                input = %self.name, partition = self.partition, records = drained.gap,
-                "records were removed by retention before they were read"
-            );
-        }
+        self.take_note_of_gap(drained.gap);
         self.next = drained.next;
-        // What can't be decoded has no time, and does not keep the others waiting.
-        if events > 0 {
+        if drained.records > 0 {
             self.quiet_since = Instant::now();
             self.idle_until = None;
         }
@@ -243,21 +243,19 @@ impl DetectLine {
         Ok(())
     }
 
-    /// Reads a batch; says how many of its records were events.
-    fn drain(&mut self, records: &mut Vec<Record>) -> Result<(Drained, u64), LogError> {
-        let mut events = 0;
+    fn drain(&mut self, records: &mut Vec<Record>) -> Result<Drained, LogError> {
         let DetectLine { shared, source, seat, reader, at, .. } = self;
         let now_ms = shared.clock.now_ms();
         let now = Timestamp::from_millis(now_ms);
-        let drained = reader.drain(shared.config.detect.batch_records_max, &mut |record| {
+        reader.drain(shared.config.detect.batch_records_max, &mut |record| {
             seat.at_work.on(record.offset);
-            (shared.hook)("detect", at, record.offset);
             let bytes = record.value.unwrap_or_default();
-            if seat.poisoned == Some(record.offset) {
+            if seat.poisoned.contains(&record.offset) {
                 let position = source.position(record.offset);
                 let letter = DeadLetter::new(&position, "detect", "crashed: its line died of it twice".into(), bytes);
                 return records.push(shared.dead_letter(&letter, "crashed", now_ms));
             }
+            (shared.hook)("detect", at, record.offset);
             let stamp = Timestamp::from_millis(record.timestamp_ms);
             let raw = Raw {
                 offset: record.offset,
@@ -266,18 +264,14 @@ impl DetectLine {
                 clock: Some(if record.stamped_by_log { stamp } else { now }),
             };
             match source.read(raw) {
-                Ok(signals) => {
-                    events += 1;
-                    records.extend(signals.into_iter().map(|signal| shared.signal(signal, now_ms)));
-                }
+                Ok(signals) => records.extend(signals.into_iter().map(|signal| shared.signal(signal, now_ms))),
                 Err(reject) => {
                     let position = source.position(record.offset);
                     let letter = DeadLetter::new(&position, "decode", reject.to_string(), bytes);
                     records.push(shared.dead_letter(&letter, reject.reason.as_str(), now_ms));
                 }
             }
-        })?;
-        Ok((drained, events))
+        })
     }
 
     /// Says how far the source is, where that changed, and commits when it is time.
@@ -298,17 +292,19 @@ impl DetectLine {
         Ok(())
     }
 
-    /// Idle is: nothing for the idle timeout, and caught up with the log's own end each time that its time is moved.
-    /// A log that can't be asked confirms nothing.
+    /// Idle is: caught up with the log's own end, and nothing for the idle timeout. It is found out anew each time,
+    /// so a process that was stopped, or is cut off from the log, says nothing rather than something false.
     async fn rest_if_idle(&mut self) {
-        let asked = Instant::now();
-        let confirmed_lately = self.idle_until.is_some_and(|until| asked - until < IDLE_INTERVAL);
-        if self.quiet_since.elapsed() < self.input.idle_timeout || confirmed_lately {
+        let timeout = self.input.idle_timeout;
+        let asked_lately = |until: Instant| until.elapsed() < timeout.min(IDLE_ASK_INTERVAL);
+        if self.quiet_since.elapsed() < timeout || self.idle_until.is_some_and(asked_lately) {
             return;
         }
+        let now = Instant::now();
         if self.is_at_end().await {
-            self.source.rest(self.idle_until.map_or(Duration::ZERO, |until| asked - until));
-            self.idle_until = Some(asked);
+            let passed = self.idle_until.map_or(Duration::ZERO, |until| now - until);
+            self.source.rest(if passed < STOPPED_AFTER { passed } else { Duration::ZERO });
+            self.idle_until = Some(now);
             // A source without events has no time that moves: what counts is that it is still idle.
             if self.source.watermark().is_none() {
                 self.marked = None;
@@ -321,46 +317,50 @@ impl DetectLine {
 
     /// A source that is caught up and still far behind the others is left out: an old log, a wrong clock.
     async fn leave_out_if_far_behind(&mut self) {
-        let max_behind = self.shared.config.detect.left_out_after;
-        let behind = self.shared.alignment.is_behind(&self.name, self.source.watermark(), max_behind);
-        let left_out = self.source.marker().left_out;
-        if behind == LeftOut::No {
-            self.source.leave_out(LeftOut::No);
-        } else if behind != left_out && !self.is_catching_up() && self.is_at_end().await {
-            self.source.leave_out(behind);
-            if left_out == LeftOut::No {
-                warn!(input = %self.name, partition = self.partition, "far behind the others: they go on without it");
-                self.shared.telemetry.count_left_out(&self.name);
-            }
+        let behind = self.shared.config.detect.left_out_after;
+        let was_left_out = self.source.marker().left_out.is_some();
+        let is_behind = !self.is_catching_up() && self.shared.alignment.is_behind(self.source.watermark(), behind);
+        let left_out = is_behind && (was_left_out || self.is_at_end().await);
+        if left_out && !was_left_out {
+            warn!(input = %self.name, partition = self.partition, "far behind the others: they go on without it");
+            self.shared.telemetry.count_left_out(&self.name);
         }
+        self.source.leave_out(left_out.then_some(behind));
     }
 
-    /// Whether all that the log has was read, by the log's own word.
+    /// Whether there is nothing more to read, asked of the log itself. A log that can't be asked confirms nothing.
     async fn is_at_end(&mut self) -> bool {
-        match self.reader.end().await {
-            Ok(end) => end <= self.next,
-            Err(error) => {
-                warn!(input = %self.name, partition = self.partition, %error, "can't ask for the end");
-                false
-            }
+        let asked = self.reader.end().await.and_then(|end| {
+            // What is no record, such as a transaction's end, is passed by here.
+            let looked = self.reader.drain(0, &mut |_| {})?;
+            self.take_note_of_gap(looked.gap);
+            self.next = looked.next;
+            Ok(end <= self.next)
+        });
+        asked.unwrap_or_else(|error| {
+            warn!(input = %self.name, partition = self.partition, %error, "can't ask for the end");
+            false
+        })
+    }
+
+    fn take_note_of_gap(&self, records: u64) {
+        if records > 0 {
+            error!(
+                input = %self.name, partition = self.partition, records,
+                "records were removed by retention before they were read"
+            );
         }
     }
 
+    /// It reads on in what was there when it began, or more than it can read at once.
     fn is_catching_up(&self) -> bool {
-        self.behind_at.is_some_and(|at| at.elapsed() < self.input.idle_timeout)
+        let lately = |at: Instant| at.elapsed() < self.input.idle_timeout;
+        (self.next < self.backlog_end && lately(self.quiet_since)) || self.behind_at.is_some_and(lately)
     }
 
     fn mark(&mut self, records: &mut Vec<Record>) {
         let marker = self.source.marker();
-        let standing = Standing {
-            watermark: marker.watermark,
-            // Nobody waits for one that is left out: their time has passed it already.
-            catching_up: self.is_catching_up() && !marker.is_left_out(),
-            unknown: marker.watermark.is_none()
-                && !marker.idle
-                && self.quiet_since.elapsed() < self.input.idle_timeout.saturating_mul(UNKNOWN_TIMEOUTS),
-        };
-        self.shared.alignment.report(&self.name, self.partition, standing);
+        self.place.report(marker.watermark, self.is_catching_up());
         self.marked_at = Instant::now();
         if self.marked.as_ref() == Some(&marker) {
             return;
@@ -372,8 +372,7 @@ impl DetectLine {
     }
 
     async fn commit(&mut self) -> Result<(), LogError> {
-        let memory =
-            Memory { watermark: self.source.watermark(), epoch: self.epoch, rules: self.seat.rules.hash.clone() };
+        let memory = Memory { watermark: self.source.watermark(), epoch: self.epoch, rules: self.rules.hash.clone() };
         let commit = Commit {
             group: self.shared.group.clone(),
             topic: self.at.topic.clone(),
@@ -390,10 +389,10 @@ impl DetectLine {
     }
 
     /// Rule sets switch at a commit only, so that what is read again after a crash meets the same rules.
-    async fn use_rules(&mut self, rules: Arc<RuleSet>) -> Result<(), LogError> {
+    async fn use_rules(&mut self) -> Result<(), LogError> {
         self.commit().await?;
-        self.source.set_detector(Detector::new(rules.clone(), self.shared.config.detect.quarantine_after));
-        self.seat.rules = rules;
+        self.rules = self.seat.rules.borrow_and_update().clone();
+        self.source.set_detector(Detector::new(self.rules.clone(), self.shared.config.detect.quarantine_after));
         self.commit().await
     }
 

@@ -11,14 +11,12 @@ use crate::{
 };
 
 /// To a line.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Order {
     /// Finish what is at hand, commit, end.
     Stop,
     /// The partition is another's: end without a commit.
     Abandon,
-    /// Go on with these rules, from the next record.
-    UseRules(Arc<RuleSet>),
 }
 
 /// How a line's work ended.
@@ -28,6 +26,8 @@ pub enum Ended {
     Stopped,
     /// Its partition is another member's.
     Fenced,
+    /// The log can't be read or written now. A fresh line tries again, however long that takes.
+    Waiting(String),
     /// It could not go on; a fresh line may.
     Failed(String),
     /// It could not go on, and no fresh line will: the log holds something that this program can't read.
@@ -40,6 +40,7 @@ impl From<LogError> for Ended {
         match error {
             LogError::Fenced(_) => Ended::Fenced,
             LogError::Corrupt { .. } => Ended::Halted(error.to_string()),
+            error if error.is_transient() => Ended::Waiting(error.to_string()),
             error => Ended::Failed(error.to_string()),
         }
     }
@@ -56,9 +57,13 @@ pub struct LineStopped {
 /// From the log to a supervisor.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct MembershipChanged(pub Membership);
+pub struct MembershipChanged {
+    pub change: Membership,
+    /// Which of the supervisor's memberships it is about; all but the last are over.
+    pub membership: u64,
+}
 
-/// To a supervisor: pass these rules to every line, now and later.
+/// To a supervisor: every line goes on with these rules, from its next record.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct UseRules(pub Arc<RuleSet>);

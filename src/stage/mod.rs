@@ -8,6 +8,7 @@ mod line;
 mod messages;
 mod notify;
 mod pipeline;
+mod seat;
 mod supervisor;
 mod topics;
 
@@ -21,7 +22,7 @@ pub use topics::Topics;
 use crate::log::TopicPartition;
 
 /// Called with (stage, partition, offset) before each record; tests panic in it to see a line die. The server's does
-/// nothing.
+/// nothing. The stages are `detect`, `correlate`, `notify`, and `walk` where correlate applies a signal in its turn.
 pub type Hook = Arc<dyn Fn(&'static str, &TopicPartition, u64) + Send + Sync>;
 
 /// The hook that does nothing.

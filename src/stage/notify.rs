@@ -1,16 +1,16 @@
 //! A notify line: reads one partition of alerts for one sink, and commits after the sink has acknowledged them, or
 //! the alerts it refused are in dead letters.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::{
     line::Work,
     messages::{Ended, Order},
-    supervisor::Seat,
+    seat::Seat,
     topics::Topics,
 };
 use crate::{
@@ -24,6 +24,10 @@ use crate::{
 
 /// Alerts given to a sink at once.
 const BATCH_MAX: usize = 100;
+
+/// The first and the longest pause before a commit that the log did not take is tried again.
+const COMMIT_PAUSE_MIN: Duration = Duration::from_millis(100);
+const COMMIT_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// What the lines of one sink share.
 pub struct Notifying {
@@ -44,7 +48,9 @@ pub fn work(shared: Arc<Notifying>, assignment: Assignment, seat: Seat) -> Work 
         Box::pin(async move {
             let Assignment { at, committed, reader } = assignment;
             let next = committed.map_or(0, |committed| committed.next);
-            let line = NotifyLine { shared, at, reader, seat, next, committed: next };
+            // After a crash one by one, so that the next crash can be laid to the alert that causes it.
+            let alone = if seat.cautious { BATCH_MAX } else { 0 };
+            let line = NotifyLine { shared, at, reader, seat, alone, next, committed: next };
             line.run(orders).await.unwrap_or_else(Ended::from)
         })
     })
@@ -55,6 +61,8 @@ struct NotifyLine {
     at: TopicPartition,
     reader: Box<dyn Reader>,
     seat: Seat,
+    /// Alerts that are still to be delivered each by itself.
+    alone: usize,
     /// The next alert to deliver.
     next: u64,
     committed: u64,
@@ -73,7 +81,6 @@ impl NotifyLine {
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
-                    Some(Order::UseRules(_)) => {}
                     Some(Order::Stop) | None => return self.commit(Vec::new()).await.map(|()| Ended::Stopped),
                     Some(Order::Abandon) => return Ok(Ended::Stopped),
                 },
@@ -88,14 +95,18 @@ impl NotifyLine {
 
     fn read(&mut self) -> Result<Vec<Read>, LogError> {
         let mut batch = Vec::new();
-        self.reader.drain(BATCH_MAX, &mut |record| {
+        let drained = self.reader.drain(BATCH_MAX, &mut |record| {
             let bytes = record.value.unwrap_or_default().to_vec();
-            let alert = match self.seat.poisoned == Some(record.offset) {
+            let alert = match self.seat.poisoned.contains(&record.offset) {
                 true => Err("crashed: its line died of it twice".to_owned()),
                 false => serde_json::from_slice(&bytes).map_err(|error| format!("not_an_alert: {error}")),
             };
             batch.push(Read { offset: record.offset, bytes, alert });
         })?;
+        if drained.gap > 0 {
+            let (sink, partition, alerts) = (&self.shared.sink, self.at.partition, drained.gap);
+            error!(sink, partition, alerts, "alerts were removed by retention before they were delivered");
+        }
         Ok(batch)
     }
 
@@ -106,15 +117,19 @@ impl NotifyLine {
         batch: Vec<Read>,
         orders: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Result<Option<Ended>, LogError> {
-        // After a crash one by one, so that the next crash can be laid to the alert that causes it.
-        let together = if self.seat.cautious { 1 } else { BATCH_MAX };
-        for some in batch.chunks(together) {
+        let mut rest = &batch[..];
+        while !rest.is_empty() {
+            let (some, after) = rest.split_at(if self.alone > 0 { 1 } else { rest.len() });
+            rest = after;
+            self.alone = self.alone.saturating_sub(1);
             let stop = CancellationToken::new();
             let mut ended = None;
             if let Some(first) = some.first() {
                 self.seat.at_work.on(first.offset);
             }
-            some.iter().for_each(|read| (self.shared.hook)("notify", &self.at, read.offset));
+            some.iter()
+                .filter(|read| read.alert.is_ok())
+                .for_each(|read| (self.shared.hook)("notify", &self.at, read.offset));
             let wanted: Vec<Alert> = some.iter().filter_map(|read| read.alert.as_ref().ok().cloned()).collect();
             let delivery = self.shared.clone().deliver(wanted, stop.clone());
             tokio::pin!(delivery);
@@ -122,7 +137,6 @@ impl NotifyLine {
                 tokio::select! {
                     outcome = &mut delivery => break outcome,
                     order = orders.recv(), if ended.is_none() => match order {
-                        Some(Order::UseRules(_)) => {}
                         Some(Order::Abandon) => return Ok(Some(Ended::Stopped)),
                         Some(Order::Stop) | None => {
                             ended = Some(Ended::Stopped);
@@ -133,12 +147,39 @@ impl NotifyLine {
             };
             self.seat.at_work.off();
             let letters = self.book(some, outcome);
-            self.commit(letters).await?;
+            let ended = match ended {
+                Some(ended) => self.commit(letters).await.map(|()| Some(ended))?,
+                None => self.commit_patiently(letters, orders).await?,
+            };
             if ended.is_some() {
                 return Ok(ended);
             }
         }
         Ok(None)
+    }
+
+    /// Commits as soon as the log takes it: a fresh line would deliver the same alerts again. An order ends the wait.
+    async fn commit_patiently(
+        &mut self,
+        letters: Vec<Record>,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> Result<Option<Ended>, LogError> {
+        let mut pause = COMMIT_PAUSE_MIN;
+        loop {
+            match self.commit(letters.clone()).await {
+                Err(error) if error.is_transient() => {
+                    warn!(sink = self.shared.sink, partition = self.at.partition, %error, "commit is tried again");
+                }
+                outcome => return outcome.map(|()| None),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(COMMIT_PAUSE_MAX),
+                order = orders.recv() => match order {
+                    Some(Order::Abandon) => return Ok(Some(Ended::Stopped)),
+                    Some(Order::Stop) | None => return self.commit(letters).await.map(|()| Some(Ended::Stopped)),
+                },
+            }
+        }
     }
 
     /// Moves past what is decided; gives the dead letters of what was given up or is no alert.

@@ -1,9 +1,10 @@
 //! All stages of a process, from start to drain.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tracing::warn;
 
 use super::{
     Hook, Topics,
@@ -18,11 +19,14 @@ use crate::{
     clock::Clock,
     config::Config,
     detect::{Roster, SignalRecord},
-    log::{Log, LogError, Start, Subscription},
+    log::{Log, LogError, Record, Start, Subscription},
     notify::Receiver,
     rule::RuleSet,
     telemetry::Telemetry,
 };
+
+/// Between two tries to append what the stages begin with.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the stages run in.
 #[derive(Clone)]
@@ -62,7 +66,8 @@ pub enum PipelineError {
 }
 
 impl Pipeline {
-    /// Creates the topics that are missing and starts every stage. To be called inside an actix system.
+    /// Creates the topics that are missing and starts every stage, as soon as the log takes records. To be called
+    /// inside an actix system.
     ///
     /// # Errors
     /// When the log refuses its topics, or two inputs read one topic.
@@ -86,7 +91,7 @@ impl Pipeline {
             hook: around.hook.clone(),
         });
         let roster = SignalRecord::Roster(roster(around, &inputs).await?);
-        around.log.append(shared.to_all(&roster, around.clock.now_ms()).collect()).await?;
+        append(around, shared.to_all(&roster, around.clock.now_ms()).collect()).await?;
         let posts = Posts { around, rules, escalations };
         let notify = receivers.into_iter().map(|receiver| posts.notify(receiver, &topics)).collect();
         Ok(Pipeline { correlate: posts.correlate(&topics), detect: posts.detect(shared, inputs)?, notify })
@@ -108,6 +113,17 @@ impl Pipeline {
             supervisor.do_send(Drain(answer));
             let _ = drained.await;
         }
+    }
+}
+
+/// Appends as soon as the log can: the lines would wait for nothing else.
+async fn append(around: &Surroundings, records: Vec<Record>) -> Result<(), LogError> {
+    loop {
+        match around.log.append(records.clone()).await {
+            Err(error) if error.is_transient() => warn!(%error, "the stages wait for the log"),
+            outcome => return outcome.map(drop),
+        }
+        tokio::time::sleep(LOG_PAUSE).await;
     }
 }
 
@@ -192,18 +208,17 @@ impl Posts<'_> {
         placement: Placement,
         factory: Factory,
     ) -> Addr<Supervisor> {
-        Supervisor::new(Post {
+        let post = Post {
             stage,
             name,
             log: self.around.log.clone(),
             subscription,
             placement,
             factory,
-            rules: self.rules.clone(),
             settings: self.around.config.supervisor.clone(),
             telemetry: self.around.telemetry.clone(),
             escalations: self.escalations.clone(),
-        })
-        .start()
+        };
+        Supervisor::new(post, self.rules.clone()).start()
     }
 }

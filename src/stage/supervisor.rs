@@ -1,23 +1,25 @@
 //! One supervisor for each stage: it owns the stage's membership, starts a line for every partition it is given, and
-//! starts a fresh one where a line dies.
+//! starts a fresh one where a line dies. A partition has one line at a time, whatever its group does meanwhile.
 //!
 //! A restart backs off with jitter and is counted. A record that crashed its line twice is passed over by the next
-//! line, into the dead letters. Past `restarts_max` in `period` the supervisor escalates: the process ends.
+//! line, into the dead letters. Past `restarts_max` in `period` the supervisor escalates: the process ends. A log that
+//! can't be reached or has no room is no such failure: lines wait for it, however long that takes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, Arbiter, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
 use rand::Rng;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::{
-    line::{AtWork, Line, Work},
+    line::{Line, Work},
     messages::{Drain, Ended, LineStopped, MembershipChanged, Order, UseRules},
+    seat::{Booked, Cause, Restarts, Seat, Seated},
 };
 use crate::{
     config,
@@ -26,25 +28,11 @@ use crate::{
     telemetry::{LineState, Telemetry},
 };
 
-/// Crashes on one record before it goes to the dead letters.
-const CRASHES_PER_RECORD: u32 = 2;
-
 /// How often the board is told what the group has committed and where its logs end.
 const LAG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Makes a line's work from its assignment.
 pub type Factory = Box<dyn Fn(Assignment, Seat) -> Work>;
-
-/// What a fresh line is given besides its assignment.
-pub struct Seat {
-    pub rules: Arc<RuleSet>,
-    /// To be kept on the record in work, so that a crash can be laid to it.
-    pub at_work: AtWork,
-    /// A record that crashed its line before: it goes to the dead letters unread.
-    pub poisoned: Option<u64>,
-    /// A line of this partition has crashed.
-    pub cautious: bool,
-}
 
 /// Where lines run.
 pub enum Placement {
@@ -70,7 +58,6 @@ pub struct Post {
     pub subscription: Subscription,
     pub placement: Placement,
     pub factory: Factory,
-    pub rules: Arc<RuleSet>,
     pub settings: config::Supervisor,
     pub telemetry: Telemetry,
     pub escalations: mpsc::UnboundedSender<Escalation>,
@@ -78,52 +65,35 @@ pub struct Post {
 
 pub struct Supervisor {
     post: Post,
+    rules: watch::Sender<Arc<RuleSet>>,
     member: Arc<Mutex<Option<Box<dyn Member>>>>,
-    lines: BTreeMap<TopicPartition, Seated>,
+    /// Counts memberships; what an earlier one says is void.
+    membership: u64,
     /// Failures of the membership itself.
-    membership: Restarts,
-    draining: Option<oneshot::Sender<()>>,
+    failures: Restarts,
+    lines: BTreeMap<TopicPartition, Seated>,
+    /// Partitions that came back before the line that had lost them ended.
+    back: BTreeSet<TopicPartition>,
     /// Who waits for partitions to be given back.
     revoking: Vec<(Vec<TopicPartition>, oneshot::Sender<()>)>,
-}
-
-/// A partition that this process owns, with its line or without one for a moment.
-#[derive(Default)]
-struct Seated {
-    line: Option<Addr<Line>>,
-    arbiter: Option<Arbiter>,
-    at_work: AtWork,
-    restarts: Restarts,
-    /// Crashes by the offset that was in work.
-    crashes: BTreeMap<u64, u32>,
-    poisoned: Option<u64>,
-    /// Given up to another member, or stopped for good: no fresh line.
-    ended: bool,
-}
-
-#[derive(Default)]
-struct Restarts {
-    recent: Vec<Instant>,
-}
-
-impl Restarts {
-    /// Books a restart; says how many fell into `period`.
-    fn book(&mut self, period: Duration) -> u32 {
-        self.recent.retain(|at| at.elapsed() < period);
-        self.recent.push(Instant::now());
-        self.recent.len() as u32
-    }
+    /// No line begins any more.
+    ending: bool,
+    draining: Option<oneshot::Sender<()>>,
 }
 
 impl Supervisor {
-    pub fn new(post: Post) -> Self {
+    pub fn new(post: Post, rules: Arc<RuleSet>) -> Self {
         Supervisor {
             post,
+            rules: watch::Sender::new(rules),
             member: Arc::default(),
+            membership: 0,
+            failures: Restarts::default(),
             lines: BTreeMap::new(),
-            membership: Restarts::default(),
-            draining: None,
+            back: BTreeSet::new(),
             revoking: Vec::new(),
+            ending: false,
+            draining: None,
         }
     }
 
@@ -134,40 +104,62 @@ impl Supervisor {
                 let slot = self.member.clone();
                 let seat = async move { *slot.lock().await = Some(member) };
                 ctx.wait(seat.into_actor(self));
-                ctx.add_stream(futures_util::stream::unfold(receiver, |mut receiver| async move {
-                    receiver.recv().await.map(|membership| (MembershipChanged(membership), receiver))
+                let membership = self.membership;
+                ctx.add_stream(futures_util::stream::unfold(receiver, move |mut receiver| async move {
+                    receiver.recv().await.map(|change| (MembershipChanged { change, membership }, receiver))
                 }));
             }
             Err(error) => self.rejoin_later(&error, ctx),
         }
     }
 
+    /// The membership failed: its lines end without a commit, and another membership follows.
+    fn lose_membership(&mut self, error: &LogError, ctx: &mut Context<Self>) {
+        self.membership += 1;
+        let partitions = self.lines.keys().cloned().collect();
+        self.lose(partitions, ctx);
+        let slot = self.member.clone();
+        let leave = async move {
+            let member = slot.lock().await.take();
+            if let Some(member) = member {
+                member.leave().await;
+            }
+        };
+        ctx.wait(leave.into_actor(self));
+        self.rejoin_later(error, ctx);
+    }
+
     fn rejoin_later(&mut self, error: &LogError, ctx: &mut Context<Self>) {
-        let failures = self.membership.book(self.post.settings.period);
+        let failures = self.failures.book(self.post.settings.period);
         error!(stage = self.post.stage, name = self.post.name, %error, failures, "group membership failed");
-        if failures > self.post.settings.restarts_max {
+        if failures > self.post.settings.restarts_max && !error.is_transient() {
             return self.escalate(format!("group membership: {error}"));
         }
         ctx.run_later(self.backoff(failures), |supervisor, ctx| {
-            if supervisor.draining.is_none() {
+            if !supervisor.ending {
                 supervisor.join(ctx);
             }
         });
     }
 
+    fn assign(&mut self, assignment: Assignment, ctx: &mut Context<Self>) {
+        if self.lines.get(&assignment.at).is_some_and(|seated| seated.line.is_some()) {
+            // Its position is asked for again when the old line has ended: that may still commit.
+            self.back.insert(assignment.at);
+        } else {
+            self.start(assignment, ctx);
+        }
+    }
+
     fn start(&mut self, assignment: Assignment, ctx: &mut Context<Self>) {
         let at = assignment.at.clone();
-        if self.draining.is_some() {
+        if self.ending {
             return;
         }
         let seated = self.lines.entry(at.clone()).or_default();
         seated.ended = false;
-        let seat = Seat {
-            rules: self.post.rules.clone(),
-            at_work: seated.at_work.clone(),
-            poisoned: seated.poisoned,
-            cautious: !seated.crashes.is_empty(),
-        };
+        let next = assignment.committed.as_ref().map(|committed| committed.next);
+        let seat = seated.seat(next, self.rules.subscribe());
         let work = (self.post.factory)(assignment, seat);
         let handle = match &self.post.placement {
             Placement::OwnThread => seated.arbiter.get_or_insert_with(Arbiter::new).handle(),
@@ -177,12 +169,6 @@ impl Supervisor {
         let line_at = at.clone();
         seated.line = Some(Line::start_in_arbiter(&handle, move |_| Line::new(line_at, work, supervisor)));
         self.post.telemetry.line_state(self.post.stage, &self.post.name, &at, LineState::Running);
-    }
-
-    fn order(&self, at: &TopicPartition, order: Order) {
-        if let Some(line) = self.lines.get(at).and_then(|seated| seated.line.as_ref()) {
-            line.do_send(order);
-        }
     }
 
     fn line_stopped(&mut self, at: TopicPartition, ended: Ended, ctx: &mut Context<Self>) {
@@ -199,56 +185,42 @@ impl Supervisor {
                 self.post.telemetry.line_error(self.post.stage, &self.post.name, &at, &reason);
                 LineState::Halted
             }
-            Ended::Failed(reason) => self.restart_later(&at, reason, false, ctx),
-            Ended::Panicked(reason) => self.restart_later(&at, reason, true, ctx),
+            Ended::Waiting(reason) => self.restart_later(&at, &reason, Cause::Log, ctx),
+            Ended::Failed(reason) => self.restart_later(&at, &reason, Cause::Failure, ctx),
+            Ended::Panicked(reason) => self.restart_later(&at, &reason, Cause::Panic, ctx),
         };
         self.post.telemetry.line_state(self.post.stage, &self.post.name, &at, state);
-        self.settle();
+        self.settle(ctx);
+        if self.back.remove(&at) {
+            self.lines.entry(at.clone()).or_default().ended = false;
+            self.reopen_later(at, Duration::ZERO, ctx);
+        }
     }
 
-    fn restart_later(
-        &mut self,
-        at: &TopicPartition,
-        reason: String,
-        panicked: bool,
-        ctx: &mut Context<Self>,
-    ) -> LineState {
+    fn restart_later(&mut self, at: &TopicPartition, reason: &str, cause: Cause, ctx: &mut Context<Self>) -> LineState {
         let post = &self.post;
-        post.telemetry.count_restart(post.stage);
-        post.telemetry.line_error(post.stage, &post.name, at, &reason);
         let Some(seated) = self.lines.get_mut(at) else { return LineState::Stopped };
-        let offset = seated.at_work.offset().filter(|_| panicked);
-        if let Some(offset) = offset {
-            let crashes = seated.crashes.entry(offset).or_default();
-            *crashes += 1;
-            if *crashes >= CRASHES_PER_RECORD {
-                seated.poisoned = Some(offset);
-            }
+        let Booked { offset, failures } = seated.book(cause, post.settings.period);
+        post.telemetry.line_error(post.stage, &post.name, at, reason);
+        let (topic, partition) = (&at.topic, at.partition);
+        warn!(stage = post.stage, name = post.name, topic, partition, offset, failures, ?cause, reason, "line failed");
+        if seated.ended {
+            return LineState::Stopped;
         }
-        seated.at_work.off();
-        let restarts = seated.restarts.book(post.settings.period);
-        warn!(
-            stage = post.stage,
-            name = post.name,
-            topic = at.topic,
-            partition = at.partition,
-            offset,
-            restarts,
-            panicked,
-            reason,
-            "line failed, a fresh one follows"
-        );
-        if restarts > post.settings.restarts_max {
+        post.telemetry.count_restart(post.stage);
+        if failures > post.settings.restarts_max && cause != Cause::Log {
             seated.ended = true;
-            self.escalate(format!("{}/{}: {reason}", at.topic, at.partition));
+            self.escalate(format!("{topic}/{partition}: {reason}"));
             return LineState::Halted;
         }
-        self.reopen_later(at.clone(), self.backoff(restarts), ctx);
+        self.reopen_later(at.clone(), self.backoff(failures), ctx);
         LineState::Restarting
     }
 
     fn reopen_later(&self, at: TopicPartition, delay: Duration, ctx: &mut Context<Self>) {
         ctx.run_later(delay, move |supervisor, ctx| {
+            let Some(seated) = supervisor.lines.get_mut(&at).filter(|seated| seated.awaits_line()) else { return };
+            seated.reopening = true;
             let member = supervisor.member.clone();
             let opened_at = at.clone();
             let reopen = async move {
@@ -258,9 +230,11 @@ impl Supervisor {
                 }
             };
             ctx.spawn(reopen.into_actor(supervisor).map(move |opened, supervisor, ctx| {
-                // Given up in the meantime: another owner goes on.
-                if supervisor.lines.get(&at).is_none_or(|seated| seated.ended || seated.line.is_some()) {
-                    return supervisor.settle();
+                let Some(seated) = supervisor.lines.get_mut(&at) else { return };
+                seated.reopening = false;
+                // Given up in the meantime, or assigned anew.
+                if !seated.awaits_line() {
+                    return;
                 }
                 match opened {
                     Ok(assignment) => supervisor.start(assignment, ctx),
@@ -300,18 +274,28 @@ impl Supervisor {
         let _ = self.post.escalations.send(Escalation { stage: self.post.stage, reason });
     }
 
-    fn revoke(&mut self, partitions: Vec<TopicPartition>, order: &Order) {
-        for at in &partitions {
-            if let Some(seated) = self.lines.get_mut(at) {
-                seated.ended = true;
+    fn give_up(&mut self, partitions: &[TopicPartition], order: Order) {
+        for at in partitions {
+            self.back.remove(at);
+            let Some(seated) = self.lines.get_mut(at) else { continue };
+            seated.ended = true;
+            if let Some(line) = &seated.line {
+                line.do_send(order);
             }
-            self.order(at, order.clone());
         }
         info!(stage = self.post.stage, name = self.post.name, partitions = partitions.len(), "partitions given up");
     }
 
+    /// The partitions are another's: their lines end as they are.
+    fn lose(&mut self, partitions: Vec<TopicPartition>, ctx: &mut Context<Self>) {
+        self.give_up(&partitions, Order::Abandon);
+        let (nobody, _) = oneshot::channel();
+        self.revoking.push((partitions, nobody));
+        self.settle(ctx);
+    }
+
     /// Answers those who wait for lines that have ended.
-    fn settle(&mut self) {
+    fn settle(&mut self, ctx: &mut Context<Self>) {
         let lines = &self.lines;
         let idle = |at: &TopicPartition| lines.get(at).is_none_or(|seated| seated.line.is_none());
         let (done, waiting) =
@@ -325,7 +309,7 @@ impl Supervisor {
             let _ = answer.send(());
         }
         if self.draining.is_some() && self.lines.values().all(|seated| seated.line.is_none()) {
-            self.leave();
+            self.leave(ctx);
         }
     }
 
@@ -336,16 +320,28 @@ impl Supervisor {
         }
     }
 
-    fn leave(&mut self) {
+    /// Leaves the group, answers, and ends with all threads.
+    fn leave(&mut self, ctx: &mut Context<Self>) {
         let Some(answer) = self.draining.take() else { return };
-        let member = self.member.clone();
-        actix::spawn(async move {
-            let member = member.lock().await.take();
+        let slot = self.member.clone();
+        let leave = async move {
+            let member = slot.lock().await.take();
             if let Some(member) = member {
                 member.leave().await;
             }
             let _ = answer.send(());
-        });
+        };
+        ctx.spawn(leave.into_actor(self).map(|(), supervisor, ctx| {
+            let own = supervisor.lines.values().filter_map(|seated| seated.arbiter.as_ref());
+            let shared = match &supervisor.post.placement {
+                Placement::OwnThread => &[][..],
+                Placement::Shared(arbiters) => arbiters,
+            };
+            for arbiter in own.chain(shared) {
+                arbiter.stop();
+            }
+            ctx.stop();
+        }));
     }
 }
 
@@ -359,8 +355,11 @@ impl Actor for Supervisor {
 }
 
 impl StreamHandler<MembershipChanged> for Supervisor {
-    fn handle(&mut self, MembershipChanged(membership): MembershipChanged, ctx: &mut Context<Self>) {
-        match membership {
+    fn handle(&mut self, MembershipChanged { change, membership }: MembershipChanged, ctx: &mut Context<Self>) {
+        if membership != self.membership {
+            return;
+        }
+        match change {
             Membership::Assigned(assignments) => {
                 info!(
                     stage = self.post.stage,
@@ -369,25 +368,16 @@ impl StreamHandler<MembershipChanged> for Supervisor {
                     "partitions assigned"
                 );
                 for assignment in assignments {
-                    self.start(assignment, ctx);
+                    self.assign(assignment, ctx);
                 }
             }
             Membership::Revoked { partitions, done } => {
-                self.revoke(partitions.clone(), &Order::Stop);
+                self.give_up(&partitions, Order::Stop);
                 self.revoking.push((partitions, done));
-                self.settle();
+                self.settle(ctx);
             }
-            Membership::Lost(partitions) => {
-                self.revoke(partitions.clone(), &Order::Abandon);
-                let (done, _) = oneshot::channel();
-                self.revoking.push((partitions, done));
-                self.settle();
-            }
-            Membership::Failed(error) => {
-                let lines: Vec<_> = self.lines.keys().cloned().collect();
-                self.revoke(lines, &Order::Abandon);
-                self.rejoin_later(&error, ctx);
-            }
+            Membership::Lost(partitions) => self.lose(partitions, ctx),
+            Membership::Failed(error) => self.lose_membership(&error, ctx),
         }
     }
 
@@ -407,24 +397,18 @@ impl Handler<UseRules> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, UseRules(rules): UseRules, _: &mut Context<Self>) {
-        self.post.rules = rules.clone();
-        for at in self.lines.keys() {
-            self.order(at, Order::UseRules(rules.clone()));
-        }
+        self.rules.send_replace(rules);
     }
 }
 
 impl Handler<Drain> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, Drain(answer): Drain, _: &mut Context<Self>) {
+    fn handle(&mut self, Drain(answer): Drain, ctx: &mut Context<Self>) {
+        self.ending = true;
         self.draining = Some(answer);
-        for seated in self.lines.values_mut() {
-            seated.ended = true;
-            if let Some(line) = &seated.line {
-                line.do_send(Order::Stop);
-            }
-        }
-        self.settle();
+        let partitions: Vec<_> = self.lines.keys().cloned().collect();
+        self.give_up(&partitions, Order::Stop);
+        self.settle(ctx);
     }
 }

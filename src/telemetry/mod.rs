@@ -125,7 +125,7 @@ impl Telemetry {
             source.next = next;
             source.watermark = marker.watermark;
             source.idle = marker.idle;
-            source.left_out = marker.is_left_out();
+            source.left_out = marker.left_out.is_some();
             source.epoch = marker.epoch;
             source.events += counts.events;
             source.late += counts.late;

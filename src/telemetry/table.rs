@@ -1,8 +1,11 @@
 //! The status as people read it on a terminal: aligned columns, nothing that a terminal would obey.
 
-use std::fmt::{self, Display};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display},
+};
 
-use super::status::Status;
+use super::status::{LineState, LineStatus, SignalsStatus, Status};
 
 impl Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,31 +77,35 @@ impl Status {
         table
     }
 
+    /// All partitions as one; JSON has each.
     fn signals(&self) -> Table {
         let mut table = Table::new(&[
             "SIGNALS",
-            ">NEXT",
+            ">READ",
             ">BUFFERED",
             ">KEYS",
             ">LATE",
             ">DUPLICATES",
             ">BEFORE JOIN",
             ">EVICTED",
-            "FRONTIER",
+            "LEAST FRONTIER",
         ]);
-        for signals in &self.signals {
-            table.row(&[
-                &signals.partition,
-                &signals.next,
-                &signals.buffered,
-                &signals.keys,
-                &signals.late,
-                &signals.duplicates,
-                &signals.before_join,
-                &signals.evicted,
-                &shown(signals.frontier.as_ref()),
-            ]);
+        if self.signals.is_empty() {
+            return table;
         }
+        let sum = |count: fn(&SignalsStatus) -> u64| self.signals.iter().map(count).sum::<u64>();
+        let frontier = self.signals.iter().map(|signals| signals.frontier).min().flatten();
+        table.row(&[
+            &format!("{} partitions", self.signals.len()),
+            &sum(|signals| signals.signals),
+            &sum(|signals| signals.buffered),
+            &sum(|signals| signals.keys),
+            &sum(|signals| signals.late),
+            &sum(|signals| signals.duplicates),
+            &sum(|signals| signals.before_join),
+            &sum(|signals| signals.evicted),
+            &shown(frontier.as_ref()),
+        ]);
         table
     }
 
@@ -143,12 +150,28 @@ impl Status {
         table
     }
 
+    /// Lines of one topic that do the same as one; those that are down each for itself.
     fn lines(&self) -> Table {
-        let mut table = Table::new(&["LINE", "STATE", ">LAG", ">RESTARTS", "LAST ERROR"]);
+        let mut table = Table::new(&["STAGE", "LINES", "STATE", ">LAG", ">RESTARTS", "LAST ERROR"]);
+        let sort = |line: &LineStatus| {
+            let is_down = matches!(line.state, LineState::Restarting | LineState::Halted);
+            (line.stage.clone(), line.name.clone(), line.topic.clone(), line.state, is_down.then_some(line.partition))
+        };
+        let mut sorts: BTreeMap<_, Vec<&LineStatus>> = BTreeMap::new();
         for line in &self.lines {
-            let error = line.last_error.as_deref().unwrap_or_default();
-            let lag = shown(line.lag().as_ref());
-            table.row(&[&line.title(), &line.state.as_str(), &lag, &line.restarts, &error]);
+            sorts.entry(sort(line)).or_default().push(line);
+        }
+        for ((stage, name, topic, state, down), lines) in sorts {
+            let stage = if name.is_empty() { stage.to_string() } else { format!("{stage} {name}") };
+            let title = match down {
+                Some(partition) => format!("{topic}/{partition}"),
+                None => format!("{topic}, {} partitions", lines.len()),
+            };
+            let lags: Vec<u64> = lines.iter().filter_map(|line| line.lag()).collect();
+            let lag = (!lags.is_empty()).then(|| lags.iter().sum::<u64>());
+            let restarts: u64 = lines.iter().map(|line| line.restarts).sum();
+            let error = lines.iter().find_map(|line| line.last_error.as_deref()).unwrap_or_default();
+            table.row(&[&stage, &title, &state.as_str(), &shown(lag.as_ref()), &restarts, &error]);
         }
         table
     }
@@ -227,6 +250,11 @@ mod tests {
             telemetry.count_dead_letter("correlate", "crashed");
         }
         telemetry.line_state("notify", "mail", &at, LineState::Restarting);
+        for partition in 1..4 {
+            let at = TopicPartition { topic: "tripline.alerts".into(), partition };
+            telemetry.line_state("notify", "mail", &at, LineState::Running);
+            telemetry.line_lag("notify", "mail", &at, 5, 7);
+        }
         telemetry.line_error("notify", "mail", &at, "\u{1b}[31mred\nline");
         let expected = "\
 tripline VERSION: running
@@ -236,8 +264,9 @@ not ready: notify mail tripline.alerts/0 is restarting
 RULE             MATCHED  FIRED  MISSING KEY  LATE  FAILURES  STATE
 ssh-brute-force        0      0            0     0         0  running
 
-LINE                           STATE       LAG  RESTARTS  LAST ERROR
-notify mail tripline.alerts/0  restarting    -         1   [31mred line
+STAGE        LINES                          STATE       LAG  RESTARTS  LAST ERROR
+notify mail  tripline.alerts, 3 partitions  running       6         0
+notify mail  tripline.alerts/0              restarting    -         1   [31mred line
 
 DEAD LETTERS  REASON    COUNT
 correlate     crashed      12

@@ -2,7 +2,7 @@
 
 mod authority;
 mod file;
-mod http_server;
+pub mod http_server;
 mod mail;
 mod smtp_server;
 mod topic;

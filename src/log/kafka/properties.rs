@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError, types::RDKafkaConfRes};
 
 use crate::{config, log::LogError};
 
@@ -269,7 +269,13 @@ pub(super) fn explain(refused: &KafkaError) -> LogError {
         KafkaError::ClientConfig(_, _, name, _) if is_secret(name) => {
             format!("kafka property {name} was refused (its value is not shown)")
         }
-        KafkaError::ClientConfig(_, why, name, _) => format!("kafka property {name} was refused: {why}"),
+        // It may be a secret under a name with a slip of the finger.
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, why, name, _) => {
+            format!("kafka property {name} was refused: {why}")
+        }
+        KafkaError::ClientConfig(_, why, name, value) => {
+            format!("kafka property {name} = {value:?} was refused: {why}")
+        }
         KafkaError::ClientCreation(why) => format!("the kafka properties were refused: {why}"),
         other => format!("the kafka properties were refused: {other}"),
     })
@@ -339,7 +345,7 @@ pub(super) mod tests {
         let why = refused(&[("ssl.key.password", "hunter2\0")]);
         assert!(!why.contains("hunter2"), "{why}");
         let why = explain(&KafkaError::ClientConfig(
-            rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_INVALID,
+            RDKafkaConfRes::RD_KAFKA_CONF_INVALID,
             "Invalid value \"hunter2\"".into(),
             "sasl.password".into(),
             "hunter2".into(),

@@ -144,6 +144,9 @@ impl<'a> Analysis<'a> {
         position: Position,
     ) -> Known {
         let name = call.name.as_str();
+        if let ("Fn", [(Known::Text(Some(function)), _)]) = (name, &arguments[..]) {
+            return Known::Closure { name: function.clone(), captured: Vec::new() };
+        }
         let known: Vec<Known> = arguments.iter().map(|(known, _)| known.clone()).collect();
         if frame.source.functions.contains_key(&(name.to_owned(), known.len())) {
             return self.enter_function(frame.source, name, known);
@@ -213,7 +216,7 @@ impl<'a> Analysis<'a> {
         }
         let (first, at) = &arguments[0];
         if matches!(name, "hour" | "weekday")
-            && matches!(first, Known::Event(path) | Known::Kept(_, path) if !path.is_empty())
+            && matches!(first, Known::Event(path) | Known::Kept(_, _, path) if !path.is_empty())
         {
             let help = Some(format!("write `{name}(e)`"));
             self.problem(source, "arguments", *at, format!("`{name}` takes the event, not a field"), help);
@@ -285,11 +288,12 @@ impl<'a> Analysis<'a> {
     fn property(&mut self, source: &'a Source, base: Known, name: &str, position: Position) -> Known {
         match base {
             Known::Event(path) => Known::Event(below(&path, name)),
-            Known::Kept(pattern, path) => Known::Kept(pattern, below(&path, name)),
+            Known::Kept(pattern, end, path) => Known::Kept(pattern, end, below(&path, name)),
             Known::Window => self.window_property(source, name, position),
             Known::Pattern(pattern) => match name {
                 "count" => Known::Number,
-                "first" | "last" => Known::Kept(pattern, String::new()),
+                "first" => Known::Kept(pattern, "first", String::new()),
+                "last" => Known::Kept(pattern, "last", String::new()),
                 name => {
                     let message = format!("a pattern has no `{name}`");
                     let help = match PATTERN_WORDS.contains(&name) {

@@ -8,8 +8,8 @@ use rhai::{Dynamic, FnPtr, ImmutableString};
 pub(in crate::rule) enum Known {
     /// A field of the event; the event itself where the path is empty.
     Event(String),
-    /// A field of a signal in the window.
-    Kept(Arc<str>, String),
+    /// A field of a signal in the window: of which pattern, its `first` or `last`, and the path.
+    Kept(Arc<str>, &'static str, String),
     Window,
     Pattern(Arc<str>),
     /// A result that may be missing, as a field may.
@@ -67,7 +67,7 @@ impl Known {
 
     /// An event or signal as a whole.
     pub(super) fn is_whole(&self) -> bool {
-        matches!(self, Known::Event(path) | Known::Kept(_, path) if path.is_empty())
+        matches!(self, Known::Event(path) | Known::Kept(_, _, path) if path.is_empty())
     }
 
     /// As the author would write it, as far as that is known.
@@ -75,8 +75,8 @@ impl Known {
         match self {
             Known::Event(path) if path.is_empty() => "e".to_owned(),
             Known::Event(path) => format!("e.{path}"),
-            Known::Kept(pattern, path) if path.is_empty() => format!("w.{pattern}.last"),
-            Known::Kept(pattern, path) => format!("w.{pattern}.last.{path}"),
+            Known::Kept(pattern, end, path) if path.is_empty() => format!("w.{pattern}.{end}"),
+            Known::Kept(pattern, end, path) => format!("w.{pattern}.{end}.{path}"),
             _ => "…".to_owned(),
         }
     }

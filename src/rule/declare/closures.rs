@@ -10,7 +10,7 @@ use rhai::FnPtr;
 use super::{Declared, Surroundings, key::KeyFields};
 use crate::rule::{
     Pattern, Predicate, ScriptTest, WindowScript,
-    analysis::{Analysis, Known},
+    analysis::{Analysis, Known, Wanted},
     data::Data,
     entry::{Entry, Report},
     lower::lower,
@@ -52,15 +52,15 @@ pub(super) fn read(
 ) -> Closures {
     let entries = pattern_entries(map, report);
     let names: Vec<Arc<str>> = entries.iter().map(|(name, _)| name.clone()).collect();
-    let check = |entry: Entry<'_>, name: &str, argument: Known, test: bool, report: &mut Report<'_>| {
-        checked(entry, name, argument, test, &names, declared, around, report)
+    let check = |entry: Entry<'_>, name: &str, argument: Known, report: &mut Report<'_>| {
+        checked(entry, name, argument, &names, declared, around, report)
     };
     let patterns = entries
         .iter()
-        .map(|(name, entry)| (name.clone(), check(*entry, name, Known::Event(String::new()), true, report)))
+        .map(|(name, entry)| (name.clone(), check(*entry, name, Known::Event(String::new()), report)))
         .collect();
-    let when = map.get("when").and_then(|entry| check(entry, "when", Known::Window, true, report));
-    let alert = map.get("alert").and_then(|entry| check(entry, "alert", Known::Window, false, report));
+    let when = map.get("when").and_then(|entry| check(entry, "when", Known::Window, report));
+    let alert = map.get("alert").and_then(|entry| check(entry, "alert", Known::Window, report));
     Closures { patterns, when, alert }
 }
 
@@ -88,18 +88,17 @@ fn pattern_entries<'a>(map: Entry<'a>, report: &mut Report<'_>) -> Vec<(Arc<str>
     entries
 }
 
-#[expect(clippy::too_many_arguments, reason = "the loop variables of one caller")]
 fn checked(
     entry: Entry<'_>,
     name: &str,
     argument: Known,
-    test: bool,
     patterns: &[Arc<str>],
     declared: &Declared,
     around: &Surroundings<'_>,
     report: &mut Report<'_>,
 ) -> Option<Checked> {
-    let parameter = if argument == Known::Window { "w" } else { "e" };
+    let is_window = argument == Known::Window;
+    let parameter = if is_window { "w" } else { "e" };
     let Data::Closure(closure) = entry.data else {
         let message = format!("`{name}` is {}, not a closure", entry.data.kind());
         report.error("wrong-type", entry.position, message, Some(format!("write `{name}: |{parameter}| …`")));
@@ -116,7 +115,12 @@ fn checked(
         return None;
     }
     let mut analysis = Analysis::new(around.library, patterns, around.run_depth);
-    analysis.closure(around.source, closure, argument, test);
+    analysis.closure(
+        around.source,
+        closure,
+        argument,
+        if name == "alert" && is_window { Wanted::Map } else { Wanted::Test },
+    );
     let text = shape::text_of(closure, &analysis, around.source);
     report.found.extend(analysis.found);
     let script = Script {

@@ -1,7 +1,7 @@
 //! Evaluating a rule file: what its calls of `rule` declare.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -36,10 +36,11 @@ impl<'a> Evaluator<'a> {
         limits: &ScriptLimits,
         fields: impl Iterator<Item = &'b str>,
         sources: &'a BTreeMap<PathBuf, Source>,
+        unparsed: &BTreeSet<PathBuf>,
     ) -> Self {
         let mut engine = engine::runner(limits, limits.load_operations, fields);
         let declared: Arc<Mutex<Vec<Declared>>> = Arc::default();
-        let imports = Imports::new(sources);
+        let imports = Imports::new(sources, unparsed);
         register_rule(&mut engine, declared.clone(), imports.active.clone(), limits.rules);
         register_steps(&mut engine);
         engine.set_module_resolver(imports);
@@ -127,16 +128,18 @@ fn error_of(reason: &str, position: Position) -> Box<EvalAltResult> {
 /// Finds imports among the files that were given, and nowhere else.
 struct Imports {
     files: HashMap<PathBuf, AST>,
+    unparsed: BTreeSet<PathBuf>,
     ready: Mutex<HashMap<PathBuf, Shared<Module>>>,
     /// The files that are being imported, outermost first.
     active: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 impl Imports {
-    fn new(sources: &BTreeMap<PathBuf, Source>) -> Self {
+    fn new(sources: &BTreeMap<PathBuf, Source>, unparsed: &BTreeSet<PathBuf>) -> Self {
         let libraries = sources.iter().filter(|(path, _)| is_library(path));
         Imports {
             files: libraries.map(|(path, source)| (path.clone(), source.ast.clone())).collect(),
+            unparsed: unparsed.clone(),
             ready: Mutex::default(),
             active: Arc::default(),
         }
@@ -157,6 +160,10 @@ impl ModuleResolver for Imports {
         position: Position,
     ) -> Result<Shared<Module>, Box<EvalAltResult>> {
         let Some((path, ast)) = self.find(import) else {
+            if [import.to_owned(), format!("{import}.rhai")].iter().any(|name| self.unparsed.contains(Path::new(name)))
+            {
+                return Err(error_of(&format!("`{import}` has errors"), position));
+            }
             let mut names: Vec<_> =
                 self.files.keys().map(|path| path.with_extension("").display().to_string()).collect();
             names.sort();
@@ -194,5 +201,7 @@ pub(super) fn parse_error(path: &Path, text: &str, error: &ParseError) -> Diagno
         _ => None,
     };
     let code = "syntax";
-    Diagnostic { help, ..source::diagnostic(text, Level::Error, code, source::place(path, error.position()), message) }
+    let place = source::place(path, error.position());
+    let line = text.lines().nth(place.line - 1).unwrap_or_default();
+    Diagnostic { help, ..source::diagnostic(line, Level::Error, code, place, message) }
 }

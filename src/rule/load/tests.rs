@@ -54,6 +54,7 @@ fn holds(predicate: &str, json: serde_json::Value) -> bool {
 fn a_simple_rule_loads_and_matches() {
     assert!(holds("e.a.b == \"x\" && e.n > 5", json!({"a": {"b": "x"}, "n": 6})));
     assert!(!holds("e.a.b == \"x\" && e.n > 5", json!({"a.b": "x", "n": 5})));
+    assert!(holds("{ let n = e.n; if n > 5 { return true; } n == 1; }", json!({"n": 1})));
 }
 
 #[test]

@@ -47,14 +47,23 @@ fn a_predicate_that_answers_no_test_is_an_error() {
 
 #[test]
 fn the_deepest_allowed_script_fits_a_small_stack() {
-    let nested = |inner: &str| "(1 + ".repeat(28) + inner + &*")".repeat(28);
+    let nested = |inner: &str| "(1 + ".repeat(34) + inner + &*")".repeat(34);
     let text = format!(
         "fn f(n) {{ if n == 0 {{ 0 }} else {{ {} }} }}\nrule(#{{ id: \"r\", event: |e| f(10) == e.a }})",
         nested("f(n - 1)")
     );
     let rule = rule(&text);
-    let answer = on_small_stack(move || rule.patterns[0].predicate.test(&event(json!({"a": 280}))));
+    let answer = on_small_stack(move || rule.patterns[0].predicate.test(&event(json!({"a": 340}))));
     assert_eq!(answer, Ok(true));
+}
+
+#[test]
+fn what_nests_deeper_does_not_load() {
+    for (open, close) in [("if e.a == 1 {", "}"), ("!(", ")"), ("{", "}"), ("[", "]"), ("while true {", "}")] {
+        let predicate = format!("{}true{}", open.repeat(200), close.repeat(200));
+        let loaded = load_text(&format!("rule(#{{ id: \"r\", event: |e| {predicate} }})"));
+        assert!(loaded.diagnostics.iter().any(|found| found.code == "too-deep"), "{open}");
+    }
 }
 
 #[test]

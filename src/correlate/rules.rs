@@ -1,0 +1,76 @@
+//! The rules that a correlator runs: those of the current set, and those that went while signals or alerts of theirs
+//! are on their way.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use crate::{
+    event::Timestamp,
+    rule::{Rule, RuleSet},
+};
+
+/// (id, shape) of a rule.
+pub(super) type Shape = (Arc<str>, u64);
+
+/// The rules by id and shape.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    by_id: HashMap<Arc<str>, Vec<Arc<Rule>>>,
+    /// Rules that went; each takes signals until time has passed the last ones that can be on their way.
+    retired: BTreeMap<Shape, Timestamp>,
+    /// Rules of which only open alerts are left.
+    closing: BTreeSet<Shape>,
+}
+
+impl Rules {
+    /// Goes on with another set; what is not in it retires when time has passed `end`.
+    pub fn replace(&mut self, set: &RuleSet, end: Timestamp) {
+        let current: HashSet<Shape> = set.rules.iter().map(|rule| (rule.id().clone(), rule.shape)).collect();
+        self.retired.retain(|shape, _| !current.contains(shape));
+        self.closing.retain(|shape| !current.contains(shape));
+        let before = self.by_id.values().flatten().map(|rule| (rule.id().clone(), rule.shape));
+        for shape in before.filter(|shape| !current.contains(shape) && !self.closing.contains(shape)) {
+            self.retired.entry(shape).or_insert(end);
+        }
+        for rule in &set.rules {
+            let shapes = self.by_id.entry(rule.id().clone()).or_default();
+            shapes.retain(|other| other.shape != rule.shape);
+            shapes.push(rule.clone());
+        }
+    }
+
+    pub fn get(&self, id: &str, shape: u64) -> Option<Arc<Rule>> {
+        self.by_id.get(id)?.iter().find(|rule| rule.shape == shape).cloned()
+    }
+
+    /// Takes the retired rules whose time has come.
+    pub fn take_over(&mut self, is_past: impl Fn(&Rule, Timestamp) -> bool) -> BTreeSet<Shape> {
+        let is_over = |(id, shape): &Shape, end| self.get(id, *shape).is_none_or(|rule| is_past(&rule, end));
+        let over: BTreeSet<Shape> =
+            self.retired.iter().filter(|(shape, end)| is_over(shape, **end)).map(|(shape, _)| shape.clone()).collect();
+        self.retired.retain(|shape, _| !over.contains(shape));
+        over
+    }
+
+    /// The rule stays until its last open alert has closed.
+    pub fn close(&mut self, shape: Shape) {
+        self.closing.insert(shape);
+    }
+
+    pub fn is_closing(&self, rule: &Rule) -> bool {
+        !self.closing.is_empty() && self.closing.contains(&(rule.id().clone(), rule.shape))
+    }
+
+    pub fn remove(&mut self, shape: &Shape) {
+        self.closing.remove(shape);
+        let (id, shape) = shape;
+        if let Some(shapes) = self.by_id.get_mut(id) {
+            shapes.retain(|rule| rule.shape != *shape);
+            if shapes.is_empty() {
+                self.by_id.remove(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `tripline check`: what is wrong with rules, where, and what to write instead.
+
+use super::{EACH, Folder, repository};
+
+const BAD: &str = r#"rule(#{
+    id: "bad", title: "Bad", severity: "hgih",
+    events: #{ p: |e| e.a == 1 && matchez(e.b, "x") },
+    by: ["k"],
+    withn: "10m",
+});
+"#;
+
+#[test]
+fn rules_without_findings_exit_0() {
+    let folder = Folder::new();
+    let ran = folder.write("rules/each.rhai", EACH).run("check --deny-warnings").exits(0);
+    assert_eq!((&*ran.stdout, &*ran.stderr), ("1 rules, 0 errors, 0 warnings\n", ""));
+}
+
+#[test]
+fn an_error_names_file_line_column_and_what_to_write_and_exits_1() {
+    let folder = Folder::new();
+    let ran = folder.write("rules/each.rhai", EACH).write("rules/sub/bad.rhai", BAD).run("check rules").exits(1);
+    for part in [
+        "--> rules/sub/bad.rhai:2:40",
+        "did you mean `high`?",
+        "--> rules/sub/bad.rhai:3:35",
+        "did you mean `matches`?",
+        "--> rules/sub/bad.rhai:5:5",
+        "did you mean `within`?",
+    ] {
+        assert!(ran.stdout.contains(part), "{part} is not in:\n{}", ran.stdout);
+    }
+    let last = ran.stdout.lines().last().unwrap_or_default();
+    assert!(last.starts_with("1 rules, 3 errors, "), "{last}");
+}
+
+#[test]
+fn as_json_every_finding_is_one_object_a_line() {
+    let folder = Folder::new();
+    let found = folder.write("rules/bad.rhai", BAD).run("check --format json rules").exits(1).json();
+    let severity = found.iter().find(|finding| finding["line"] == 2).expect("the severity is wrong");
+    assert_eq!(severity["level"], "error");
+    assert_eq!(severity["file"], "rules/bad.rhai");
+    assert_eq!((&severity["column"], &severity["length"]), (&40.into(), &6.into()));
+    assert_eq!(severity["help"], "did you mean `high`?");
+}
+
+#[test]
+fn warnings_fail_only_where_they_are_denied() {
+    let folder = Folder::new();
+    folder.write("r.rhai", EACH.replace("false_positives", "references"));
+    let ran = folder.run("check r.rhai").exits(0);
+    assert!(ran.stdout.contains("warning[") && ran.stdout.contains("--> r.rhai:1:1"), "{}", ran.stdout);
+    assert_eq!(folder.run("check --deny-warnings r.rhai").exits(1).stdout, ran.stdout);
+}
+
+#[test]
+fn with_a_configuration_its_rules_are_checked_against_its_inputs() {
+    let folder = Folder::new();
+    let rule = EACH.replace("by: [\"k\"],", "by: [\"k\"], input: \"atuh\",");
+    folder
+        .write("etc/own/r.rhai", rule)
+        .write("etc/tripline.toml", "[rules]\npath = \"own\"\n[[input]]\nname = \"auth\"\ntype = \"http\"\n");
+    let ran = folder.run("check --config etc/tripline.toml").exits(1);
+    assert!(ran.stdout.contains("atuh") && ran.stdout.contains("did you mean `auth`?"), "{}", ran.stdout);
+    let ran = folder.run("check etc/own").exits(0);
+    assert!(ran.stdout.starts_with("warning[unknown-input]"), "{}", ran.stdout);
+}
+
+#[test]
+fn one_id_twice_names_both_places_also_across_paths() {
+    let folder = Folder::new();
+    folder.write("a/each.rhai", EACH).write("b/each.rhai", EACH);
+    let ran = folder.run("check a b").exits(1);
+    assert!(ran.stdout.contains("b/each.rhai:1:1") && ran.stdout.contains("a/each.rhai:1:1"), "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("1 rules, 1 errors, 0 warnings\n"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let folder = Folder::new();
+    let many: String = (0..2_000).map(|at| BAD.replace("\"bad\"", &format!("\"bad-{at}\""))).collect();
+    folder.write("rules/bad.rhai", many);
+    for arguments in ["check rules", "check --format json rules"] {
+        let mut child = folder
+            .command(arguments)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        drop(child.stdout.take());
+        let ran = super::Ran::from(child.wait_with_output().expect("the program ends")).exits(1);
+        assert_eq!(ran.stderr, "", "{arguments}");
+    }
+}
+
+#[test]
+fn a_result_that_can_not_be_written_exits_2_and_says_so() {
+    let folder = Folder::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let output = folder.write("rules/each.rhai", EACH).command("check rules").stdout(full).output();
+    let ran = super::Ran::from(output.expect("the program starts")).exits(2);
+    assert!(ran.stderr.starts_with("error: standard output: No space left"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_rules_that_come_with_tripline_have_no_errors_and_pass() {
+    let folder = Folder::new();
+    let rules = repository().join("rules");
+    let checked = folder.run(&format!("check {}", rules.display())).exits(0).stdout;
+    assert!(checked.lines().last().is_some_and(|last| last.contains(" rules, 0 errors, ")), "{checked}");
+    let tested = folder.run(&format!("test {}", rules.display())).exits(0).stdout;
+    assert!(tested.ends_with(" passed, 0 failed\n") && !tested.starts_with("0 passed"), "{tested}");
+}
