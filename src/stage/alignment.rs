@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -11,7 +11,14 @@ use crate::event::{InputName, Timestamp};
 
 /// Shared by the detect lines of a process.
 #[derive(Debug, Clone, Default)]
-pub struct Alignment(Arc<Mutex<BTreeMap<(InputName, u32), Standing>>>);
+pub struct Alignment(Arc<Mutex<Sources>>);
+
+#[derive(Debug, Default)]
+struct Sources {
+    standings: BTreeMap<(InputName, u32), Standing>,
+    /// The least watermark of all, from when a source became unknown until none is.
+    began_at: Option<Timestamp>,
+}
 
 /// One source's place among the others; it is free when its line has ended, however that ended.
 #[derive(Debug)]
@@ -20,22 +27,39 @@ pub struct Place {
     source: (InputName, u32),
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Standing {
-    watermark: Option<Timestamp>,
+/// How far a source is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Standing {
+    pub watermark: Option<Timestamp>,
     /// It has more to read than it can read at once.
-    catching_up: bool,
+    pub catching_up: bool,
+    /// It has had no event, and whether it has one to read is not known yet: windows wait for it.
+    pub unknown: bool,
 }
 
 impl Place {
-    pub fn report(&self, watermark: Option<Timestamp>, catching_up: bool) {
-        self.alignment.lock().insert(self.source.clone(), Standing { watermark, catching_up });
+    pub fn report(&self, standing: Standing) {
+        let mut sources = self.alignment.lock();
+        sources.standings.insert(self.source.clone(), standing);
+        sources.take_bearings();
+    }
+}
+
+impl Sources {
+    fn take_bearings(&mut self) {
+        let sources = self.standings.values();
+        self.began_at = match sources.clone().any(|source| source.unknown) {
+            true => self.began_at.or(sources.filter_map(|source| source.watermark).min()),
+            false => None,
+        };
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.alignment.lock().remove(&self.source);
+        let mut sources = self.alignment.lock();
+        sources.standings.remove(&self.source);
+        sources.take_bearings();
     }
 }
 
@@ -45,22 +69,24 @@ impl Alignment {
         Place { alignment: self.clone(), source: (input.clone(), partition) }
     }
 
-    /// Whether `watermark` is more than `max_ahead` beyond the least of the sources that are catching up.
+    /// Whether `watermark` is more than `max_ahead` beyond the least of the sources that are catching up; while a source
+    /// is unknown, also beyond where the others began, since all that they read waits for it in memory.
     pub fn is_ahead(&self, watermark: Option<Timestamp>, max_ahead: Duration) -> bool {
         let Some(watermark) = watermark else { return false };
-        let reading = self.lock();
-        let least = reading.values().filter(|source| source.catching_up).filter_map(|source| source.watermark).min();
+        let sources = self.lock();
+        let catching_up = sources.standings.values().filter(|source| source.catching_up);
+        let least = catching_up.filter_map(|source| source.watermark).chain(sources.began_at).min();
         least.is_some_and(|least| watermark.since(least) > max_ahead)
     }
 
     /// Whether `watermark` is more than `max_behind` short of the greatest of all sources.
     pub fn is_behind(&self, watermark: Option<Timestamp>, max_behind: Duration) -> bool {
         let Some(watermark) = watermark else { return false };
-        let greatest = self.lock().values().filter_map(|source| source.watermark).max();
+        let greatest = self.lock().standings.values().filter_map(|source| source.watermark).max();
         greatest.is_some_and(|greatest| greatest.since(watermark) > max_behind)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(InputName, u32), Standing>> {
+    fn lock(&self) -> MutexGuard<'_, Sources> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -75,13 +101,28 @@ mod tests {
         Some(Timestamp(n * 60_000_000_000))
     }
 
+    fn standing(watermark: Option<Timestamp>, catching_up: bool) -> Standing {
+        Standing { watermark, catching_up, unknown: false }
+    }
+
     #[test]
     fn only_sources_that_catch_up_hold_one_back() {
         let alignment = Alignment::default();
         let place = alignment.take_place(&"a".into(), 0);
-        place.report(minute(0), true);
+        place.report(standing(minute(0), true));
         assert!(alignment.is_ahead(minute(11), 10 * MINUTE));
-        place.report(minute(0), false);
+        place.report(standing(minute(0), false));
+        assert!(!alignment.is_ahead(minute(11), 10 * MINUTE));
+    }
+
+    #[test]
+    fn while_a_source_is_unknown_the_others_go_only_so_far() {
+        let alignment = Alignment::default();
+        let (unknown, known) = (alignment.take_place(&"a".into(), 0), alignment.take_place(&"b".into(), 0));
+        unknown.report(Standing { unknown: true, ..Standing::default() });
+        [0, 11].iter().for_each(|at| known.report(standing(minute(*at), false)));
+        assert!(alignment.is_ahead(minute(11), 10 * MINUTE));
+        drop(unknown);
         assert!(!alignment.is_ahead(minute(11), 10 * MINUTE));
     }
 
@@ -89,7 +130,7 @@ mod tests {
     fn one_that_is_far_behind_the_first_is_known() {
         let alignment = Alignment::default();
         let place = alignment.take_place(&"a".into(), 0);
-        place.report(minute(60), false);
+        place.report(standing(minute(60), false));
         assert!(alignment.is_behind(minute(0), 10 * MINUTE));
         assert!(!alignment.is_behind(None, 10 * MINUTE));
         drop(place);

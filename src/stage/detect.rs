@@ -11,7 +11,7 @@ use tokio::{
 use tracing::{error, warn};
 
 use super::{
-    alignment::{Alignment, Place},
+    alignment::{Alignment, Place, Standing},
     input_topic::InputTopic,
     line::Work,
     messages::{Ended, Order},
@@ -40,6 +40,9 @@ const IDLE_ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Between two looks this long apart the process was stopped: what happened in between, it can't know.
 const STOPPED_AFTER: Duration = Duration::from_secs(10);
+
+/// How many idle timeouts a source may be unknown before the others stop waiting for it: its broker may be down.
+const UNKNOWN_TIMEOUTS: u32 = 2;
 
 /// What all detect lines of a process share.
 pub struct Detecting {
@@ -91,7 +94,7 @@ struct DetectLine {
     committed_at: Instant,
     marked: Option<Marker>,
     marked_at: Instant,
-    /// Since when nothing came.
+    /// Since when no event came.
     quiet_since: Instant,
     /// Where the log ended when this line began.
     backlog_end: u64,
@@ -192,18 +195,19 @@ impl DetectLine {
     /// Reads a batch and appends what it gave; returns when that is durable.
     async fn read(&mut self) -> Result<(), LogError> {
         let mut records = Vec::new();
-        let drained = self.drain(&mut records)?;
+        let (drained, events) = self.drain(&mut records)?;
         self.seat.at_work.off();
         self.take_note_of_gap(drained.gap);
         self.next = drained.next;
-        if drained.records > 0 {
+        // What can't be decoded has no time: it must not keep windows waiting for one.
+        if events > 0 {
             self.quiet_since = Instant::now();
             self.idle_until = None;
         }
         if drained.records >= self.shared.config.detect.batch_records_max || records.len() >= APPEND_RECORDS_MAX {
             self.behind_at = Some(Instant::now());
         }
-        self.place.report(self.source.watermark(), self.is_catching_up());
+        self.report();
         if self.marked_at.elapsed() >= self.shared.config.detect.marker_interval {
             self.mark(&mut records);
         }
@@ -217,26 +221,30 @@ impl DetectLine {
         Ok(())
     }
 
-    /// Reads what is at hand until the batch is full, in records that were read or that they gave.
-    fn drain(&mut self, records: &mut Vec<Record>) -> Result<Drained, LogError> {
+    /// Reads what is at hand until the batch is full, in records that were read or that they gave; says how many of
+    /// the records were events.
+    fn drain(&mut self, records: &mut Vec<Record>) -> Result<(Drained, usize), LogError> {
         let max = self.shared.config.detect.batch_records_max;
         let mut all = Drained { records: 0, next: self.next, gap: 0 };
+        let mut events = 0;
         while all.records < max && records.len() < APPEND_RECORDS_MAX {
             let asked = STEP_RECORDS_MAX.min(max - all.records);
-            let step = self.drain_step(asked, records)?;
+            let (step, decoded) = self.drain_step(asked, records)?;
             all = Drained { records: all.records + step.records, next: step.next, gap: all.gap + step.gap };
+            events += decoded;
             if step.records < asked {
                 break;
             }
         }
-        Ok(all)
+        Ok((all, events))
     }
 
-    fn drain_step(&mut self, max: usize, records: &mut Vec<Record>) -> Result<Drained, LogError> {
+    fn drain_step(&mut self, max: usize, records: &mut Vec<Record>) -> Result<(Drained, usize), LogError> {
+        let mut events = 0;
         let DetectLine { shared, source, seat, reader, at, .. } = self;
         let now_ms = shared.clock.now_ms();
         let now = Timestamp::from_millis(now_ms);
-        reader.drain(max, &mut |record| {
+        let drained = reader.drain(max, &mut |record| {
             let bytes = record.value.unwrap_or_default();
             if seat.poisoned.contains(&record.offset) {
                 let position = source.position(record.offset);
@@ -253,14 +261,18 @@ impl DetectLine {
                 clock: Some(if record.stamped_by_log { stamp } else { now }),
             };
             match source.read(raw) {
-                Ok(signals) => records.extend(signals.into_iter().map(|signal| shared.signal(signal, now_ms))),
+                Ok(signals) => {
+                    events += 1;
+                    records.extend(signals.into_iter().map(|signal| shared.signal(signal, now_ms)));
+                }
                 Err(reject) => {
                     let position = source.position(record.offset);
                     let letter = DeadLetter::new(&position, "decode", reject.to_string(), bytes);
                     records.push(shared.dead_letter(&letter, reject.reason.as_str(), now_ms));
                 }
             }
-        })
+        })?;
+        Ok((drained, events))
     }
 
     /// Says how far the source is, where that changed, and commits when it is time.
@@ -357,9 +369,20 @@ impl DetectLine {
         (self.next < self.backlog_end && lately(self.quiet_since)) || self.behind_at.is_some_and(lately)
     }
 
+    /// Tells the other sources of the process how far this one is.
+    fn report(&self) {
+        let marker = self.source.marker();
+        let asked_for = self.input.idle_timeout.saturating_mul(UNKNOWN_TIMEOUTS);
+        self.place.report(Standing {
+            watermark: marker.watermark,
+            catching_up: self.is_catching_up(),
+            unknown: marker.watermark.is_none() && !marker.idle && self.quiet_since.elapsed() < asked_for,
+        });
+    }
+
     fn mark(&mut self, records: &mut Vec<Record>) {
         let marker = self.source.marker();
-        self.place.report(marker.watermark, self.is_catching_up());
+        self.report();
         self.marked_at = Instant::now();
         if self.marked.as_ref() == Some(&marker) {
             return;

@@ -357,6 +357,27 @@ async fn two_members_share_the_partitions_and_one_takes_over_when_the_other_leav
 }
 
 #[tokio::test]
+async fn a_rebalance_skips_no_record_of_the_partitions_that_stay() {
+    let (log, topic) = with_topic(2, deleting()).await;
+    let other = connect(&kafka(&unique_prefix()));
+    let group = format!("{topic}.group");
+    let mut first = join(&log, &group, &topic, Start::Earliest);
+    let mut all = first.assigned(2).await;
+    for Assignment { at, reader, .. } in &mut all {
+        produce(&topic, at.partition, &["before"]);
+        assert_eq!(read(reader.as_mut(), 1).await.0, ["before"]);
+        assert!(timeout(Duration::from_secs(1), reader.ready()).await.is_err(), "it has been told of the end");
+    }
+    let mut second = join(&other, &group, &topic, Start::Earliest);
+    let Membership::Revoked { partitions, done } = first.next().await else { panic!("a revocation was due") };
+    let kept = all.iter_mut().find(|assignment| !partitions.contains(&assignment.at)).expect("it keeps one");
+    produce(&topic, kept.at.partition, &["meanwhile"]);
+    done.send(()).expect("the log waits");
+    second.only().await;
+    assert_eq!(read(kept.reader.as_mut(), 1).await.0, ["meanwhile"]);
+}
+
+#[tokio::test]
 async fn a_reopened_partition_starts_at_its_last_commit_and_fences_the_reader_before() {
     let (log, topic) = with_topic(1, deleting()).await;
     let (group, place) = (format!("{topic}.group"), at(&topic, 0));

@@ -1,8 +1,11 @@
-//! The queue of one partition's fetched records, read in batches and in place.
+//! The queue of one partition's fetched records, read in place.
 //!
-//! The only file that calls librdkafka itself. rdkafka's `PartitionQueue` takes records one by one with an allocation
-//! each, and drops the offset that the end of a partition is reported with, without which a reader can't tell that it
-//! has passed the markers of transactions.
+//! The only file that calls librdkafka itself. rdkafka's `PartitionQueue` drops the offset that the end of a partition
+//! is reported with, without which a reader can't tell that it has passed the markers of transactions.
+//!
+//! Records are taken one by one. librdkafka's call for batches (`rd_kafka_consume_batch_queue`, 2.12) counts the report
+//! of an end as a record: it puts the position one beyond the end, and when a rebalance pauses and resumes the
+//! partition, fetching goes on behind a record that nobody has seen.
 
 use std::{
     ffi::{CStr, CString, c_void},
@@ -22,9 +25,6 @@ use tokio::sync::Notify;
 use super::context::Consumer;
 use crate::log::RecordRef;
 
-/// The most that one call takes out of the queue.
-const BATCH_MAX: usize = 1024;
-
 /// Something that came out of the queue.
 pub(super) enum Fetched {
     Record(FetchedRecord),
@@ -38,14 +38,13 @@ pub(super) enum Fetched {
 /// The queue of one partition; exclusively its owner's until dropped.
 pub(super) struct PartitionQueue {
     queue: NonNull<native::rd_kafka_queue_t>,
-    batch: Vec<*mut RDKafkaMessage>,
     // The callback's; dropped after the callback is switched off.
     _wake: Arc<Notify>,
     // The client must outlive its queues.
     _consumer: Arc<Consumer>,
 }
 
-// SAFETY: librdkafka's queues may be used from any thread; `batch` holds no pointers between calls.
+// SAFETY: librdkafka's queues may be used from any thread.
 unsafe impl Send for PartitionQueue {}
 
 impl PartitionQueue {
@@ -64,26 +63,23 @@ impl PartitionQueue {
             native::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
             let opaque = Arc::as_ptr(wake).cast_mut().cast();
             native::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(notify), opaque);
-            let batch = Vec::with_capacity(BATCH_MAX);
-            Some(PartitionQueue { queue, batch, _wake: wake.clone(), _consumer: consumer.clone() })
+            Some(PartitionQueue { queue, _wake: wake.clone(), _consumer: consumer.clone() })
         }
     }
 
-    /// Hands over what is at hand, up to `max`, without waiting. Returns how many; fewer than `max` (and than the bound
-    /// of one call) means that the queue is empty and that `wake` will say when it no longer is.
+    /// Hands over what is at hand, up to `max`, without waiting. Returns how many; fewer than `max` means that the queue
+    /// is empty and that `wake` will say when it no longer is.
     pub fn take(&mut self, max: usize, mut each: impl FnMut(Fetched)) -> usize {
-        let max = max.min(BATCH_MAX);
-        // SAFETY: the buffer has room for `max` pointers, of which librdkafka writes the number that it returns; each
-        // is a message that is ours to destroy.
-        unsafe {
-            let taken = native::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, self.batch.as_mut_ptr(), max);
-            let taken = usize::try_from(taken).unwrap_or(0);
-            self.batch.set_len(taken);
-            for message in self.batch.drain(..).filter_map(NonNull::new) {
-                each(Fetched::of(FetchedRecord(message)));
-            }
-            taken
+        // SAFETY: the queue is alive, and a message that comes out of it is ours to destroy.
+        let next = || NonNull::new(unsafe { native::rd_kafka_consume_queue(self.queue.as_ptr(), 0) });
+        let mut taken = 0;
+        while taken < max
+            && let Some(message) = next()
+        {
+            each(Fetched::of(FetchedRecord(message)));
+            taken += 1;
         }
+        taken
     }
 }
 

@@ -43,8 +43,7 @@ impl Told {
     }
 
     /// Ends the story and waits for all of its alerts.
-    fn end(&self, telling: JoinHandle<()>) -> Vec<Value> {
-        telling.join().expect("the story is told");
+    fn end(&self) -> Vec<Value> {
         Writer::new().end(&self.site, &epilogue(SCENES, Duration::from_secs(60)), PARTITIONS);
         let found = opening(self.site.alerts_with(&self.wanted));
         let others = ids(&found).difference(&self.wanted).count();
@@ -60,6 +59,61 @@ fn wait_for_all_lines(server: &Process) {
     });
 }
 
+/// Two processes, each with half of the lines of every stage.
+fn start_two(told: &Told, first: &[(&str, &str)], second: &[(&str, &str)]) -> (Process, Process) {
+    let (one, other) = (told.site.start_as(first), told.site.start_as(second));
+    until("shared work", || {
+        ["detect", "correlate", "notify"]
+            .iter()
+            .all(|stage| {
+                let (ours, theirs) = (one.lines(stage), other.lines(stage));
+                let all = if *stage == "detect" { 2 * PARTITIONS as usize } else { 6 };
+                ours.is_disjoint(&theirs) && ours.len() + theirs.len() == all && ours.len() == theirs.len()
+            })
+            .then_some(())
+    });
+    (one, other)
+}
+
+fn one_of_two_is_killed(first: &[(&str, &str)], second: &[(&str, &str)]) {
+    let told = Told::new();
+    let (survivor, victim) = start_two(&told, first, second);
+    let telling = told.begin();
+    told.wait_for_the_middle();
+    victim.kill();
+    wait_for_all_lines(&survivor);
+    telling.join().expect("the story is told");
+    told.end();
+}
+
+#[test]
+fn the_other_process_takes_over_when_one_is_killed() {
+    one_of_two_is_killed(&[], &[]);
+}
+
+#[test]
+fn the_other_process_takes_over_when_one_with_an_instance_is_killed() {
+    const INSTANCE: &str = "TRIPLINE__KAFKA__INSTANCE";
+    one_of_two_is_killed(&[(INSTANCE, "one")], &[(INSTANCE, "two")]);
+}
+
+#[test]
+fn a_process_that_was_suspended_does_not_disturb_its_successor() {
+    let told = Told::new();
+    let (survivor, sleeper) = start_two(&told, &[], &[]);
+    let telling = told.begin();
+    told.wait_for_the_middle();
+    sleeper.suspend();
+    wait_for_all_lines(&survivor);
+    sleeper.go_on();
+    telling.join().expect("the story is told");
+    until("shared work", || (survivor.lines("correlate").len() == 3).then_some(()));
+    // The next owner of every partition has nothing but what was written.
+    survivor.kill();
+    wait_for_all_lines(&sleeper);
+    told.end();
+}
+
 #[test]
 fn a_killed_process_goes_on_where_it_was() {
     let told = Told::new();
@@ -69,7 +123,8 @@ fn a_killed_process_goes_on_where_it_was() {
     server.kill();
     let again = told.site.start();
     wait_for_all_lines(&again);
-    told.end(telling);
+    telling.join().expect("the story is told");
+    told.end();
 }
 
 #[test]
@@ -82,6 +137,7 @@ fn a_process_that_is_asked_to_end_repeats_nothing_when_it_returns() {
     assert!(status.success(), "{status}");
     assert!(server.said("stopped").is_some(), "it did not finish what it had read:\n{}", server.log());
     let _again = told.site.start();
-    let found = told.end(telling);
+    telling.join().expect("the story is told");
+    let found = told.end();
     assert_eq!(found.len(), told.wanted.len(), "some are repeated");
 }

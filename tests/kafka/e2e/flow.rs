@@ -1,6 +1,6 @@
 //! From a topic to the alerts, their sinks and the dead letters; what is received by HTTP; a reload.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rdkafka::{
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     process::{Site, until, values},
-    story::{RULES, Writer, inputs},
+    story::{Entry, RULES, Writer, inputs},
 };
 use crate::kafka::broker::{broker, topic_records};
 
@@ -84,6 +84,27 @@ fn what_can_not_be_decoded_is_a_dead_letter_and_the_rest_goes_on() {
         let keys: Vec<Value> = site.alerts().iter().map(|alert| alert["key"][0].clone()).collect();
         (keys.len() == 2 && keys.contains(&json!("before")) && keys.contains(&json!("after"))).then_some(())
     });
+}
+
+#[test]
+fn a_partition_of_nothing_but_broken_records_holds_no_window_back() {
+    let site = Site::new(RULES, &inputs("500ms"));
+    let _server = site.start();
+    let babble = Writer::tell_slowly(&site, vec![Entry::broken("web", 1); 5_000], 2, Duration::from_secs(12));
+    let time = "2024-03-01T00:00:00Z";
+    let login = json!({"@timestamp": time, "event": {"action": "login", "outcome": "success"},
+                       "source": {"ip": "192.0.2.1"}, "user": {"name": "u"}});
+    let scan = json!({"@timestamp": time, "event": {"action": "http"}, "source": {"ip": "192.0.2.1"},
+                      "http": {"response": {"status_code": 404}}});
+    let writer = Writer::new();
+    for (input, event) in [("auth", &login), ("web", &scan), ("web", &scan)] {
+        writer.write(&site.topic(input), 0, event.to_string().as_bytes());
+    }
+    writer.flush();
+    let alert = until("alert", || site.alerts().pop());
+    assert_eq!(alert["rule"]["id"], "scan-and-login");
+    assert!(!babble.is_finished(), "the alert came only when the partition had become quiet");
+    babble.join().expect("it ends");
 }
 
 #[test]

@@ -205,6 +205,15 @@ impl Process {
         self.signal("-HUP");
     }
 
+    /// SIGSTOP: as a machine that is suspended.
+    pub fn suspend(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");

@@ -118,7 +118,7 @@ pub fn story(scenes: u64) -> Vec<Entry> {
             _ => say("web", http(404, user, address)),
         }
         if scene % 97 == 5 {
-            entries.push((written_at, Entry { input: "auth", key, bytes: b"{\"@timestamp\":\"2024-03-".into() }));
+            entries.push((written_at, Entry::broken("auth", key)));
         }
     }
     entries.sort_by_key(|(written_at, _)| *written_at);
@@ -162,6 +162,11 @@ pub fn split(entries: &[Entry], partitions: u32) -> BTreeMap<(&'static str, u32)
 }
 
 impl Entry {
+    /// A record that breaks off.
+    pub fn broken(input: &'static str, key: u64) -> Entry {
+        Entry { input, key, bytes: b"{\"@timestamp\":\"2024-03-".into() }
+    }
+
     pub fn partition(&self, partitions: u32) -> u32 {
         (self.key % u64::from(partitions)) as u32
     }
