@@ -26,8 +26,8 @@ use crate::{
 /// position and a dead letter.
 const LOCAL_RECORD_BYTES_MAX: usize = 64 << 20;
 
-/// Of Kafka's: a broker's default `message.max.bytes`, less the room that a batch needs.
-const KAFKA_RECORD_BYTES_MAX: usize = 1_000_000;
+/// Of Kafka's: in base64 it is still a record that our topics take.
+const KAFKA_RECORD_BYTES_MAX: usize = 8 << 20;
 
 /// The configuration that a command line asks for.
 ///

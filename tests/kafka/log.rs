@@ -207,12 +207,33 @@ async fn a_full_producer_queue_makes_appends_wait_and_keeps_their_order() {
     assert!(values == wanted, "{} of {} records, or in another order", values.len(), wanted.len());
 }
 
+/// The largest record, as the log is tuned.
+const BYTES_MAX: usize = 16 << 20;
+
+#[tokio::test]
+async fn the_largest_record_is_taken_by_topics_of_either_kind() {
+    for cleanup in [deleting(), Cleanup::Compact] {
+        let (log, topic) = with_topic(1, cleanup).await;
+        // Nothing that compresses: the broker counts what it is sent.
+        let mut state = 1u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        })
+        .take(BYTES_MAX - 1_000)
+        .collect();
+        let largest = Record { value: Some(Bytes::from(noise)), ..record(&topic, 0, "k", "") };
+        soon("the largest record", log.append(vec![largest])).await.expect("it is taken");
+        assert_eq!(log.offsets(&at(&topic, 0)).await.expect("an answer"), (0, 1));
+    }
+}
+
 #[tokio::test]
 async fn appends_that_can_not_succeed_say_why() {
     let (log, topic) = with_topic(1, deleting()).await;
-    let huge = Record { value: Some(Bytes::from(vec![b'x'; 1_000_001])), ..record(&topic, 0, "", "") };
+    let huge = Record { value: Some(Bytes::from(vec![b'x'; BYTES_MAX + 1])), ..record(&topic, 0, "", "") };
     let refused = soon("a huge record", log.append(vec![record(&topic, 0, "k", "small"), huge])).await;
-    assert!(matches!(refused, Err(LogError::TooLarge { bytes: 1_000_001, bytes_max: 1_000_000, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(LogError::TooLarge { bytes_max: BYTES_MAX, .. })), "{refused:?}");
     assert_eq!(log.offsets(&at(&topic, 0)).await.expect("an answer"), (0, 0), "nothing of the call was written");
     let nowhere = soon("an unknown partition", log.append(vec![record(&topic, 7, "k", "v")])).await;
     assert!(matches!(nowhere, Err(LogError::NoPartition { partition: 7, .. })), "{nowhere:?}");

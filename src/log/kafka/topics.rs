@@ -35,6 +35,9 @@ const CHANGELOG_SEGMENT_BYTES: &str = "67108864";
 /// A changelog is compacted when this part of it is new: less to restore, for more work of the broker.
 const CHANGELOG_DIRTY_RATIO: &str = "0.2";
 
+/// What a batch adds to the largest record that the producer takes.
+const BATCH_BYTES: u64 = 1 << 10;
+
 pub(super) async fn ensure(kafka: &config::Kafka, probe: &Arc<Probe>, topics: &[TopicSpec]) -> Result<(), LogError> {
     let (mut missing, mut changelogs) = (Vec::new(), Vec::new());
     for spec in topics {
@@ -143,6 +146,12 @@ fn not_created(spec: &TopicSpec, replication: i32, code: RDKafkaErrorCode) -> Lo
 }
 
 fn settings(cleanup: &Cleanup) -> Vec<(&'static str, String)> {
+    let mut settings = cleanup_settings(cleanup);
+    settings.push(("max.message.bytes", (properties::RECORD_BYTES_MAX + BATCH_BYTES).to_string()));
+    settings
+}
+
+fn cleanup_settings(cleanup: &Cleanup) -> Vec<(&'static str, String)> {
     match cleanup {
         Cleanup::Compact => vec![
             ("cleanup.policy", "compact".to_owned()),
