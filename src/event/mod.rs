@@ -13,7 +13,7 @@ pub use dead_letter::DeadLetter;
 pub use fields::{Fields, FieldsBuilder};
 pub use position::{InputName, Position};
 pub use time::Timestamp;
-pub use value::{Number, Value};
+pub use value::{Number, Scalar, Value};
 
 /// A decoded record, ready for the rules.
 #[derive(Debug, Clone, PartialEq)]

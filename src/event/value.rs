@@ -40,6 +40,25 @@ impl Number {
     }
 }
 
+/// One scalar of an event, borrowed: what tests look at. A number is as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scalar<'a> {
+    Bool(bool),
+    Number(&'a str),
+    Text(&'a str),
+}
+
+impl<'a> Scalar<'a> {
+    /// As text, as written.
+    pub fn as_text(self) -> &'a str {
+        match self {
+            Scalar::Bool(true) => "true",
+            Scalar::Bool(false) => "false",
+            Scalar::Number(text) | Scalar::Text(text) => text,
+        }
+    }
+}
+
 impl From<i64> for Number {
     fn from(value: i64) -> Self {
         Number(value.to_string().into())
@@ -53,11 +72,15 @@ impl Value {
 
     /// A scalar as text, as written; `None` for null, arrays and objects.
     pub fn as_text(&self) -> Option<Cow<'_, str>> {
+        self.as_scalar().map(|scalar| scalar.as_text().into())
+    }
+
+    /// A scalar; `None` for null, arrays and objects.
+    pub fn as_scalar(&self) -> Option<Scalar<'_>> {
         match self {
-            Value::Bool(true) => Some("true".into()),
-            Value::Bool(false) => Some("false".into()),
-            Value::Number(number) => Some(number.as_written().into()),
-            Value::Text(text) => Some((&**text).into()),
+            Value::Bool(value) => Some(Scalar::Bool(*value)),
+            Value::Number(number) => Some(Scalar::Number(number.as_written())),
+            Value::Text(text) => Some(Scalar::Text(text)),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         }
     }
