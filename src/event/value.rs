@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::Scalar;
+
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Value {
@@ -40,25 +42,6 @@ impl Number {
     }
 }
 
-/// One scalar of an event, borrowed: what tests look at. A number is as it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scalar<'a> {
-    Bool(bool),
-    Number(&'a str),
-    Text(&'a str),
-}
-
-impl<'a> Scalar<'a> {
-    /// As text, as written.
-    pub fn as_text(self) -> &'a str {
-        match self {
-            Scalar::Bool(true) => "true",
-            Scalar::Bool(false) => "false",
-            Scalar::Number(text) | Scalar::Text(text) => text,
-        }
-    }
-}
-
 impl From<i64> for Number {
     fn from(value: i64) -> Self {
         Number(value.to_string().into())
@@ -72,17 +55,7 @@ impl Value {
 
     /// A scalar as text, as written; `None` for null, arrays and objects.
     pub fn as_text(&self) -> Option<Cow<'_, str>> {
-        self.as_scalar().map(|scalar| scalar.as_text().into())
-    }
-
-    /// A scalar; `None` for null, arrays and objects.
-    pub fn as_scalar(&self) -> Option<Scalar<'_>> {
-        match self {
-            Value::Bool(value) => Some(Scalar::Bool(*value)),
-            Value::Number(number) => Some(Scalar::Number(number.as_written())),
-            Value::Text(text) => Some(Scalar::Text(text)),
-            Value::Null | Value::Array(_) | Value::Object(_) => None,
-        }
+        Scalar::of(self).map(|scalar| scalar.as_text().into())
     }
 
     /// Nothing to compare or to key on: null, `""`, `[]`.

@@ -115,7 +115,7 @@ impl Field {
 
     /// Asks each scalar, arrays opened, until one answers true.
     pub(super) fn any(&self, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
-        let visit = &mut |value: &Value| value.as_scalar().is_some_and(&mut *visit);
+        let visit = &mut |value: &Value| Scalar::of(value).is_some_and(&mut *visit);
         match self {
             Field::Read { root, path } => root.fields().any(path, visit),
             Field::Value(value) => value.any_scalar(visit),

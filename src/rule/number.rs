@@ -19,7 +19,7 @@ pub(super) enum Num {
 impl Num {
     /// A number, or a text that is one in JSON's syntax.
     pub(super) fn of(value: &Value) -> Option<Num> {
-        value.as_scalar().and_then(Num::of_scalar)
+        Scalar::of(value).and_then(Num::of_scalar)
     }
 
     pub(super) fn of_scalar(scalar: Scalar<'_>) -> Option<Num> {

@@ -44,7 +44,7 @@ pub(super) trait Reads {
 
 impl Reads for Event {
     fn any(&self, path: &str, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
-        self.fields.any(path, &mut |value| value.as_scalar().is_some_and(&mut *visit))
+        self.fields.any(path, &mut |value| Scalar::of(value).is_some_and(&mut *visit))
     }
 
     fn exists(&self, path: &str) -> bool {

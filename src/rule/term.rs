@@ -142,7 +142,7 @@ impl Term {
             Term::Field(path) => reads.any(path, visit),
             term => term
                 .value(reads)
-                .is_some_and(|value| value.any_scalar(&mut |scalar| scalar.as_scalar().is_some_and(&mut *visit))),
+                .is_some_and(|value| value.any_scalar(&mut |scalar| Scalar::of(scalar).is_some_and(&mut *visit))),
         }
     }
 
