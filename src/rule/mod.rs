@@ -18,8 +18,10 @@ mod entry;
 mod field;
 #[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod field_test;
+mod glob;
 mod load;
 mod lower;
+mod matcher;
 mod model;
 mod number;
 #[expect(dead_code, reason = "the lowering that makes all of these comes next")]
@@ -41,6 +43,7 @@ pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
 pub use field_test::{FieldTest, TermTest};
 pub use load::{LoadOptions, Loaded, RuleFiles, load};
+pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Seen, tested_paths};
 pub use model::*;
 pub use number::Num;
 pub use predicate::{Predicate, ScriptTest};
