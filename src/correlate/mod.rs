@@ -2,12 +2,16 @@
 //!
 //! Pure: the state of a signals partition follows from its records, in any batches, on any machine.
 
+mod contents;
 mod correlator;
 mod counts;
+mod course;
 mod firing;
 mod frontier;
 mod group;
 mod key;
+mod open;
+mod plan;
 mod rules;
 mod sequence;
 mod snapshot;
