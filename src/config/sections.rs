@@ -166,6 +166,7 @@ fn correlate(layers: &mut Layers) -> Correlate {
         commit_interval: span(written.commit_interval, Duration::from_millis(50)),
         signals_per_key_max: count(written.signals_per_key_max, 10_000) as usize,
         evidence_max: count(written.evidence_max, 10) as usize,
+        list_entries_max: count(written.list_entries_max, 10_000) as usize,
     }
 }
 

@@ -79,6 +79,7 @@ pub struct Correlate {
     pub commit_interval: Option<Span>,
     pub signals_per_key_max: Option<Count>,
     pub evidence_max: Option<Count>,
+    pub list_entries_max: Option<Count>,
 }
 
 /// What every sink does unless it says otherwise.

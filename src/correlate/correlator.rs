@@ -11,6 +11,7 @@ use super::{
     frontier::{Admission, Sources},
     group::{Group, Next},
     key::{Expired, KeyState, Limits, StateKey, Tally, Walk},
+    lists::WrittenLists,
     plan::Plan,
     rules::Rules,
     snapshot::{Changes, Header, Snapshot},
@@ -29,6 +30,8 @@ pub struct Correlator {
     quarantine_after: u32,
     rules: Rules,
     chain: Chain,
+    /// What rules wrote; the same in every signals partition.
+    lists: WrittenLists,
     sources: Sources,
     groups: BTreeMap<InputSet, Group>,
     keys: HashMap<Arc<StateKey>, Slot>,
@@ -69,6 +72,7 @@ impl Correlator {
             quarantine_after: quarantine_after.max(1),
             rules: Rules::default(),
             chain: Chain::new(quarantine_after),
+            lists: WrittenLists::default(),
             sources: Sources::default(),
             groups: BTreeMap::new(),
             keys: HashMap::new(),
@@ -99,6 +103,7 @@ impl Correlator {
         }
         // Rules that read other inputs than any before.
         correlator.reach();
+        snapshot.lists.into_iter().for_each(|(member, spans)| correlator.lists.restore(member, spans));
         for (key, state) in snapshot.keys {
             let key = Arc::new(key);
             // A key that settled, or whose rule went, leaves at the next commit.
@@ -131,8 +136,18 @@ impl Correlator {
             },
             SignalRecord::Signal(signal) if again => self.hold_again(offset, signal),
             SignalRecord::Signal(signal) => self.take(offset, signal, alerts),
-            SignalRecord::Roster(_) | SignalRecord::Marker(_) => {}
+            SignalRecord::List(write) if !again => {
+                let past = self.answered();
+                self.counts.unlisted += self.lists.write(write, past, self.limits.list_entries_max);
+            }
+            SignalRecord::Roster(_) | SignalRecord::Marker(_) | SignalRecord::List(_) => {}
         }
+    }
+
+    /// No rule will ask what a list held before this time.
+    fn answered(&self) -> Timestamp {
+        let second = self.groups.iter().filter(|(inputs, _)| inputs.reads_alerts());
+        second.map(|(_, group)| group.frontier).min().unwrap_or(Timestamp::MIN)
     }
 
     /// Passes over a record that is never to be taken in, because a line died of it. Says whether this is the first
@@ -212,7 +227,7 @@ impl Correlator {
         self.rules.replace(rules, end);
         self.chain.set_rules(rules);
         for rule in rules.rules.iter().filter(|rule| rule.is_ordered()) {
-            self.groups.entry(rule.inputs.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
+            self.groups.entry(rule.sources.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
         }
         self.reach();
         let versions: HashSet<(&str, &str)> =
@@ -240,7 +255,7 @@ impl Correlator {
             self.counts.late += 1;
             return self.counts.rules.entry(signal.rule).or_default().late += 1;
         }
-        let group = self.groups.entry(rule.inputs.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
+        let group = self.groups.entry(rule.sources.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
         if signal.time < group.frontier {
             self.counts.before_join += 1;
         } else {
@@ -255,7 +270,7 @@ impl Correlator {
         if !rule.is_ordered() || signal.late {
             return;
         }
-        let group = self.groups.entry(rule.inputs.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
+        let group = self.groups.entry(rule.sources.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
         if signal.time >= group.frontier {
             group.hold(offset, signal);
         }
@@ -277,6 +292,11 @@ impl Correlator {
         let Some(plan) = self.rules.get(&signal.rule, signal.shape) else {
             return self.counts.unknown_rule += 1;
         };
+        if let Some(question) = &signal.question
+            && !question.answer(&|list, text| self.lists.contains(list, text, signal.time))
+        {
+            return;
+        }
         let key = Arc::new(StateKey { rule: signal.rule.clone(), shape: signal.shape, key: signal.key.clone() });
         if self.rules.is_closing(&plan.rule) && !self.keys.get(&key).is_some_and(|slot| slot.state.is_open()) {
             return self.counts.unknown_rule += 1;
@@ -321,7 +341,7 @@ impl Correlator {
         if slot.timer.is_some_and(|timer| timer <= deadline) {
             return;
         }
-        if let Some(group) = self.groups.get_mut(&plan.rule.inputs) {
+        if let Some(group) = self.groups.get_mut(&plan.rule.sources) {
             slot.timer = Some(deadline);
             group.set_timer(deadline, key.clone());
         }
@@ -346,14 +366,16 @@ impl Correlator {
     }
 
     /// Books what a signal or timer did.
-    fn record(&mut self, rule: &Rule, tally: Tally, alert: Option<Alert>, alerts: &mut Vec<Alert>) {
+    fn record(&mut self, rule: &Rule, mut tally: Tally, alert: Option<Alert>, alerts: &mut Vec<Alert>) {
         self.counts.evicted += tally.evicted;
         self.counts.suppressed += tally.suppressed;
+        self.counts.unlisted += tally.unlisted;
+        self.chain.write(std::mem::take(&mut tally.writes));
         self.book_scripts(rule, tally);
         if let Some(alert) = alert {
             let is_new = alert.state != State::Closed;
             self.counts.rules.entry(rule.id().clone()).or_default().fired += u64::from(is_new);
-            if !rule.inputs.reads_alerts() {
+            if !rule.follows() {
                 self.chain.see(&alert);
             }
             alerts.push(alert);
@@ -381,7 +403,7 @@ impl Correlator {
     /// Ends the rules that no signal can be on its way for: of their keys only open alerts stay, until they close.
     fn retire(&mut self) {
         let groups = &self.groups;
-        let is_past = |rule: &Rule, end| groups.get(&rule.inputs).is_none_or(|group| group.frontier > end);
+        let is_past = |rule: &Rule, end| groups.get(&rule.sources).is_none_or(|group| group.frontier > end);
         let mut over = self.rules.take_over(is_past);
         if over.is_empty() {
             return;
@@ -422,7 +444,7 @@ impl Correlator {
                 continue;
             };
             // An emptied key stays until no signal of its time can be read again: it says what was applied.
-            let durable = self.groups.get(&plan.rule.inputs).map_or(Timestamp::MAX, |group| group.durable);
+            let durable = self.groups.get(&plan.rule.sources).map_or(Timestamp::MAX, |group| group.durable);
             if slot.state.is_empty() && slot.state.applied_time().is_none_or(|applied| applied < durable) {
                 self.keys.remove(&key);
                 changes.remove(&key);
@@ -433,6 +455,8 @@ impl Correlator {
                 }
             }
         }
+        let past = self.answered();
+        self.lists.take_changes(past).into_iter().for_each(|(member, spans)| changes.set_entry(member, spans));
         let header = self.header();
         self.passed_over.clone_from(&header.passed_over);
         changes.set_header(&header);

@@ -84,6 +84,19 @@ impl Firing<'_> {
         }
     }
 
+    /// Asks the rule's `then` what it adds to lists. An alert of a late event adds nothing: what rules saw of its time
+    /// has been decided.
+    pub fn write_lists(&self, tally: &mut Tally) {
+        let Some(then) = self.rule.then.as_ref().filter(|_| !self.trigger.late) else { return };
+        match then.writes(&self.view(), self.time) {
+            Ok((writes, too_long)) => {
+                (tally.writes, tally.unlisted) = (writes, too_long);
+                tally.then = Some(Ok(()));
+            }
+            Err(error) => tally.then = Some(Err(error)),
+        }
+    }
+
     fn view(&self) -> Arc<WindowView> {
         let mut figures = Figures::total(&self.rule.aggregates);
         for (name, signals) in self.signals.iter() {

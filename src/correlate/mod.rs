@@ -13,6 +13,7 @@ mod firing;
 mod frontier;
 mod group;
 mod key;
+mod lists;
 mod open;
 mod plan;
 mod rules;

@@ -17,7 +17,7 @@ use crate::{
     rule::{LoadOptions, RuleFiles, RuleSet, load},
 };
 
-const LIMITS: Limits = Limits { signals_per_key_max: 100, evidence_max: 3 };
+const LIMITS: Limits = Limits { signals_per_key_max: 100, evidence_max: 3, list_entries_max: 100 };
 
 fn rules(keys: &str) -> Arc<RuleSet> {
     let text =
@@ -79,6 +79,7 @@ impl Partition {
             late: false,
             epoch: 1,
             fields: Fields::default(),
+            question: None,
         }));
     }
 

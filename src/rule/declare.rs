@@ -48,7 +48,7 @@ pub(super) struct Built {
     pub(super) found: Vec<Diagnostic>,
 }
 
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 32] = [
     "id",
     "title",
     "severity",
@@ -76,6 +76,7 @@ const KEYS: [&str; 31] = [
     "any_of",
     "when",
     "alert",
+    "then",
     "suppress",
     "suppress_max",
     "risk",
@@ -83,7 +84,7 @@ const KEYS: [&str; 31] = [
 ];
 
 /// Keys of the rule language that this engine does not run.
-const KEYS_NOT_YET: [&str; 4] = ["first_seen", "learn", "baseline", "then"];
+const KEYS_NOT_YET: [&str; 3] = ["first_seen", "learn", "baseline"];
 
 pub(super) fn build(declared: &Declared, around: &Surroundings<'_>) -> Built {
     let mut report = Report::new(around.source);
@@ -117,17 +118,23 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     let mut told: Vec<String> = meta.risk.as_ref().map_or_else(Vec::new, |risk| risk.entities.clone());
     // Evidence names the alert.
     told.extend(inputs.reads_alerts().then(|| "id".to_owned()));
-    let shape = shape::Shape::new(&inputs, &window, &condition, suppress);
+    let sources = if closures.ask_written() { inputs.and_alerts() } else { inputs.clone() };
+    let shape = shape::Shape::new(&sources, &window, &condition, suppress);
     let aggregates = closures.aggregates();
-    let (patterns, shape) = closures.patterns(&by, &told, &aggregates, shape, around);
+    let (patterns, shape) = closures.patterns(&by, &told, &aggregates, shape, around, report);
+    if report.has_errors() {
+        return None;
+    }
     Some(Rule {
         meta,
         inputs,
+        sources,
         patterns,
         window,
         condition,
         when: closures.when.map(|closure| closure.into_script()),
         alert: closures.alert.map(|closure| closure.into_script()),
+        then: closures.then.map(|closure| closure.into_script()),
         aggregates,
         suppress,
         shape,

@@ -40,6 +40,7 @@ mod text;
 mod token;
 mod vocabulary;
 mod window_script;
+mod written;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -57,6 +58,7 @@ pub use number::Num;
 pub use predicate::{Predicate, ScriptTest};
 pub use script::ScriptError;
 pub use window_script::WindowScript;
+pub use written::{LIST_TEXT_BYTES_MAX, ListWrite, Question};
 
 /// Signals that a window keeps of one key at most, as configured by default: what needs more can't occur.
 pub const SIGNALS_MAX: u64 = 10_000;

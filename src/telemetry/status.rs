@@ -217,6 +217,8 @@ pub struct SignalsStatus {
     pub before_join: u64,
     /// Dropped because their key had too many.
     pub evicted: u64,
+    /// Entries dropped from full lists, or too long for any.
+    pub unlisted: u64,
     /// Counted into an alert that was open.
     pub suppressed: u64,
     /// While its state is restored: records of the changelog that are read, and how many there are.
