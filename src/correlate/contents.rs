@@ -14,14 +14,14 @@ use crate::{
 pub(super) struct Contents {
     pub signals: Kepts,
     /// For a rule with a `sequence`.
-    progress: Option<Progress>,
+    progress: Option<Box<Progress>>,
 }
 
 impl Contents {
     /// Takes the next signal of the total order, after [`Contents::expire`] for its window.
     pub fn enter(&mut self, pattern: &Arc<str>, kept: Arc<Kept>, walk: &mut Walk<'_>) {
         let signals_max = walk.limits.signals_per_key_max;
-        if let (Some(sequence), Some(number)) = (&walk.plan.sequence, walk.plan.number(pattern)) {
+        if let (Some(sequence), Some(number)) = (&walk.plan.sequence, walk.plan.pattern(pattern)) {
             let progress = self.progress.get_or_insert_default();
             walk.tally.evicted += progress.see(sequence, number, kept.time, &kept.position, signals_max);
         }
@@ -63,6 +63,30 @@ impl Contents {
         if let Some(progress) = &mut self.progress {
             progress.pass(first);
         }
+    }
+
+    /// How many signals are missing until the lists are satisfied, and of how many; `None` where there are no lists.
+    pub fn missing(&self, plan: &Plan) -> Option<(u64, u64)> {
+        let of = |times: &Times| {
+            let needed = u64::from(times.n);
+            (needed.saturating_sub(self.signals.count(&times.pattern)), needed)
+        };
+        match (&plan.rule.condition, &plan.sequence) {
+            (Condition::AllOf(all), _) => {
+                all.iter().map(of).reduce(|(missing, needed), (more, of)| (missing + more, needed + of))
+            }
+            (Condition::AnyOf(any), _) => any.iter().map(of).min(),
+            (Condition::Sequence(_), sequence) => sequence.as_ref().map(|sequence| {
+                let needed: usize = sequence.steps.iter().map(|step| step.n).sum();
+                let in_place = self.progress.as_ref().map_or(0, |progress| progress.in_place(sequence));
+                (needed.saturating_sub(in_place) as u64, needed as u64)
+            }),
+        }
+    }
+
+    /// About what is kept, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.signals.bytes() + self.progress.as_ref().map_or(0, |progress| progress.bytes())
     }
 
     pub fn is_empty(&self) -> bool {

@@ -31,6 +31,8 @@ pub(super) struct Firing<'a> {
     pub signals: &'a Kepts,
     pub state: State,
     pub suppressed: u64,
+    /// When keys of the rule were evicted last.
+    pub cut: Option<Timestamp>,
 }
 
 impl Firing<'_> {
@@ -79,6 +81,7 @@ impl Firing<'_> {
             tags: meta.tags.clone(),
             risk: self.risk(),
             suppressed: self.suppressed,
+            partial: self.partial(),
             evidence: self.evidence(limits.evidence_max),
             fields: text.fields,
         }
@@ -107,6 +110,13 @@ impl Firing<'_> {
     fn counts(&self) -> serde_json::Map<String, serde_json::Value> {
         let count = |name: &Arc<str>| (name.to_string(), self.signals.count(name).into());
         self.rule.patterns.iter().map(|pattern| count(&pattern.name)).collect()
+    }
+
+    /// What bounds have left out.
+    fn partial(&self) -> Vec<String> {
+        let of_patterns = self.signals.cut().map(|pattern| format!("{pattern}.count"));
+        let is_cut = self.cut.is_some_and(|cut| cut >= self.start && !matches!(self.rule.window, Window::None));
+        of_patterns.chain(is_cut.then(|| "keys".to_owned())).collect()
     }
 
     /// Of each pattern the first signals and the last, in the total order.

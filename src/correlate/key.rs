@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{contents::Contents, course::Course, firing::Firing, open::Open, plan::Plan};
 use crate::{
     alert::{Alert, State},
-    detect::{Order, Signal},
+    detect::Signal,
     event::{Position, Timestamp},
     rule::{Kept, ScriptError, Window},
 };
@@ -25,11 +25,7 @@ pub struct StateKey {
 pub struct KeyState {
     window: Contents,
     course: Course,
-    open: Option<Open>,
-    /// The last signal that was applied: what is read again after a crash is not applied again.
-    applied: Option<Order>,
-    /// The event that fired last. Firing empties all of it: its further patterns start nothing.
-    fired_on: Option<Position>,
+    open: Option<Box<Open>>,
 }
 
 /// The signal that fired; for a timer, the last one before it.
@@ -41,9 +37,13 @@ pub(super) struct Trigger {
     pub late: bool,
 }
 
-/// Named bounds of a key.
+/// Named bounds of a partition's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Keys of one rule.
+    pub keys_per_rule_max: usize,
+    /// What all keys count for in memory.
+    pub state_bytes_max: u64,
     /// Signals that a key keeps for each pattern; the oldest goes first, and is counted.
     pub signals_per_key_max: usize,
     /// Signals of each pattern that an alert shows: the first ones and the last.
@@ -73,6 +73,8 @@ pub(super) struct Walk<'a> {
     pub key: &'a [Arc<str>],
     pub limits: Limits,
     pub tally: &'a mut Tally,
+    /// When keys of the rule were evicted last: a window that reaches back to it may lack signals.
+    pub cut: Option<Timestamp>,
 }
 
 /// What a timer did.
@@ -101,13 +103,12 @@ impl Trigger {
 }
 
 impl KeyState {
-    /// Applies the next signal of the total order; says what fired.
-    pub(super) fn apply(&mut self, signal: &Signal, walk: &mut Walk<'_>) -> Option<Alert> {
-        let order = signal.order();
-        if self.applied.as_ref().is_some_and(|applied| order <= *applied) {
+    /// Applies the next signal of the total order; says what fired. An event that the key has fired on starts nothing
+    /// with its further patterns: firing empties all of it.
+    pub(super) fn apply(&mut self, signal: &Signal, has_fired: bool, walk: &mut Walk<'_>) -> Option<Alert> {
+        if has_fired && self.open.is_none() {
             return None;
         }
-        self.applied = Some(order);
         let kept = Arc::new(Kept {
             time: signal.time,
             position: signal.position.clone(),
@@ -120,10 +121,6 @@ impl KeyState {
             open.take(&signal.pattern, kept, walk);
             return None;
         }
-        if self.fired_on.as_ref() == Some(&signal.position) {
-            return None;
-        }
-        self.fired_on = None;
         if begins {
             self.window.clear();
         }
@@ -180,6 +177,7 @@ impl KeyState {
             signals: &self.window.signals,
             state: if rule.suppress.is_some() { State::Opened } else { State::Fired },
             suppressed: 0,
+            cut: walk.cut,
         };
         if !firing.meets_when(walk.tally) {
             return None;
@@ -187,9 +185,8 @@ impl KeyState {
         let alert = firing.alert(walk.limits, walk.tally);
         let total = std::mem::take(&mut self.window).signals;
         self.course.fired();
-        match rule.suppress {
-            None => self.fired_on = Some(look.trigger.position),
-            Some(suppress) => self.open = Some(Open::new(look.trigger, look.start, look.end, suppress, total)),
+        if let Some(suppress) = rule.suppress {
+            self.open = Some(Box::new(Open::new(look.trigger, look.start, look.end, suppress, total)));
         }
         Some(alert)
     }
@@ -287,7 +284,7 @@ impl KeyState {
         Expired { alert: None, has_changed: true }
     }
 
-    /// Nothing that matters later; `applied` still guards what is read again.
+    /// Nothing that matters later.
     pub fn is_empty(&self) -> bool {
         self.open.is_none() && self.window.is_empty() && self.course.is_plain()
     }
@@ -296,8 +293,51 @@ impl KeyState {
         self.open.is_some()
     }
 
-    /// The time of the last signal applied.
-    pub fn applied_time(&self) -> Option<Timestamp> {
-        self.applied.as_ref().map(|order| order.time)
+    /// Signals that the key keeps.
+    pub(super) fn signals(&self) -> u64 {
+        self.window.signals.len() + self.open.as_ref().map_or(0, |open| open.signals().len())
     }
+
+    /// About what the state takes in memory: the same for the same state, wherever it is.
+    pub(super) fn bytes(&self) -> usize {
+        let open = self.open.as_ref().map_or(0, |open| size_of::<Open>() + open.signals().bytes());
+        size_of::<Self>() + self.window.bytes() + open
+    }
+
+    /// How near the key is to firing, and when it was seen last.
+    pub(super) fn nearness(&self, plan: &Plan) -> Nearness {
+        let kept = self.window.signals.len();
+        let step = match (&self.open, self.course.sightings()) {
+            (Some(_), _) => Step::Open,
+            (None, Some(1)) => Step::Single,
+            (None, Some(_)) => Step::Last,
+            (None, None) if kept <= 1 => Step::Single,
+            (None, None) => match self.window.missing(plan) {
+                Some((missing, _)) if missing <= 1 => Step::Last,
+                Some((missing, needed)) if missing * 2 <= needed => Step::Half,
+                _ => Step::Some,
+            },
+        };
+        let of_open = self.open.as_ref().and_then(|open| open.signals().last_time());
+        Nearness { step, last: self.window.signals.last_time().max(of_open).max(self.course.last_time()) }
+    }
+}
+
+/// How near a key is to firing; the least goes first where keys have to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Nearness {
+    step: Step,
+    last: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    /// One signal, or none.
+    Single,
+    Some,
+    /// Half of what the rule asks for.
+    Half,
+    /// All but one signal; for `silent`, a key that was heard more than once.
+    Last,
+    Open,
 }

@@ -12,13 +12,16 @@ mod firing;
 mod frontier;
 mod group;
 mod key;
+mod keys;
 mod open;
 mod plan;
 mod rules;
 mod sequence;
 mod snapshot;
+mod table;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod window;
 
 pub use correlator::{Correlator, Standing};

@@ -43,6 +43,11 @@ impl Open {
         }
     }
 
+    /// The signals of the window that fired, and all since.
+    pub fn signals(&self) -> &Kepts {
+        &self.total
+    }
+
     /// Counts a signal into the alert, which stays open for longer.
     pub fn take(&mut self, pattern: &Arc<str>, kept: Arc<Kept>, walk: &mut Walk<'_>) {
         self.suppressed += 1;
@@ -67,6 +72,7 @@ impl Open {
             signals: &self.total,
             state: State::Closed,
             suppressed: self.suppressed,
+            cut: walk.cut,
         }
         .alert(walk.limits, walk.tally)
     }
