@@ -4,13 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     aggregate::Figures,
+    contents::Contents,
     key::{Limits, Tally, Trigger},
-    window::Kepts,
 };
 use crate::{
     alert::{self, Alert, Evidence, RiskEntity, Span, State},
     event::Timestamp,
-    rule::{AlertText, Kept, Rule, SIGNALS_MAX, Window, WindowView},
+    rule::{AlertText, Kept, Pattern, Rule, Window, WindowView},
 };
 
 /// The entities at risk that one alert names.
@@ -28,7 +28,7 @@ pub(super) struct Firing<'a> {
     pub time: Timestamp,
     /// The time in the alert's id: that of its first record.
     pub fired_at: Timestamp,
-    pub signals: &'a Kepts,
+    pub window: &'a Contents,
     pub state: State,
     pub suppressed: u64,
     /// When keys of the rule were evicted last.
@@ -88,15 +88,12 @@ impl Firing<'_> {
     }
 
     fn view(&self) -> Arc<WindowView> {
-        let mut figures = Figures::total(&self.rule.aggregates);
-        for (name, signals) in self.signals.iter() {
-            let Some(at) = self.rule.patterns.iter().position(|pattern| pattern.name == *name) else { continue };
-            for kept in signals {
-                figures.add(&self.rule.aggregates, at, kept.time, &kept.fields, SIGNALS_MAX as usize);
-            }
-        }
-        let mut patterns = figures.views(self.rule);
-        patterns.iter_mut().for_each(|pattern| pattern.count = self.signals.count(&pattern.name));
+        let mut patterns = match &self.window.figures {
+            Some(figures) => figures.views(self.rule),
+            None => Figures::total(&self.rule.aggregates).views(self.rule),
+        };
+        // In the rule's order.
+        (0..).zip(&mut patterns).for_each(|(number, pattern)| pattern.count = self.window.signals.count(number));
         Arc::new(WindowView { key: self.key.to_vec(), start: self.start, end: self.end, patterns })
     }
 
@@ -108,37 +105,33 @@ impl Firing<'_> {
     }
 
     fn counts(&self) -> serde_json::Map<String, serde_json::Value> {
-        let count = |name: &Arc<str>| (name.to_string(), self.signals.count(name).into());
-        self.rule.patterns.iter().map(|pattern| count(&pattern.name)).collect()
+        let count = |number, pattern: &Pattern| (pattern.name.to_string(), self.window.signals.count(number).into());
+        self.rule.patterns.iter().enumerate().map(|(number, pattern)| count(number, pattern)).collect()
     }
 
     /// What bounds have left out.
     fn partial(&self) -> Vec<String> {
-        let of_patterns = self.signals.cut().map(|pattern| format!("{pattern}.count"));
+        let counts = self.window.signals.cut().map(|number| format!("{}.count", self.rule.patterns[number].name));
+        let figures = self.window.figures.iter().flat_map(|figures| figures.partial(self.rule));
         let is_cut = self.cut.is_some_and(|cut| cut >= self.start && !matches!(self.rule.window, Window::None));
-        of_patterns.chain(is_cut.then(|| "keys".to_owned())).collect()
+        let names: BTreeSet<String> = counts.chain(figures).collect();
+        names.into_iter().chain(is_cut.then(|| "keys".to_owned())).collect()
     }
 
     /// Of each pattern the first signals and the last, in the total order.
     fn evidence(&self, max: usize) -> Vec<Evidence> {
-        let mut chosen: Vec<(&Arc<str>, &Arc<Kept>)> = Vec::new();
-        for (pattern, signals) in self.signals.iter() {
-            let skipped = signals.len().saturating_sub(max);
-            let first = max.saturating_sub(1).min(signals.len());
-            let shown = signals.iter().take(first).chain(signals.iter().skip(first + skipped).take(max - first));
-            chosen.extend(shown.map(|signal| (pattern, signal)));
-        }
-        chosen.sort_by(|(a_pattern, a), (b_pattern, b)| {
-            (a.time, &a.position, a_pattern, a.element).cmp(&(b.time, &b.position, b_pattern, b.element))
+        let mut shown = self.window.signals.shown(self.rule, max);
+        shown.sort_by(|(a_number, a), (b_number, b)| {
+            (a.time, &a.position, a_number, a.element).cmp(&(b.time, &b.position, b_number, b.element))
         });
-        chosen.into_iter().map(|(pattern, signal)| evidence(pattern, signal)).collect()
+        shown.iter().map(|(number, signal)| evidence(&self.rule.patterns[*number].name, signal)).collect()
     }
 
     fn risk(&self) -> Option<alert::Risk> {
         let risk = self.rule.meta.risk.as_ref()?;
         let mut entities = BTreeSet::new();
         for field in &risk.entities {
-            for signal in self.signals.iter().flat_map(|(_, signals)| signals) {
+            for signal in self.window.signals.all(self.rule) {
                 signal.fields.any(field, &mut |value| {
                     if let Some(text) = value.as_text().filter(|text| !text.is_empty()) {
                         entities.insert(RiskEntity { field: field.clone(), value: text.into_owned() });

@@ -109,52 +109,53 @@ impl KeyState {
         if has_fired && self.open.is_none() {
             return None;
         }
-        let kept = Arc::new(Kept {
+        let number = walk.plan.pattern(&signal.pattern)?;
+        let kept = &Kept {
             time: signal.time,
             position: signal.position.clone(),
             element: signal.element,
             fields: signal.fields.clone(),
-        });
+        };
         let trigger = Trigger::of_signal(signal);
         let begins = self.course.see(&walk.plan.rule.window, &trigger);
         if let Some(open) = &mut self.open {
-            open.take(&signal.pattern, kept, walk);
+            open.take(number, kept, walk);
             return None;
         }
         if begins {
             self.window.clear();
         }
-        let start = self.enter(&signal.pattern, kept, walk)?;
+        let start = self.enter(number, kept, walk)?;
         self.look(Look { start, end: signal.time, trigger }, walk)
     }
 
     /// Puts a signal into its window. Gives the window's start where it is to be looked at now.
-    fn enter(&mut self, pattern: &Arc<str>, kept: Arc<Kept>, walk: &mut Walk<'_>) -> Option<Timestamp> {
+    fn enter(&mut self, number: usize, kept: &Kept, walk: &mut Walk<'_>) -> Option<Timestamp> {
         let time = kept.time;
         match walk.plan.rule.window {
             Window::Sliding(span) => {
                 let start = time.minus(span);
-                self.window.expire(start);
-                self.window.enter(pattern, kept, walk);
+                self.window.expire(start, walk.plan);
+                self.window.enter(number, kept, walk);
                 (!walk.plan.waits_for_absence()).then_some(start)
             }
             Window::Tumbling(_) => {
-                self.course.bucket(time, &mut self.window).enter(pattern, kept, walk);
+                self.course.bucket(time, &mut self.window).enter(number, kept, walk);
                 None
             }
             Window::Session { .. } => {
                 let start = self.course.run_to_look_at()?;
-                self.window.enter(pattern, kept, walk);
+                self.window.enter(number, kept, walk);
                 Some(start)
             }
             Window::Silent { .. } => {
-                self.window.expire(time);
-                self.window.enter(pattern, kept, walk);
+                self.window.expire(time, walk.plan);
+                self.window.enter(number, kept, walk);
                 None
             }
             Window::None | Window::FirstSeen(_) | Window::Baseline(_) => {
                 self.window.clear();
-                self.window.enter(pattern, kept, walk);
+                self.window.enter(number, kept, walk);
                 Some(time)
             }
         }
@@ -174,7 +175,7 @@ impl KeyState {
             end: look.end,
             time: look.end,
             fired_at: look.end,
-            signals: &self.window.signals,
+            window: &self.window,
             state: if rule.suppress.is_some() { State::Opened } else { State::Fired },
             suppressed: 0,
             cut: walk.cut,
@@ -183,7 +184,7 @@ impl KeyState {
             return None;
         }
         let alert = firing.alert(walk.limits, walk.tally);
-        let total = std::mem::take(&mut self.window).signals;
+        let total = std::mem::take(&mut self.window).into_total();
         self.course.fired();
         if let Some(suppress) = rule.suppress {
             self.open = Some(Box::new(Open::new(look.trigger, look.start, look.end, suppress, total)));
@@ -237,7 +238,7 @@ impl KeyState {
 
     fn expire_sliding(&mut self, now: Timestamp, span: Duration, walk: &mut Walk<'_>) -> Option<Alert> {
         let start = now.minus(span);
-        self.window.expire(start);
+        self.window.expire(start, walk.plan);
         let mut alert = None;
         if self.window.first_to_complete(walk.plan).is_some_and(|first| first <= start) {
             alert = self.look_by_timer(start, now, walk);
@@ -269,7 +270,7 @@ impl KeyState {
     }
 
     fn look_by_timer(&mut self, start: Timestamp, now: Timestamp, walk: &mut Walk<'_>) -> Option<Alert> {
-        let trigger = Trigger::of_kept(self.window.signals.last()?);
+        let trigger = Trigger::of_kept(&self.window.signals.last(&walk.plan.rule)?);
         self.look(Look { start, end: now, trigger }, walk)
     }
 
@@ -295,12 +296,12 @@ impl KeyState {
 
     /// Signals that the key keeps.
     pub(super) fn signals(&self) -> u64 {
-        self.window.signals.len() + self.open.as_ref().map_or(0, |open| open.signals().len())
+        self.window.signals.len() + self.open.as_ref().map_or(0, |open| open.total().signals.len())
     }
 
     /// About what the state takes in memory: the same for the same state, wherever it is.
     pub(super) fn bytes(&self) -> usize {
-        let open = self.open.as_ref().map_or(0, |open| size_of::<Open>() + open.signals().bytes());
+        let open = self.open.as_ref().map_or(0, |open| size_of::<Open>() + open.total().bytes());
         size_of::<Self>() + self.window.bytes() + open
     }
 
@@ -318,7 +319,7 @@ impl KeyState {
                 _ => Step::Some,
             },
         };
-        let of_open = self.open.as_ref().and_then(|open| open.signals().last_time());
+        let of_open = self.open.as_ref().and_then(|open| open.total().signals.last_time());
         Nearness { step, last: self.window.signals.last_time().max(of_open).max(self.course.last_time()) }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure: the state of a signals partition follows from its records, in any batches, on any machine.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "windows keep their aggregates with it next"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the baseline, which comes next, reads its buckets with it"))]
 mod aggregate;
 mod contents;
 mod correlator;
@@ -15,6 +15,7 @@ mod key;
 mod keys;
 mod open;
 mod plan;
+mod queue;
 mod rules;
 mod sequence;
 mod snapshot;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::key::StateKey;
-use crate::rule::{Condition, Rule, Step};
+use super::{aggregate::Figures, key::StateKey};
+use crate::rule::{Condition, PatternAggregates, Rule, Step, Window};
 
 /// A rule and what is worked out of it once.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(super) struct Plan {
     /// The place of the group of the rule's inputs.
     pub group: usize,
     pub sequence: Option<Sequence>,
+    /// Whether the rule's closures read more of a window than counts.
+    pub has_figures: bool,
 }
 
 /// The steps of a sequence that ask for events, and between them what must not come.
@@ -40,7 +42,17 @@ impl Plan {
             Condition::Sequence(steps) => Some(Sequence::new(steps, &|name| place_of(rule, name))),
             Condition::AllOf(_) | Condition::AnyOf(_) => None,
         };
-        Plan { rule: rule.clone(), number, group, sequence }
+        let reads = |of: &PatternAggregates| of.first.is_some() || of.last.is_some() || !of.columns.is_empty();
+        let has_figures = rule.aggregates.0.iter().any(reads);
+        Plan { rule: rule.clone(), number, group, sequence, has_figures }
+    }
+
+    /// The aggregates of an empty window.
+    pub fn figures(&self) -> Figures {
+        match self.rule.window {
+            Window::Sliding(_) => Figures::sliding(&self.rule.aggregates),
+            _ => Figures::total(&self.rule.aggregates),
+        }
     }
 
     pub fn state_key(&self, key: Vec<Arc<str>>) -> StateKey {
