@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    chain::{Chain, Chained},
     counts::{Counts, Failures},
     frontier::{Admission, Sources},
     group::{Group, Next},
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     alert::{Alert, State},
     detect::{Signal, SignalRecord},
-    event::{Position, Timestamp},
+    event::{ALERTS, Position, Timestamp},
     rule::{InputSet, Rule, RuleSet},
 };
 
@@ -29,6 +30,7 @@ pub struct Correlator {
     limits: Limits,
     quarantine_after: u32,
     rules: Rules,
+    chain: Chain,
     sources: Sources,
     groups: Vec<Group>,
     keys: Keys,
@@ -70,6 +72,7 @@ impl Correlator {
             limits,
             quarantine_after: quarantine_after.max(1),
             rules: Rules::default(),
+            chain: Chain::new(quarantine_after),
             sources: Sources::default(),
             groups: Vec::new(),
             keys: Keys::default(),
@@ -175,15 +178,49 @@ impl Correlator {
             }
             self.turn_to(None);
         }
+        if self.chains() {
+            self.chain.reach(self.sources.frontier(self.chain.inputs()));
+        }
         self.retire();
     }
 
-    /// The log ends here: nothing that is to come is at or before `until`.
+    /// The log ends here: nothing that is to come is at or before `until`. Ends the rules on events; their last alerts
+    /// are then events for the rules on alerts.
+    pub fn finish_events(&mut self, until: Timestamp, alerts: &mut Vec<Alert>) {
+        self.finish_groups(until, |inputs| !inputs.reads_alerts(), alerts);
+    }
+
+    /// Ends all rules; see [`Correlator::finish_events`].
     pub fn finish(&mut self, until: Timestamp, alerts: &mut Vec<Alert>) {
-        for group in &mut self.groups {
+        self.finish_groups(until, |_| true, alerts);
+    }
+
+    fn finish_groups(&mut self, until: Timestamp, is_over: impl Fn(&InputSet) -> bool, alerts: &mut Vec<Alert>) {
+        for group in self.groups.iter_mut().filter(|group| is_over(&group.inputs)) {
             group.frontier = group.frontier.max(Timestamp(until.0.saturating_add(1)));
         }
         self.advance(&mut |_| {}, alerts);
+    }
+
+    /// Whether rules on alerts have to know of this partition's alerts and time: there are some, or were once and have
+    /// alerts to close.
+    pub fn chains(&self) -> bool {
+        self.chain.is_read() || self.sources.has(ALERTS)
+    }
+
+    /// How far this partition's alerts are, for the rules that read alerts.
+    pub fn chain_frontier(&self) -> Option<Timestamp> {
+        self.chain.frontier()
+    }
+
+    /// Whether alerts gave signals since [`Correlator::take_chained`].
+    pub fn has_chained(&self) -> bool {
+        self.chain.has_signals()
+    }
+
+    /// What alerts gave since the last call. It belongs into the commit of those alerts.
+    pub fn take_chained(&mut self) -> Chained {
+        self.chain.take()
     }
 
     /// Takes the frontiers to where the sources are now. Done with every record that moves a source, so that what is
@@ -203,6 +240,7 @@ impl Correlator {
         let groups = &mut self.groups;
         let plans = self.rules.replace(rules, end, &mut |rule| group_of(groups, &rule.inputs));
         plans.iter().for_each(|plan| self.keys.set_plan(plan));
+        self.chain.set_rules(rules);
         self.reach();
         let versions: HashSet<(&str, &str)> =
             rules.rules.iter().map(|rule| (&**rule.id(), rule.meta.version.as_str())).collect();
@@ -366,6 +404,9 @@ impl Correlator {
         if let Some(alert) = alert {
             let is_new = alert.state != State::Closed;
             self.counts.rules.entry(rule.id().clone()).or_default().fired += u64::from(is_new);
+            if !rule.inputs.reads_alerts() {
+                self.chain.see(&alert);
+            }
             alerts.push(alert);
         }
     }

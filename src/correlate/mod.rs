@@ -4,6 +4,7 @@
 
 #[cfg_attr(not(test), expect(dead_code, reason = "the baseline, which comes next, reads its buckets with it"))]
 mod aggregate;
+mod chain;
 mod contents;
 mod correlator;
 mod counts;
@@ -25,6 +26,7 @@ mod tests;
 mod timers;
 mod window;
 
+pub use chain::{Chained, EPOCH as CHAIN_EPOCH};
 pub use correlator::{Correlator, Standing};
 pub use counts::{Counts, RuleTally};
 pub use key::Limits;

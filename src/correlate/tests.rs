@@ -27,7 +27,8 @@ fn rules(keys: &str) -> Arc<RuleSet> {
 
 fn rule_of(keys: &str) -> Arc<RuleSet> {
     let text = format!(r#"rule(#{{ id: "r", title: "t", severity: "low", by: ["id"], {keys} }});"#);
-    let files = RuleFiles { root: PathBuf::new(), files: BTreeMap::from([("r.rhai".into(), text)]) };
+    let files =
+        RuleFiles { root: PathBuf::new(), files: BTreeMap::from([("r.rhai".into(), text)]), ..RuleFiles::default() };
     let loaded = load(&files, &LoadOptions::default(), None);
     assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
     Arc::new(loaded.set)
