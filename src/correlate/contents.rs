@@ -31,7 +31,7 @@ impl Contents {
     /// Takes a signal that no sequence asks for.
     pub fn add(&mut self, number: usize, kept: &Kept, walk: &mut Walk<'_>) {
         let signals_max = walk.limits.signals_per_key_max;
-        if walk.plan.has_figures {
+        if !walk.plan.rule.aggregates.is_empty() {
             let aggregates = &walk.plan.rule.aggregates;
             let figures = self.figures.get_or_insert_with(|| Box::new(walk.plan.figures()));
             figures.add(aggregates, number, kept.time, &kept.fields, signals_max);
@@ -46,7 +46,7 @@ impl Contents {
     }
 
     /// Forgets what is before `start`.
-    pub fn expire(&mut self, start: Timestamp, plan: &Plan) {
+    pub fn expire(&mut self, plan: &Plan, start: Timestamp) {
         self.signals.expire(start);
         if let Some(figures) = &mut self.figures {
             figures.expire(&plan.rule.aggregates, start);

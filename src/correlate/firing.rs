@@ -1,6 +1,6 @@
 //! From a satisfied window to the alert that says so.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     aggregate::Figures,
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     alert::{self, Alert, Evidence, RiskEntity, Span, State},
     event::Timestamp,
-    rule::{AlertText, Kept, Pattern, Rule, Window, WindowView},
+    rule::{AlertText, Kept, Num, Pattern, Rule, Statistic, Window, WindowFacts, WindowView},
 };
 
 /// The entities at risk that one alert names.
@@ -39,8 +39,10 @@ impl Firing<'_> {
     /// Asks the rule's `when`; a script that fails says no.
     pub fn meets_when(&self, tally: &mut Tally) -> bool {
         let Some(when) = &self.rule.when else { return true };
-        let answer = when.test(&self.view());
-        tally.when = Some(answer.as_ref().map(|_| ()).map_err(Clone::clone));
+        let answer = when.test(self);
+        if answer.is_err() || when.has_script() {
+            tally.when = Some(answer.as_ref().map(|_| ()).map_err(Clone::clone));
+        }
         answer.unwrap_or(false)
     }
 
@@ -49,7 +51,7 @@ impl Firing<'_> {
         let text = match &self.rule.alert {
             None => AlertText::default(),
             Some(script) => {
-                let text = script.alert(&self.view());
+                let text = script.alert(&WindowFacts::view(self));
                 tally.alert = Some(text.as_ref().map(|_| ()).map_err(Clone::clone));
                 text.unwrap_or_default()
             }
@@ -85,16 +87,6 @@ impl Firing<'_> {
             evidence: self.evidence(limits.evidence_max),
             fields: text.fields,
         }
-    }
-
-    fn view(&self) -> Arc<WindowView> {
-        let mut patterns = match &self.window.figures {
-            Some(figures) => figures.views(self.rule),
-            None => Figures::total(&self.rule.aggregates).views(self.rule),
-        };
-        // In the rule's order.
-        (0..).zip(&mut patterns).for_each(|(number, pattern)| pattern.count = self.window.signals.count(number));
-        Arc::new(WindowView { key: self.key.to_vec(), start: self.start, end: self.end, patterns })
     }
 
     fn span(&self) -> Option<Span> {
@@ -141,6 +133,33 @@ impl Firing<'_> {
             }
         }
         Some(alert::Risk { score: risk.score, entities: entities.into_iter().take(RISK_ENTITIES_MAX).collect() })
+    }
+}
+
+impl WindowFacts for Firing<'_> {
+    fn count(&self, pattern: usize) -> u64 {
+        self.window.signals.count(pattern)
+    }
+
+    fn number(&self, pattern: usize, column: usize, statistic: Statistic) -> Option<Num> {
+        match &self.window.figures {
+            Some(figures) => figures.number(&self.rule.aggregates, pattern, column, statistic),
+            None => Figures::of_nothing(statistic),
+        }
+    }
+
+    fn length(&self) -> Duration {
+        self.end.since(self.start)
+    }
+
+    fn view(&self) -> Arc<WindowView> {
+        let mut patterns = match &self.window.figures {
+            Some(figures) => figures.views(self.rule),
+            None => Figures::total(&self.rule.aggregates).views(self.rule),
+        };
+        // In the rule's order.
+        (0..).zip(&mut patterns).for_each(|(number, pattern)| pattern.count = self.window.signals.count(number));
+        Arc::new(WindowView { key: self.key.to_vec(), start: self.start, end: self.end, patterns })
     }
 }
 

@@ -4,7 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{contents::Contents, course::Course, firing::Firing, open::Open, plan::Plan};
+use super::{
+    contents::Contents,
+    course::Course,
+    firing::Firing,
+    learned::{Learned, Lesson},
+    open::Open,
+    plan::Plan,
+};
 use crate::{
     alert::{Alert, State},
     detect::Signal,
@@ -25,6 +32,7 @@ pub struct StateKey {
 pub struct KeyState {
     window: Contents,
     course: Course,
+    learned: Option<Box<Learned>>,
     open: Option<Box<Open>>,
 }
 
@@ -106,7 +114,8 @@ impl KeyState {
     /// Applies the next signal of the total order; says what fired. An event that the key has fired on starts nothing
     /// with its further patterns: firing empties all of it.
     pub(super) fn apply(&mut self, signal: &Signal, has_fired: bool, walk: &mut Walk<'_>) -> Option<Alert> {
-        if has_fired && self.open.is_none() {
+        let lesson = Learned::see(&mut self.learned, signal, walk);
+        if lesson == Lesson::Ignored || (has_fired && self.open.is_none()) {
             return None;
         }
         let number = walk.plan.pattern(&signal.pattern)?;
@@ -125,7 +134,7 @@ impl KeyState {
         if begins {
             self.window.clear();
         }
-        let start = self.enter(number, kept, walk)?;
+        let start = self.enter(number, kept, walk).filter(|_| lesson == Lesson::New)?;
         self.look(Look { start, end: signal.time, trigger }, walk)
     }
 
@@ -135,11 +144,11 @@ impl KeyState {
         match walk.plan.rule.window {
             Window::Sliding(span) => {
                 let start = time.minus(span);
-                self.window.expire(start, walk.plan);
+                self.window.expire(walk.plan, start);
                 self.window.enter(number, kept, walk);
                 (!walk.plan.waits_for_absence()).then_some(start)
             }
-            Window::Tumbling(_) => {
+            Window::Tumbling(_) | Window::Baseline(_) => {
                 self.course.bucket(time, &mut self.window).enter(number, kept, walk);
                 None
             }
@@ -149,11 +158,11 @@ impl KeyState {
                 Some(start)
             }
             Window::Silent { .. } => {
-                self.window.expire(time, walk.plan);
+                self.window.expire(walk.plan, time);
                 self.window.enter(number, kept, walk);
                 None
             }
-            Window::None | Window::FirstSeen(_) | Window::Baseline(_) => {
+            Window::None | Window::FirstSeen(_) => {
                 self.window.clear();
                 self.window.enter(number, kept, walk);
                 Some(time)
@@ -203,8 +212,12 @@ impl KeyState {
                 let passed = self.window.signals.last_time();
                 passed.into_iter().chain(self.window.first_to_complete(plan)).min().map(|at| at.plus(span))
             }
-            Window::None | Window::FirstSeen(_) | Window::Baseline(_) => self.window.signals.last_time(),
-            Window::Tumbling(_) | Window::Session { .. } | Window::Silent { .. } => {
+            Window::None => self.window.signals.last_time(),
+            Window::FirstSeen(_) => {
+                let learned = Learned::deadline(self.learned.as_deref(), &plan.rule.window);
+                learned.into_iter().chain(self.window.signals.last_time()).min()
+            }
+            Window::Tumbling(_) | Window::Baseline(_) | Window::Session { .. } | Window::Silent { .. } => {
                 self.course.deadline(&plan.rule.window)
             }
         }
@@ -224,11 +237,16 @@ impl KeyState {
         if self.open.is_some() || self.deadline(walk.plan).is_none_or(|due| due > now) {
             return Expired::default();
         }
-        let alert = match *window {
-            Window::Sliding(span) => self.expire_sliding(now, span, walk),
-            Window::Tumbling(span) => self.end_bucket(now, span, walk),
-            Window::Silent { after, .. } => self.fall_silent(now, after, walk),
-            Window::None | Window::Session { .. } | Window::FirstSeen(_) | Window::Baseline(_) => {
+        let alert = match window {
+            Window::Sliding(span) => self.expire_sliding(now, *span, walk),
+            Window::Tumbling(span) => self.end_bucket(now, *span, true, walk),
+            Window::Baseline(baseline) => {
+                let has_left = Learned::has_left(&mut self.learned, baseline, now, walk);
+                self.end_bucket(now, baseline.every, has_left, walk)
+            }
+            Window::Silent { after, .. } => self.fall_silent(now, *after, walk),
+            Window::None | Window::Session { .. } | Window::FirstSeen(_) => {
+                Learned::expire(&mut self.learned, window, now);
                 self.forget();
                 None
             }
@@ -238,7 +256,7 @@ impl KeyState {
 
     fn expire_sliding(&mut self, now: Timestamp, span: Duration, walk: &mut Walk<'_>) -> Option<Alert> {
         let start = now.minus(span);
-        self.window.expire(start, walk.plan);
+        self.window.expire(walk.plan, start);
         let mut alert = None;
         if self.window.first_to_complete(walk.plan).is_some_and(|first| first <= start) {
             alert = self.look_by_timer(start, now, walk);
@@ -250,10 +268,11 @@ impl KeyState {
         alert
     }
 
-    /// The bucket ends. What came at the very end belongs to the next one, unless firing emptied that too.
-    fn end_bucket(&mut self, now: Timestamp, span: Duration, walk: &mut Walk<'_>) -> Option<Alert> {
+    /// The bucket ends, and is looked at if it is `notable`. What came at the very end belongs to the next one, unless
+    /// firing emptied that too.
+    fn end_bucket(&mut self, now: Timestamp, span: Duration, notable: bool, walk: &mut Walk<'_>) -> Option<Alert> {
         let next = std::mem::take(&mut self.course);
-        let alert = self.look_by_timer(now.minus(span), now, walk);
+        let alert = if notable { self.look_by_timer(now.minus(span), now, walk) } else { None };
         if alert.is_none() {
             (self.window, self.course) = next.next_bucket(span);
         }
@@ -287,7 +306,7 @@ impl KeyState {
 
     /// Nothing that matters later.
     pub fn is_empty(&self) -> bool {
-        self.open.is_none() && self.window.is_empty() && self.course.is_plain()
+        self.open.is_none() && self.window.is_empty() && self.course.is_plain() && self.learned.is_none()
     }
 
     pub fn is_open(&self) -> bool {
@@ -302,17 +321,19 @@ impl KeyState {
     /// About what the state takes in memory: the same for the same state, wherever it is.
     pub(super) fn bytes(&self) -> usize {
         let open = self.open.as_ref().map_or(0, |open| size_of::<Open>() + open.total().bytes());
-        size_of::<Self>() + self.window.bytes() + open
+        let learned = self.learned.as_ref().map_or(0, |learned| learned.bytes());
+        size_of::<Self>() + self.window.bytes() + open + learned
     }
 
     /// How near the key is to firing, and when it was seen last.
     pub(super) fn nearness(&self, plan: &Plan) -> Nearness {
         let kept = self.window.signals.len();
+        let lessons = self.learned.as_ref().map_or(0, |learned| learned.lessons());
         let step = match (&self.open, self.course.sightings()) {
             (Some(_), _) => Step::Open,
             (None, Some(1)) => Step::Single,
             (None, Some(_)) => Step::Last,
-            (None, None) if kept <= 1 => Step::Single,
+            (None, None) if kept <= 1 && lessons <= 1 => Step::Single,
             (None, None) => match self.window.missing(plan) {
                 Some((missing, _)) if missing <= 1 => Step::Last,
                 Some((missing, needed)) if missing * 2 <= needed => Step::Half,
@@ -333,7 +354,7 @@ pub(super) struct Nearness {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
-    /// One signal, or none.
+    /// One signal, or none, and nothing learnt but that.
     Single,
     Some,
     /// Half of what the rule asks for.

@@ -2,18 +2,20 @@
 //!
 //! Pure: the state of a signals partition follows from its records, in any batches, on any machine.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the baseline, which comes next, reads its buckets with it"))]
 mod aggregate;
+mod baseline;
 mod chain;
 mod contents;
 mod correlator;
 mod counts;
 mod course;
 mod firing;
+mod first_seen;
 mod frontier;
 mod group;
 mod key;
 mod keys;
+mod learned;
 mod open;
 mod plan;
 mod queue;

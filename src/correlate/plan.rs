@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{aggregate::Figures, key::StateKey};
-use crate::rule::{Condition, PatternAggregates, Rule, Step, Window};
+use crate::rule::{Condition, Rule, Step, Window};
 
 /// A rule and what is worked out of it once.
 #[derive(Debug)]
@@ -14,8 +14,6 @@ pub(super) struct Plan {
     /// The place of the group of the rule's inputs.
     pub group: usize,
     pub sequence: Option<Sequence>,
-    /// Whether the rule's closures read more of a window than counts.
-    pub has_figures: bool,
 }
 
 /// The steps of a sequence that ask for events, and between them what must not come.
@@ -42,15 +40,13 @@ impl Plan {
             Condition::Sequence(steps) => Some(Sequence::new(steps, &|name| place_of(rule, name))),
             Condition::AllOf(_) | Condition::AnyOf(_) => None,
         };
-        let reads = |of: &PatternAggregates| of.first.is_some() || of.last.is_some() || !of.columns.is_empty();
-        let has_figures = rule.aggregates.0.iter().any(reads);
-        Plan { rule: rule.clone(), number, group, sequence, has_figures }
+        Plan { rule: rule.clone(), number, group, sequence }
     }
 
-    /// The aggregates of an empty window.
+    /// The aggregates of an empty window: of some signals leave one by one, others are emptied as a whole.
     pub fn figures(&self) -> Figures {
         match self.rule.window {
-            Window::Sliding(_) => Figures::sliding(&self.rule.aggregates),
+            Window::Sliding(_) | Window::Silent { .. } => Figures::sliding(&self.rule.aggregates),
             _ => Figures::total(&self.rule.aggregates),
         }
     }
