@@ -45,7 +45,7 @@ pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
 pub use field_test::{FieldTest, TermTest};
 pub use load::{LoadOptions, Loaded, RuleFiles, load};
-pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Seen as Shown, tested_paths};
+pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Shown, tested_paths};
 pub use model::*;
 pub use number::Num;
 pub use predicate::{Predicate, ScriptTest};
