@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod check;
+mod databases;
 mod demo;
 mod http;
 mod init;

@@ -163,6 +163,7 @@ impl<'a> Lowering<'a> {
                 let networks = arguments.iter().map(|network| Network::parse(&self.text(network)?));
                 field(path, Asks::Cidr(networks.collect::<Option<_>>()?))
             }
+            ("in_list", [name]) => field(path, Asks::InList(self.library.1.lists.get(&self.text(name)?)?.clone())),
             _ => None,
         }
     }
