@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cli::{args::BenchDetectArgs, output::tell, records::Records, rules::Rules},
-    config::Config,
+    config::{Config, Enrichment},
     decode::{DecodeSpec, Decoder, Timing},
     event::{Event, Position},
     rule::{Compiled, LoadOptions, RuleSet, Scratch, Shown},
@@ -35,7 +35,7 @@ pub fn run(args: &BenchDetectArgs, report: &mut Report) -> Result<()> {
     let set = match &args.rules[..] {
         [] => rules::rules(Shape::Windows, args.rule_count, &mut chance)?,
         paths => {
-            let rules = Rules::load(paths, LoadOptions::default())?;
+            let rules = Rules::load(paths, LoadOptions::default(), &Enrichment::default())?;
             rules.report();
             rules.set
         }

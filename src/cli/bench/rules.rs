@@ -52,7 +52,7 @@ fn load_all(count: usize, rule: &mut dyn FnMut(usize) -> String) -> Result<Arc<R
         let ids = file * RULES_PER_FILE..count.min((file + 1) * RULES_PER_FILE);
         (PathBuf::from(format!("{file:04}.rhai")), ids.map(&mut *rule).collect::<String>())
     });
-    let files = RuleFiles { root: PathBuf::new(), files: files.collect() };
+    let files = RuleFiles { files: files.collect(), ..RuleFiles::default() };
     let loaded = load(&files, &LoadOptions::default(), None);
     if let Some(error) = loaded.diagnostics.iter().find(|found| found.is_error()) {
         bail!("{}", error.render(false));
