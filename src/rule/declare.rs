@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use rhai::{Engine, GlobalRuntimeState, Position};
 
 use super::{
-    InputSet, Rule,
+    InputSet, Rule, Window,
     analysis::Library,
     data::Data,
     diagnostic::Diagnostic,
@@ -48,7 +48,7 @@ pub(super) struct Built {
     pub(super) found: Vec<Diagnostic>,
 }
 
-const KEYS: [&str; 32] = [
+const KEYS: [&str; 35] = [
     "id",
     "title",
     "severity",
@@ -71,6 +71,9 @@ const KEYS: [&str; 32] = [
     "max",
     "silent",
     "forget",
+    "first_seen",
+    "learn",
+    "baseline",
     "sequence",
     "all_of",
     "any_of",
@@ -82,9 +85,6 @@ const KEYS: [&str; 32] = [
     "risk",
     "tests",
 ];
-
-/// Keys of the rule language that this engine does not run.
-const KEYS_NOT_YET: [&str; 3] = ["first_seen", "learn", "baseline"];
 
 pub(super) fn build(declared: &Declared, around: &Surroundings<'_>) -> Built {
     let mut report = Report::new(around.source);
@@ -115,12 +115,17 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     if report.has_errors() {
         return None;
     }
-    let mut told: Vec<String> = meta.risk.as_ref().map_or_else(Vec::new, |risk| risk.entities.clone());
+    let mut told: Vec<Arc<str>> =
+        meta.risk.iter().flat_map(|risk| &risk.entities).map(|path| path.as_str().into()).collect();
     // Evidence names the alert.
-    told.extend(inputs.reads_alerts().then(|| "id".to_owned()));
+    told.extend(inputs.reads_alerts().then(|| "id".into()));
+    if let Window::FirstSeen(first_seen) = &window {
+        told.extend(first_seen.fields.iter().cloned());
+    }
     let sources = if closures.ask_written() { inputs.and_alerts() } else { inputs.clone() };
     let shape = shape::Shape::new(&sources, &window, &condition, suppress);
     let aggregates = closures.aggregates();
+    let (when, value) = closures.lowered(&aggregates, around);
     let (patterns, shape) = closures.patterns(&by, &told, &aggregates, shape, around, report);
     if report.has_errors() {
         return None;
@@ -132,7 +137,8 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
         patterns,
         window,
         condition,
-        when: closures.when.map(|closure| closure.into_script()),
+        when,
+        value,
         alert: closures.alert.map(|closure| closure.into_script()),
         then: closures.then.map(|closure| closure.into_script()),
         aggregates,
@@ -144,12 +150,8 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
 }
 
 fn check_keys(map: Entry<'_>, position: Position, report: &mut Report<'_>) {
-    for name in KEYS_NOT_YET.iter().filter(|name| map.get(name).is_some()) {
-        report.error("not-yet", map.key_position(name), format!("`{name}` is not supported yet"), None);
-    }
-    let known: Vec<&str> = KEYS.iter().chain(&KEYS_NOT_YET).copied().collect();
-    for (name, _) in map.entries().filter(|(name, _)| !known.contains(name)) {
-        let help = super::diagnostic::did_you_mean(name, known.iter().copied());
+    for (name, _) in map.entries().filter(|(name, _)| !KEYS.contains(name)) {
+        let help = super::diagnostic::did_you_mean(name, KEYS);
         report.error("unknown-key", map.key_position(name), format!("unknown key `{name}`"), help);
     }
     match (map.get("event"), map.get("events")) {

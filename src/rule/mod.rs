@@ -39,12 +39,15 @@ mod term;
 mod text;
 mod token;
 mod vocabulary;
+mod window_lower;
 mod window_script;
+mod window_test;
 mod written;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 pub use aggregate::*;
+pub use compare::Comparison;
 pub use compiled::{Compiled, OnceCompiled};
 pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
@@ -52,12 +55,13 @@ pub use enrichment::{Database, DatabaseError, Enrichment};
 pub use field_test::{FieldTest, TermTest};
 pub use list::{LIST_ENTRIES_MAX, List, ListText, Lists};
 pub use load::{LoadOptions, Loaded, RuleFiles, load};
-pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Seen as Shown, tested_paths};
+pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Shown, tested_paths};
 pub use model::*;
 pub use number::Num;
 pub use predicate::{Predicate, ScriptTest};
 pub use script::ScriptError;
 pub use window_script::WindowScript;
+pub use window_test::{Amount, WindowFacts, WindowTest, WindowValue};
 pub use written::{LIST_TEXT_BYTES_MAX, ListWrite, Question};
 
 /// Signals that a window keeps of one key at most, as configured by default: what needs more can't occur.

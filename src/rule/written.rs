@@ -15,7 +15,7 @@ use super::{
     Predicate, WindowScript, WindowView, duration,
     field::Field,
     field_test::{Asks, FieldTest, TermTest},
-    matcher::Seen,
+    matcher::Shown,
     model::Pattern,
     predicate::Reads,
     script::ScriptError,

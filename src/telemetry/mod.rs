@@ -213,6 +213,7 @@ impl Telemetry {
             signals.before_join += counts.before_join;
             signals.evicted += counts.evicted;
             signals.unlisted += counts.unlisted;
+            signals.evicted_keys += counts.evicted_keys;
             signals.suppressed += counts.suppressed;
         });
         for (rule, tally) in &counts.rules {

@@ -9,7 +9,7 @@ use rhai::{FnPtr, Position};
 
 use super::{Declared, Surroundings, key::KeyFields};
 use crate::rule::{
-    Aggregates, End, Pattern, Predicate, ScriptTest, Statistic, WindowScript,
+    Aggregates, End, Pattern, Predicate, ScriptTest, Statistic, WindowScript, WindowTest, WindowValue,
     analysis::{Analysis, Known, Wanted},
     data::Data,
     entry::{Entry, Report},
@@ -17,6 +17,7 @@ use crate::rule::{
     predicate::Code,
     script::Script,
     shape::{self, Shape},
+    window_lower::WindowLowering,
 };
 
 /// Names that a window has for itself.
@@ -28,6 +29,8 @@ pub(super) struct Closures {
     pub(super) when: Option<Checked>,
     pub(super) alert: Option<Checked>,
     pub(super) then: Option<Checked>,
+    /// Of a `baseline`.
+    value: Option<Checked>,
 }
 
 /// A closure that was looked at.
@@ -67,8 +70,10 @@ pub(super) fn read(
         .collect();
     let when = map.get("when").and_then(|entry| check(entry, "when", Known::Window, report));
     let alert = map.get("alert").and_then(|entry| check(entry, "alert", Known::Window, report));
+    let value = map.get("baseline").and_then(|baseline| baseline.get("value"));
+    let value = value.and_then(|entry| check(entry, "value", Known::Window, report));
     let then = map.get("then").and_then(|entry| check(entry, "then", Known::Window, report));
-    Closures { patterns, when, alert, then }
+    Closures { patterns, when, alert, then, value }
 }
 
 fn pattern_entries<'a>(map: Entry<'a>, report: &mut Report<'_>) -> Vec<(Arc<str>, Entry<'a>)> {
@@ -128,6 +133,7 @@ fn checked(
         argument,
         match name {
             "alert" if is_window => Wanted::Map,
+            "value" if is_window => Wanted::Number,
             "then" if is_window => Wanted::Writes,
             _ => Wanted::Test,
         },
@@ -168,7 +174,7 @@ impl Closures {
     }
 
     fn of_window(&self) -> impl Iterator<Item = &Checked> {
-        self.when.iter().chain(&self.alert).chain(&self.then)
+        self.when.iter().chain(&self.alert).chain(&self.then).chain(&self.value)
     }
 
     /// Whether a pattern asks a list that rules write.
@@ -192,12 +198,25 @@ impl Closures {
         aggregates
     }
 
+    /// `when` and `value` as they run. Leaves neither behind.
+    pub(super) fn lowered(
+        &mut self,
+        aggregates: &Aggregates,
+        around: &Surroundings<'_>,
+    ) -> (Option<WindowTest>, Option<WindowValue>) {
+        let patterns = self.names();
+        let lowering = WindowLowering { library: around.library, patterns: &patterns, aggregates };
+        let script = |checked: &Checked| WindowScript(checked.script.clone());
+        let when = self.when.as_ref().map(|when| lowering.test(around.source, script(when)));
+        (when, self.value.as_ref().map(|value| lowering.value(around.source, script(value))))
+    }
+
     /// The patterns with what travels in their signals, and the hash of all that shapes the rule's windows. Leaves
     /// only `when`, `alert` and `then` behind. `told` are paths that alerts tell of.
     pub(super) fn patterns(
         &mut self,
         by: &KeyFields,
-        told: &[String],
+        told: &[Arc<str>],
         aggregates: &Aggregates,
         mut shape: Shape,
         around: &Surroundings<'_>,
@@ -208,7 +227,7 @@ impl Closures {
             let Some(closure) = closure else { continue };
             let by = by.get(&name).cloned().unwrap_or_default();
             let mut keep: BTreeSet<Arc<str>> = by.iter().cloned().collect();
-            keep.extend(told.iter().map(|path| Arc::from(path.as_str())));
+            keep.extend(told.iter().cloned());
             keep.extend(closure.event_reads.iter().map(|path| Arc::from(path.as_str())));
             let kept = self.of_window().flat_map(|closure| &closure.kept_reads);
             keep.extend(kept.filter(|(pattern, _)| *pattern == name).map(|(_, path)| Arc::from(path.as_str())));
@@ -232,6 +251,7 @@ impl Closures {
             patterns.push(Pattern { name, predicate, asks_lists, by, keep, sees_closed });
         }
         shape.aggregates(aggregates);
+        self.value.iter().for_each(|value| shape.part("value", &value.text));
         (patterns, shape.finish())
     }
 }
