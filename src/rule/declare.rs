@@ -110,7 +110,7 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     let window = window.map_or(Window::None, Window::Sliding);
     let entities: &[String] = meta.risk.as_ref().map_or(&[], |risk| &risk.entities);
     let shape = shape::Shape::new(&inputs, window, &condition, suppress);
-    let (patterns, shape) = closures.patterns(&by, entities, shape, around);
+    let (patterns, shape) = closures.patterns(&by, entities, shape, around, report);
     Some(Rule {
         meta,
         inputs,

@@ -155,6 +155,23 @@ impl Asks {
         Asks::Text { test, ignore_case, wanted: test.canonical(ignore_case, wanted).into() }
     }
 
+    fn other(&self) -> Option<&Term> {
+        match self {
+            Asks::CompareWith(_, other) | Asks::TextWith { other, .. } => Some(other),
+            _ => None,
+        }
+    }
+
+    /// Visits the paths of the other terms that it reads.
+    pub(super) fn each_path(&self, visit: &mut dyn FnMut(&Arc<str>)) {
+        self.other().into_iter().for_each(|other| other.each_path(visit));
+    }
+
+    /// Terms in it.
+    pub(super) fn size(&self) -> usize {
+        self.other().map_or(0, Term::size)
+    }
+
     /// Whether it holds of one scalar. `reads` is asked for other terms only.
     pub(super) fn holds(&self, scalar: Scalar<'_>, reads: &dyn Reads) -> bool {
         match self {

@@ -5,10 +5,11 @@
 
 mod aggregate;
 mod analysis;
-#[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod bound;
 mod calculation;
+pub(crate) mod code;
 mod compare;
+mod cost;
 mod data;
 mod declare;
 mod diagnostic;
@@ -16,18 +17,15 @@ mod duration;
 mod engine;
 mod entry;
 mod field;
-#[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod field_test;
 mod load;
 mod lower;
 mod model;
 mod number;
-#[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod predicate;
 mod script;
 mod shape;
 mod source;
-#[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod term;
 mod text;
 mod token;
@@ -36,6 +34,8 @@ mod window_script;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+pub use code::{CODES, Code};
+pub use cost::Cost;
 pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
 pub use field_test::{FieldTest, TermTest};

@@ -119,6 +119,36 @@ pub(super) fn answer(script: &Script, argument: Dynamic) -> Result<bool, ScriptE
     script.truth(script.call(argument)?)
 }
 
+impl Predicate {
+    /// Visits the paths that its tests read; a script reads the event by itself.
+    pub fn each_path(&self, visit: &mut dyn FnMut(&Arc<str>)) {
+        match self {
+            Predicate::All(parts) | Predicate::Any(parts) => parts.iter().for_each(|part| part.each_path(visit)),
+            Predicate::Not(part) => part.each_path(visit),
+            Predicate::Field(test) => {
+                visit(&test.path);
+                test.asks.each_path(visit);
+            }
+            Predicate::Term(test) => {
+                test.term.each_path(visit);
+                test.asks.each_path(visit);
+            }
+            Predicate::Constant(_) | Predicate::Script(_) => {}
+        }
+    }
+
+    /// Tests and terms in it.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Predicate::All(parts) | Predicate::Any(parts) => 1 + parts.iter().map(Predicate::size).sum::<usize>(),
+            Predicate::Not(part) => 1 + part.size(),
+            Predicate::Field(test) => 1 + test.asks.size(),
+            Predicate::Term(test) => test.term.size() + test.asks.size(),
+            Predicate::Constant(_) | Predicate::Script(_) => 1,
+        }
+    }
+}
+
 /// Whether some part gives this answer.
 fn find(parts: &[Predicate], event: &SharedEvent, wanted: bool) -> Result<bool, ScriptError> {
     for part in parts {
