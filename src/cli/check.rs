@@ -35,10 +35,10 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
                 out.line(format_args!("{}\n", diagnostic.render(coloured)))?;
             }
             let RuleSet { rules: set, .. } = &*rules.set;
-            out.line(format_args!("{} rules, {} errors, {warnings} warnings", set.len(), rules.errors()))?;
             let of = |cost: Cost| set.iter().filter(|rule| rule.cost() == cost).count();
             let [indexed, scan, script] = [Cost::Indexed, Cost::Scan, Cost::Script].map(of);
-            tell(format_args!("cost: {indexed} indexed, {scan} looked at for every event, {script} with a script"));
+            out.line(format_args!("{indexed} indexed, {scan} asked of every event, {script} with a script"))?;
+            out.line(format_args!("{} rules, {} errors, {warnings} warnings", set.len(), rules.errors()))?;
         }
     }
     out.finish()?;

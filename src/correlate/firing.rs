@@ -90,7 +90,7 @@ impl Firing<'_> {
     fn span(&self) -> Option<Span> {
         match self.rule.window {
             Window::None => None,
-            Window::Sliding(_) => Some(Span { start: self.start.to_string(), end: self.end.to_string() }),
+            _ => Some(Span { start: self.start.to_string(), end: self.end.to_string() }),
         }
     }
 

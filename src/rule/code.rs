@@ -13,7 +13,7 @@ const fn code(name: &'static str, says: &'static str) -> Code {
 }
 
 /// In byte order of their names.
-pub const CODES: [Code; 62] = [
+pub const CODES: [Code; 63] = [
     code("arguments", "a function with other arguments than it takes"),
     code("assignment", "an event is changed"),
     code("bad-duration", "a text that is no duration"),
@@ -73,6 +73,7 @@ pub const CODES: [Code; 62] = [
     code("unused-pattern", "a pattern that nothing asks for"),
     code("whole-event", "an event where a field belongs"),
     code("wrong-closure", "a closure with other parameters than it is given"),
+    code("wrong-condition", "a condition that does not fit the window"),
     code("wrong-key", "a key that does not fit the patterns"),
     code("wrong-step", "a step that is none"),
     code("wrong-type", "a value of another type"),

@@ -109,6 +109,10 @@ impl OneOf {
         OneOf { texts: texts.into_iter().collect(), others: others.into_iter().collect() }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.texts.len() + self.others.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.texts.is_empty() && self.others.is_empty()
     }

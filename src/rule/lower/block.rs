@@ -19,7 +19,7 @@ impl<'a> Lowering<'a> {
             return Ok(Bound::Constant(rhai::Dynamic::UNIT));
         };
         let (scripts, variables) = (self.scripts.len(), frame.variables.len());
-        self.from_first(frame, first, rest, goal).or_else(|why| {
+        self.lead(frame, first, rest, goal).or_else(|why| {
             self.scripts.truncate(scripts);
             frame.variables.truncate(variables);
             if !goal.test {
@@ -29,7 +29,7 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    fn from_first(&mut self, frame: &mut Frame<'a>, first: &Stmt, rest: &[Stmt], goal: Goal) -> Result<Bound> {
+    fn lead(&mut self, frame: &mut Frame<'a>, first: &Stmt, rest: &[Stmt], goal: Goal) -> Result<Bound> {
         self.step(first.position())?;
         match first {
             Stmt::Noop(_) | Stmt::Share(_) if !rest.is_empty() => self.statements(frame, rest, goal),

@@ -106,7 +106,7 @@ fn value() -> impl Strategy<Value = String> {
             (inner.clone(), operator.clone(), number.clone()).prop_map(|(a, o, b)| format!("({a} {o} {b})")),
             (number, operator.clone(), inner.clone()).prop_map(|(a, o, b)| format!("({a} {o} {b})")),
             (inner.clone(), operator.clone(), inner.clone()).prop_map(|(a, o, b)| format!("({a} {o} {b})")),
-            inner.clone().prop_map(|a| format!("-{a}")),
+            inner.clone().prop_map(|a| format!("-({a})")),
             (text(&["len", "lower", "base64", "entropy"]), inner.clone()).prop_map(|(f, a)| format!("{f}({a})")),
             (inner.clone(), wanted()).prop_map(|(a, w)| format!("edit_distance({a}, {w})")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("edit_distance({a}, {b})")),
@@ -146,12 +146,12 @@ fn leaf() -> impl Strategy<Value = String> {
         1 => (field(), wanted()).prop_map(|(a, w)| format!("has({a}, {w})")),
         1 => text(&[
             "true", "false", "t", "u == t", "failed(e)", "l::known(e)", "l::same(e.a, word)", "kind == \"b\"",
-            "word in words", "e.a == ()", "picked(kind, e)", "picked(4, e)", "picked(\"a\", #{ a: 2 })",
+            "word in words", "picked(kind, e)", "picked(4, e)", "picked(\"a\", #{ a: 2 })",
             "exists(e)", "switch least { 1..3 => false, 5 if t => e.a == 1, 5 => u, _ => true }",
         ]),
         1 => text(&[
             "slow(e)", "`${e.a}` == \"x\"", "words.some(|w| e.a == w)", "{ let n = 1; n += 1; e.b.c == n }",
-            "try { e.a == 1 } catch { false }", "e.a.len().to_string() == \"1\"", "word.sub_string(0, 3 + e.a.len())",
+            "{ let x = false; try { x = e.a == 1; } catch { } x }", "e.a.len().to_string() == \"1\"", "word.sub_string(0, 3 + e.a.len())",
         ]).prop_map(|slow| format!("({SLOW} {slow})")),
     ]
 }
@@ -166,7 +166,7 @@ fn test() -> impl Strategy<Value = String> {
             1 => (inner.clone(), inner.clone(), inner.clone())
                 .prop_map(|(a, b, c)| format!("(if {a} {{ {b} }} else {{ {c} }})")),
             1 => (inner.clone(), value(), inner.clone())
-                .prop_map(|(a, v, b)| format!("({{ let s = {a}; let g = {v}; s != (g == 1 || {b}) }})")),
+                .prop_map(|(a, v, b)| format!("({{ let s = {a}; let h = {v}; s != (h == 1 || {b}) }})")),
             1 => (inner.clone(), inner.clone(), inner)
                 .prop_map(|(a, b, c)| format!("(switch {a} {{ true => {b}, false => {c} }})")),
         ]

@@ -106,3 +106,8 @@ fn doubling_ends_in_a_script() {
     assert!(loaded.set.get("r").unwrap().patterns[0].predicate.test(&event(json!({"a": 1}))).unwrap());
     assert!(loaded.diagnostics.iter().any(|found| found.code == "script"));
 }
+
+#[test]
+fn a_sign_after_any_name_calculates() {
+    assert!(holds("e.in - 1 == 4 && e.as + 1 == 3 && e.module -1 == 0", json!({"in": 5, "as": 2, "module": 1})));
+}

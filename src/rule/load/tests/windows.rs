@@ -55,7 +55,8 @@ fn the_whole_map_is_read() {
     assert_eq!(rule.meta.attack, ["T1110.001", "T1078"]);
     assert_eq!(rule.window, Window::Sliding(Duration::from_secs(600)));
     assert_eq!(rule.inputs, InputSet::Named([Arc::from("auth")].into()));
-    let step = |n, patterns: &[&str]| Step { n, patterns: patterns.iter().map(|name| Arc::from(*name)).collect() };
+    let step =
+        |n, patterns: &[&str]| Step::Some { n, patterns: patterns.iter().map(|name| Arc::from(*name)).collect() };
     let steps = vec![step(5, &["failure"]), step(1, &["success", "failure"])];
     assert_eq!(rule.condition, Condition::Sequence(steps));
     let day = Duration::from_secs(86_400);
