@@ -147,7 +147,7 @@ fn leaf() -> impl Strategy<Value = String> {
         1 => text(&[
             "true", "false", "t", "u == t", "failed(e)", "l::known(e)", "l::same(e.a, word)", "kind == \"b\"",
             "word in words", "picked(kind, e)", "picked(4, e)", "picked(\"a\", #{ a: 2 })",
-            "exists(e)", "switch least { 1..3 => false, 5 if t => e.a == 1, 5 => u, _ => true }",
+            "exists(e)", "switch least { 5 if t => e.a == 1, 5 => u, 1..3 => false, _ => true }",
         ]),
         1 => text(&[
             "slow(e)", "`${e.a}` == \"x\"", "words.some(|w| e.a == w)", "{ let n = 1; n += 1; e.b.c == n }",
