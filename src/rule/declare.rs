@@ -110,7 +110,8 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     }
     let entities: &[String] = meta.risk.as_ref().map_or(&[], |risk| &risk.entities);
     let shape = shape::Shape::new(&inputs, &window, &condition, suppress);
-    let (patterns, shape) = closures.patterns(&by, entities, shape, around, report);
+    let aggregates = closures.aggregates();
+    let (patterns, shape) = closures.patterns(&by, entities, &aggregates, shape, around, report);
     Some(Rule {
         meta,
         inputs,
@@ -119,6 +120,7 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
         condition,
         when: closures.when.map(|closure| closure.into_script()),
         alert: closures.alert.map(|closure| closure.into_script()),
+        aggregates,
         suppress,
         shape,
         tests,

@@ -36,14 +36,16 @@ mod window_script;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+pub use aggregate::*;
 pub use code::{CODES, Code};
 pub use cost::Cost;
 pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
 pub use field_test::{FieldTest, TermTest};
 pub use load::{LoadOptions, Loaded, RuleFiles, load};
-pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Seen, tested_paths};
+pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Seen as Shown, tested_paths};
 pub use model::*;
+pub use number::Num;
 pub use predicate::{Predicate, ScriptTest};
 pub use script::ScriptError;
 pub use window_script::WindowScript;

@@ -1,15 +1,10 @@
 //! A rule as the engine runs it: data to plan by, closures to call.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Predicate, WindowScript};
+use super::{Aggregates, Predicate, WindowScript};
 use crate::event::{Fields, InputName, Position, Timestamp};
 
 /// A loaded rule.
@@ -23,6 +18,8 @@ pub struct Rule {
     pub condition: Condition,
     pub when: Option<WindowScript>,
     pub alert: Option<WindowScript>,
+    /// What `when` and `alert` ask of windows.
+    pub aggregates: Aggregates,
     pub suppress: Option<Suppress>,
     /// A hash of all that shapes the rule's windows: patterns, key, window, sequence, aggregates.
     pub shape: u64,
@@ -222,25 +219,6 @@ pub struct Kept {
     pub position: Position,
     pub element: u32,
     pub fields: Fields,
-}
-
-/// What `when` and `alert` see of a window.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WindowView {
-    pub key: Vec<Arc<str>>,
-    pub start: Timestamp,
-    pub end: Timestamp,
-    /// Every pattern of the rule, those without a signal too.
-    pub patterns: BTreeMap<Arc<str>, PatternView>,
-}
-
-/// The signals of one pattern, in the total order.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct PatternView {
-    /// All that were in the window, also where `signals` is bounded.
-    pub count: u64,
-    /// Shared with the window that they come from.
-    pub signals: Arc<VecDeque<Arc<Kept>>>,
 }
 
 /// What `alert` returned.

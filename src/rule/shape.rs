@@ -1,14 +1,14 @@
 //! The hash of what shapes a rule's windows: with the same shape a changed rule keeps them.
 //!
-//! It covers inputs, patterns, key, window, condition, `suppress` and what signals carry; not title, severity, tests, nor the
-//! file and place of the rule. Texts go in token by token, so layout and comments don't count.
+//! It covers inputs, patterns, key, window, condition, `suppress`, aggregates and what signals carry; not title,
+//! severity, the conditions of `when`, tests, nor the file and place of the rule. Texts go in token by token, so layout and comments don't count.
 
 use std::time::Duration;
 
 use rhai::FnPtr;
 use xxhash_rust::xxh64::Xxh64;
 
-use super::{Condition, InputSet, Step, Suppress, Window, analysis::Analysis, source::Source};
+use super::{Aggregates, Condition, InputSet, Step, Suppress, Window, analysis::Analysis, source::Source};
 
 /// Version of what the hash covers: part of it, so that a change of rules makes new windows.
 const VERSION: u8 = 2;
@@ -93,6 +93,19 @@ impl Shape {
         self.part("predicate", predicate);
         by.iter().for_each(|path| self.part("by", path.as_ref()));
         keep.iter().for_each(|path| self.part("keep", path.as_ref()));
+    }
+
+    pub(super) fn aggregates(&mut self, aggregates: &Aggregates) {
+        for pattern in &aggregates.0 {
+            self.part("aggregates", "");
+            for (name, paths) in [("first", &pattern.first), ("last", &pattern.last)] {
+                paths.iter().for_each(|paths| self.part(name, &paths.join("\n")));
+            }
+            for column in &pattern.columns {
+                let statistics = column.statistics.iter();
+                statistics.for_each(|statistic| self.part("aggregate", &statistic.written(&column.field)));
+            }
+        }
     }
 
     /// Adds a named text; the lengths keep neighbours apart.
