@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Config, Correlate, Detect, Http, Kafka, LocalLog, Logging, Retry, Rules, Supervisor,
+    Config, Correlate, Delivery, Detect, Http, Kafka, LocalLog, Logging, Retry, Rules, Supervisor,
     error::Problem,
     input,
     layers::Layers,
@@ -16,6 +16,7 @@ use super::{
     units::{Count, Flag, List, Size, Span, Text, Whole},
     written,
 };
+use crate::event::RECORD_BYTES_MAX;
 
 /// Every section, in the order of `examples/tripline.toml`.
 pub const SECTIONS: [&str; 13] = [
@@ -67,6 +68,9 @@ fn kafka(layers: &mut Layers) -> Option<Kafka> {
     if !(replication == -1 || (1..=i64::from(i16::MAX)).contains(&replication)) {
         layers.wrong(&way.key("replication"), "expected -1 (the broker's default) or the number of copies");
     }
+    let delivery = text(written.delivery, "exactly_once");
+    let deliveries = [("exactly_once", Delivery::ExactlyOnce), ("at_least_once", Delivery::AtLeastOnce)];
+    let delivery = layers.choice(&way.key("delivery"), &delivery, &deliveries);
     let Some(brokers) = written.brokers else {
         if layers.has_keys("kafka") {
             layers.missing(&way, "[kafka]", "brokers", "\"localhost:9092\"");
@@ -83,6 +87,7 @@ fn kafka(layers: &mut Layers) -> Option<Kafka> {
         events_retention: span(written.events_retention, plainly.events_retention),
         signals_retention: span(written.signals_retention, plainly.signals_retention),
         alerts_retention: span(written.alerts_retention, plainly.alerts_retention),
+        delivery: delivery.unwrap_or(plainly.delivery),
         properties: properties.into_iter().map(|(name, value)| (name, plain(&value))).collect(),
         ..plainly
     })
@@ -126,11 +131,15 @@ fn http(layers: &mut Layers) -> Http {
 
 fn detect(layers: &mut Layers) -> Detect {
     let written: written::Detect = layers.section("detect");
+    let record_bytes_max = size(written.record_bytes_max, MIB);
+    if record_bytes_max > RECORD_BYTES_MAX as u64 {
+        layers.wrong(&Way::to("detect").key("record_bytes_max"), "a record is held in memory; at most \"1GiB\"");
+    }
     Detect {
         batch_records_max: count(written.batch_records_max, 1_000) as usize,
         marker_interval: span(written.marker_interval, Duration::from_millis(200)),
         commit_interval: span(written.commit_interval, Duration::from_secs(1)),
-        record_bytes_max: size(written.record_bytes_max, MIB) as usize,
+        record_bytes_max: record_bytes_max.min(RECORD_BYTES_MAX as u64) as usize,
         depth_max: count(written.depth_max, 64) as usize,
         fields_max: count(written.fields_max, 1_000) as usize,
         quarantine_after: count(written.quarantine_after, 10),
@@ -145,7 +154,7 @@ fn correlate(layers: &mut Layers) -> Correlate {
     Correlate {
         partitions: count(signals.partitions, 32),
         batch_records_max: count(written.batch_records_max, 1_000) as usize,
-        commit_interval: span(written.commit_interval, Duration::from_millis(200)),
+        commit_interval: span(written.commit_interval, Duration::from_millis(50)),
         signals_per_key_max: count(written.signals_per_key_max, 10_000) as usize,
         evidence_max: count(written.evidence_max, 10) as usize,
     }

@@ -9,6 +9,7 @@ mod bound;
 mod calculation;
 pub(crate) mod code;
 mod compare;
+mod compiled;
 mod cost;
 mod data;
 mod declare;
@@ -38,6 +39,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 pub use aggregate::*;
 pub use code::{CODES, Code};
+pub use compiled::{Compiled, OnceCompiled};
 pub use cost::Cost;
 pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
@@ -62,6 +64,8 @@ pub struct RuleSet {
     pub hash: String,
     /// Hex SHA-256 of each of those files, what it can import included, by path.
     pub sources: BTreeMap<PathBuf, String>,
+    /// What [`RuleSet::compiled`] made.
+    pub compiled: OnceCompiled,
 }
 
 impl RuleSet {

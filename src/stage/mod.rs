@@ -10,6 +10,7 @@ mod messages;
 mod notify;
 mod pipeline;
 mod seat;
+mod stages;
 mod supervisor;
 mod topics;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use correlate::limits;
 pub use pipeline::{Pipeline, PipelineError, Surroundings};
+pub use stages::Stages;
 pub use supervisor::Escalation;
 pub use topics::Topics;
 

@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tracing::warn;
 
 use super::{
-    Hook, Topics,
+    Hook, Stages, Topics,
     alignment::Alignment,
     correlate::{self, Correlating},
     detect::{self, Detecting},
@@ -37,6 +37,7 @@ pub struct Surroundings {
     pub clock: Clock,
     pub telemetry: Telemetry,
     pub hook: Hook,
+    pub stages: Stages,
 }
 
 impl Surroundings {
@@ -52,8 +53,8 @@ impl Surroundings {
 
 /// The running stages.
 pub struct Pipeline {
-    detect: Addr<Supervisor>,
-    correlate: Addr<Supervisor>,
+    detect: Option<Addr<Supervisor>>,
+    correlate: Option<Addr<Supervisor>>,
     notify: Vec<Addr<Supervisor>>,
 }
 
@@ -67,8 +68,8 @@ pub enum PipelineError {
 }
 
 impl Pipeline {
-    /// Creates the topics that are missing and starts every stage, as soon as the log takes records. To be called
-    /// inside an actix system.
+    /// Creates the topics that are missing and starts the stages of this process, as soon as the log takes records. To
+    /// be called inside an actix system.
     ///
     /// # Errors
     /// When the log refuses its topics, or two inputs read one topic.
@@ -80,28 +81,23 @@ impl Pipeline {
     ) -> Result<Self, PipelineError> {
         let topics = around.topics();
         around.log.ensure(&topics.specs(&around.config)).await?;
-        let inputs = input_topics(&around.config, &topics);
-        let shared = Arc::new(Detecting {
-            log: around.log.clone(),
-            group: around.group().to_owned(),
-            topics: topics.clone(),
-            config: around.config.clone(),
-            clock: around.clock.clone(),
-            telemetry: around.telemetry.clone(),
-            alignment: Alignment::default(),
-            hook: around.hook.clone(),
-        });
-        let roster = SignalRecord::Roster(roster(around, &inputs).await?);
-        append(around, shared.to_all(&roster, around.clock.now_ms()).collect()).await?;
         let posts = Posts { around, rules, escalations };
-        let detect = posts.detect(shared, inputs)?;
-        let notify = receivers.into_iter().map(|receiver| posts.notify(receiver, &topics)).collect();
-        Ok(Pipeline { correlate: posts.correlate(&topics), detect, notify })
+        let stages = around.stages;
+        let detect = if stages.detect { Some(posts.detect(&topics).await?) } else { None };
+        let correlate = stages.correlate.then(|| posts.correlate(&topics));
+        let receivers = receivers.into_iter().filter(|_| stages.notify);
+        let notify = receivers.map(|receiver| posts.notify(receiver, &topics)).collect();
+        Ok(Pipeline { detect, correlate, notify })
     }
 
     /// Passes a new rule set on: correlate first, so that it knows a shape before detect speaks of it.
     pub async fn use_rules(&self, rules: &Arc<RuleSet>) {
-        for supervisor in [&self.correlate, &self.detect] {
+        if self.detect.is_some() {
+            // The lines go on with the old rules while the new ones compile. Should that panic, the lines report it.
+            let new = rules.clone();
+            let _ = tokio::task::spawn_blocking(move || drop(new.compiled().clone())).await;
+        }
+        for supervisor in [&self.correlate, &self.detect].into_iter().flatten() {
             // A supervisor that is gone has escalated; the process is about to end.
             let _ = supervisor.send(UseRules(rules.clone())).await;
         }
@@ -110,7 +106,7 @@ impl Pipeline {
     /// Stops reading, lets every stage commit what it has, and leaves the groups: detect first, so that the others
     /// see all of it.
     pub async fn drain(self) {
-        for supervisor in [self.detect, self.correlate].into_iter().chain(self.notify) {
+        for supervisor in [self.detect, self.correlate].into_iter().flatten().chain(self.notify) {
             let (answer, drained) = oneshot::channel();
             supervisor.do_send(Drain(answer));
             let _ = drained.await;
@@ -147,7 +143,22 @@ struct Posts<'a> {
 }
 
 impl Posts<'_> {
-    fn detect(&self, shared: Arc<Detecting>, inputs: Vec<InputTopic>) -> Result<Addr<Supervisor>, PipelineError> {
+    /// Tells the signals log first which partitions there are.
+    async fn detect(&self, topics: &Topics) -> Result<Addr<Supervisor>, PipelineError> {
+        let around = self.around;
+        let inputs = input_topics(&around.config, topics);
+        let shared = Arc::new(Detecting {
+            log: around.log.clone(),
+            group: around.group().to_owned(),
+            topics: topics.clone(),
+            config: around.config.clone(),
+            clock: around.clock.clone(),
+            telemetry: around.telemetry.clone(),
+            alignment: Alignment::default(),
+            hook: around.hook.clone(),
+        });
+        let roster = SignalRecord::Roster(roster(around, &inputs).await?);
+        append(around, shared.to_all(&roster, around.clock.now_ms()).collect()).await?;
         let mut by_topic: HashMap<String, Arc<InputTopic>> = HashMap::new();
         for input in inputs {
             let (topic, second) = (input.topic.clone(), input.input.name.clone());
@@ -158,6 +169,7 @@ impl Posts<'_> {
         let subscription = Subscription {
             group: shared.group.clone(),
             topics: by_topic.iter().map(|(topic, input)| (topic.clone(), input.start())).collect(),
+            with_state: false,
         };
         let factory: Factory = Box::new(move |assignment, seat| {
             let input = by_topic[&assignment.at.topic].clone();
@@ -180,7 +192,8 @@ impl Posts<'_> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let arbiters = (0..cores).map(|_| Arbiter::new()).collect();
         let factory: Factory = Box::new(move |assignment, seat| correlate::work(shared.clone(), assignment, seat));
-        let subscription = Subscription { group, topics: vec![(topics.signals.clone(), Start::Earliest)] };
+        let topics = vec![(topics.signals.clone(), Start::Earliest)];
+        let subscription = Subscription { group, topics, with_state: true };
         self.start("correlate", String::new(), subscription, Placement::Shared(arbiters), factory)
     }
 
@@ -198,7 +211,8 @@ impl Posts<'_> {
             hook: self.around.hook.clone(),
         });
         let factory: Factory = Box::new(move |assignment, seat| notify::work(shared.clone(), assignment, seat));
-        let subscription = Subscription { group, topics: vec![(topics.alerts.clone(), Start::Earliest)] };
+        let topics = vec![(topics.alerts.clone(), Start::Earliest)];
+        let subscription = Subscription { group, topics, with_state: false };
         self.start("notify", sink, subscription, Placement::Shared(vec![Arbiter::new()]), factory)
     }
 

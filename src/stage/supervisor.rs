@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::{
-    line::{Line, Work},
+    line::{BEAT_INTERVAL, Beat, Line, Work},
     messages::{Drain, Ended, LineStopped, MembershipChanged, Order, UseRules},
     seat::{Booked, Cause, Restarts, Seat, Seated},
 };
@@ -101,6 +101,7 @@ impl Supervisor {
         let (sender, receiver) = mpsc::unbounded_channel();
         match self.post.log.join(self.post.subscription.clone(), sender) {
             Ok(member) => {
+                self.post.telemetry.membership(self.post.stage, &self.post.name, None);
                 let slot = self.member.clone();
                 let seat = async move { *slot.lock().await = Some(member) };
                 ctx.wait(seat.into_actor(self));
@@ -132,6 +133,7 @@ impl Supervisor {
     fn rejoin_later(&mut self, error: &LogError, ctx: &mut Context<Self>) {
         let failures = self.failures.book(self.post.settings.period);
         error!(stage = self.post.stage, name = self.post.name, %error, failures, "group membership failed");
+        self.post.telemetry.membership(self.post.stage, &self.post.name, Some(&error.to_string()));
         if failures > self.post.settings.restarts_max && !error.is_transient() {
             return self.escalate(format!("group membership: {error}"));
         }
@@ -166,14 +168,18 @@ impl Supervisor {
             Placement::Shared(arbiters) => arbiters[at.partition as usize % arbiters.len()].handle(),
         };
         let supervisor = ctx.address().recipient();
-        let line_at = at.clone();
-        seated.line = Some(Line::start_in_arbiter(&handle, move |_| Line::new(line_at, work, supervisor)));
+        // Before the line begins: it may have another word for what it does.
         self.post.telemetry.line_state(self.post.stage, &self.post.name, &at, LineState::Running);
+        let (telemetry, stage, name, line_at) =
+            (self.post.telemetry.clone(), self.post.stage, self.post.name.clone(), at.clone());
+        let beat: Beat = Box::new(move || telemetry.beat(stage, &name, &line_at));
+        seated.line = Some(Line::start_in_arbiter(&handle, move |_| Line::new(at, work, supervisor, beat)));
     }
 
     fn line_stopped(&mut self, at: TopicPartition, ended: Ended, ctx: &mut Context<Self>) {
         let Some(seated) = self.lines.get_mut(&at) else { return };
         seated.line = None;
+        self.post.telemetry.beat_over(self.post.stage, &self.post.name, &at);
         let state = match ended {
             Ended::Stopped | Ended::Fenced => {
                 seated.ended = true;
@@ -259,6 +265,10 @@ impl Supervisor {
             }
         };
         ctx.spawn(ask.into_actor(self));
+    }
+
+    fn beat(&self) {
+        self.post.telemetry.beat(self.post.stage, &self.post.name, &own_place());
     }
 
     /// Exponential with full jitter.
@@ -351,7 +361,18 @@ impl Actor for Supervisor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.join(ctx);
         ctx.run_interval(LAG_INTERVAL, |supervisor, ctx| supervisor.tell_lag(ctx));
+        self.beat();
+        ctx.run_interval(BEAT_INTERVAL, |supervisor, _| supervisor.beat());
     }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.post.telemetry.beat_over(self.post.stage, &self.post.name, &own_place());
+    }
+}
+
+/// Where a supervisor's own signs of life are kept, among those of its lines.
+fn own_place() -> TopicPartition {
+    TopicPartition { topic: "supervisor".to_owned(), partition: 0 }
 }
 
 impl StreamHandler<MembershipChanged> for Supervisor {
