@@ -1,5 +1,6 @@
 //! The alert: what a firing rule says, with an id that the same log always gives again.
 
+mod event;
 mod id;
 
 use std::sync::Arc;

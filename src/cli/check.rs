@@ -12,13 +12,14 @@ use super::{
     sarif, server,
 };
 use crate::{
+    config::Enrichment,
     notify::stdout_is_coloured,
     rule::{Cost, Level, LoadOptions, RuleSet},
 };
 
 pub fn run(args: &CheckArgs) -> Result<u8> {
-    let (paths, inputs) = what_to_check(args)?;
-    let rules = Rules::load(&paths, LoadOptions { inputs, ..LoadOptions::default() })?;
+    let WhatToCheck { paths, inputs, databases } = what_to_check(args)?;
+    let rules = Rules::load(&paths, LoadOptions { inputs, ..LoadOptions::default() }, &databases)?;
     rules.warn_if_none();
     let warnings = rules.diagnostics.iter().filter(|finding| finding.level == Level::Warning).count();
     let mut out = Output::stdout();
@@ -46,13 +47,21 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     Ok(if rules.errors() > 0 || denied { FAILED } else { 0 })
 }
 
-/// The paths given, else the configuration's, else `rules`; and the inputs that a configuration has.
-fn what_to_check(args: &CheckArgs) -> Result<(Vec<PathBuf>, Option<BTreeSet<String>>)> {
+struct WhatToCheck {
+    /// Those given, else the configuration's, else `rules`.
+    paths: Vec<PathBuf>,
+    /// What the configuration has; `None` without one.
+    inputs: Option<BTreeSet<String>>,
+    databases: Enrichment,
+}
+
+fn what_to_check(args: &CheckArgs) -> Result<WhatToCheck> {
     let Some(file) = &args.config else {
         let paths = if args.rules.is_empty() { vec![PathBuf::from("rules")] } else { args.rules.clone() };
-        return Ok((paths, None));
+        return Ok(WhatToCheck { paths, inputs: None, databases: Enrichment::default() });
     };
     let config = server::configure(&RunArgs { config: Some(file.clone()), ..RunArgs::default() })?;
     let paths = if args.rules.is_empty() { vec![config.rules.path] } else { args.rules.clone() };
-    Ok((paths, Some(config.inputs.into_iter().map(|input| input.name).collect())))
+    let inputs = config.inputs.into_iter().map(|input| input.name).collect();
+    Ok(WhatToCheck { paths, inputs: Some(inputs), databases: config.enrichment })
 }

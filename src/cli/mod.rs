@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod databases;
 mod demo;
 mod http;
 mod init;

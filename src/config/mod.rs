@@ -87,6 +87,7 @@ pub struct Config {
     pub local: LocalLog,
     pub inputs: Vec<Input>,
     pub rules: Rules,
+    pub enrichment: Enrichment,
     pub http: Http,
     pub sinks: Vec<Sink>,
     pub detect: Detect,
@@ -183,6 +184,13 @@ pub struct LocalLog {
 #[derive(Debug, Clone)]
 pub struct Rules {
     pub path: PathBuf,
+}
+
+/// MaxMind databases of addresses, for rules that ask `geo` and `asn`.
+#[derive(Debug, Clone, Default)]
+pub struct Enrichment {
+    pub geo: Option<PathBuf>,
+    pub asn: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]

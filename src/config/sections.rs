@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Config, Correlate, Delivery, Detect, Http, Kafka, LocalLog, Logging, Retry, Rules, Supervisor,
+    Config, Correlate, Delivery, Detect, Enrichment, Http, Kafka, LocalLog, Logging, Retry, Rules, Supervisor,
     error::Problem,
     input,
     layers::Layers,
@@ -19,13 +19,14 @@ use super::{
 use crate::event::RECORD_BYTES_MAX;
 
 /// Every section, in the order of `examples/tripline.toml`.
-pub const SECTIONS: [&str; 13] = [
+pub const SECTIONS: [&str; 14] = [
     "log",
     "kafka",
     "http",
     "syslog",
     "input",
     "rules",
+    "enrichment",
     "sink",
     "notify",
     "detect",
@@ -49,6 +50,7 @@ pub fn config(layers: &mut Layers) -> Config {
         http: http(layers),
         inputs: input::inputs(layers, has_brokers),
         rules: rules(layers),
+        enrichment: enrichment(layers),
         sinks: sink::sinks(layers, has_brokers),
         detect: detect(layers),
         correlate: correlate(layers),
@@ -115,6 +117,13 @@ fn local(layers: &mut Layers) -> LocalLog {
 fn rules(layers: &mut Layers) -> Rules {
     let written: written::Rules = layers.section("rules");
     Rules { path: layers.path(&Way::to("rules").key("path"), &text(written.path, "rules")) }
+}
+
+fn enrichment(layers: &mut Layers) -> Enrichment {
+    let way = Way::to("enrichment");
+    let written: written::Enrichment = layers.section("enrichment");
+    let path = |key: &str, written: Option<Text>| written.map(|Text(path)| layers.path(&way.key(key), &path));
+    Enrichment { geo: path("geo", written.geo), asn: path("asn", written.asn) }
 }
 
 fn http(layers: &mut Layers) -> Http {

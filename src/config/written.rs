@@ -37,6 +37,12 @@ pub struct Rules {
 }
 
 #[derive(Debug, Default, Deserialize)]
+pub struct Enrichment {
+    pub geo: Option<Text>,
+    pub asn: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
 pub struct Http {
     pub listen: Option<Text>,
     pub allow_unauthenticated: Option<Flag>,

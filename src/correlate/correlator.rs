@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    chain::{Chain, Chained},
     counts::{Counts, Failures},
     frontier::{Admission, Sources},
     group::{Group, Next},
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     alert::{Alert, State},
     detect::{Signal, SignalRecord},
-    event::Timestamp,
+    event::{ALERTS, Timestamp},
     rule::{InputSet, Rule, RuleSet},
 };
 
@@ -27,6 +28,7 @@ pub struct Correlator {
     limits: Limits,
     quarantine_after: u32,
     rules: Rules,
+    chain: Chain,
     sources: Sources,
     groups: BTreeMap<InputSet, Group>,
     keys: HashMap<Arc<StateKey>, Slot>,
@@ -66,6 +68,7 @@ impl Correlator {
             limits,
             quarantine_after: quarantine_after.max(1),
             rules: Rules::default(),
+            chain: Chain::new(quarantine_after),
             sources: Sources::default(),
             groups: BTreeMap::new(),
             keys: HashMap::new(),
@@ -147,15 +150,49 @@ impl Correlator {
         for inputs in inputs {
             self.walk(&inputs, watch, alerts);
         }
+        if self.chains() {
+            self.chain.reach(self.sources.frontier(self.chain.inputs()));
+        }
         self.retire();
     }
 
-    /// The log ends here: nothing that is to come is at or before `until`.
+    /// The log ends here: nothing that is to come is at or before `until`. Ends the rules on events; their last alerts
+    /// are then events for the rules on alerts.
+    pub fn finish_events(&mut self, until: Timestamp, alerts: &mut Vec<Alert>) {
+        self.finish_groups(until, |inputs| !inputs.reads_alerts(), alerts);
+    }
+
+    /// Ends all rules; see [`Correlator::finish_events`].
     pub fn finish(&mut self, until: Timestamp, alerts: &mut Vec<Alert>) {
-        for group in self.groups.values_mut() {
+        self.finish_groups(until, |_| true, alerts);
+    }
+
+    fn finish_groups(&mut self, until: Timestamp, is_over: impl Fn(&InputSet) -> bool, alerts: &mut Vec<Alert>) {
+        for (_, group) in self.groups.iter_mut().filter(|(inputs, _)| is_over(inputs)) {
             group.frontier = group.frontier.max(Timestamp(until.0.saturating_add(1)));
         }
         self.advance(&mut |_| {}, alerts);
+    }
+
+    /// Whether rules on alerts have to know of this partition's alerts and time: there are some, or were once and have
+    /// alerts to close.
+    pub fn chains(&self) -> bool {
+        self.chain.is_read() || self.sources.has(ALERTS)
+    }
+
+    /// How far this partition's alerts are, for the rules that read alerts.
+    pub fn chain_frontier(&self) -> Option<Timestamp> {
+        self.chain.frontier()
+    }
+
+    /// Whether alerts gave signals since [`Correlator::take_chained`].
+    pub fn has_chained(&self) -> bool {
+        self.chain.has_signals()
+    }
+
+    /// What alerts gave since the last call. It belongs into the commit of those alerts.
+    pub fn take_chained(&mut self) -> Chained {
+        self.chain.take()
     }
 
     /// Takes the frontiers to where the sources are now. Done with every record that moves a source, so that what is
@@ -173,6 +210,7 @@ impl Correlator {
     pub fn set_rules(&mut self, rules: &Arc<RuleSet>) {
         let end = self.sources.iter().filter_map(|(_, _, watermark, _)| watermark).max().unwrap_or(Timestamp::MIN);
         self.rules.replace(rules, end);
+        self.chain.set_rules(rules);
         for rule in rules.rules.iter().filter(|rule| rule.is_ordered()) {
             self.groups.entry(rule.inputs.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
         }
@@ -315,6 +353,9 @@ impl Correlator {
         if let Some(alert) = alert {
             let is_new = alert.state != State::Closed;
             self.counts.rules.entry(rule.id().clone()).or_default().fired += u64::from(is_new);
+            if !rule.inputs.reads_alerts() {
+                self.chain.see(&alert);
+            }
             alerts.push(alert);
         }
     }

@@ -4,6 +4,7 @@
 
 #[cfg_attr(not(test), expect(dead_code, reason = "windows keep their aggregates with it next"))]
 mod aggregate;
+mod chain;
 mod contents;
 mod correlator;
 mod counts;
@@ -21,6 +22,7 @@ mod snapshot;
 mod tests;
 mod window;
 
+pub use chain::{Chained, EPOCH as CHAIN_EPOCH};
 pub use correlator::{Correlator, Standing};
 pub use counts::{Counts, RuleTally};
 pub use key::Limits;

@@ -22,7 +22,8 @@ const LIMITS: Limits = Limits { signals_per_key_max: 100, evidence_max: 3 };
 fn rules(keys: &str) -> Arc<RuleSet> {
     let text =
         format!(r#"rule(#{{ id: "r", title: "t", severity: "low", event: |e| exists(e.id), by: ["id"], {keys} }});"#);
-    let files = RuleFiles { root: PathBuf::new(), files: BTreeMap::from([("r.rhai".into(), text)]) };
+    let files =
+        RuleFiles { root: PathBuf::new(), files: BTreeMap::from([("r.rhai".into(), text)]), ..RuleFiles::default() };
     let loaded = load(&files, &LoadOptions::default(), None);
     assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
     Arc::new(loaded.set)

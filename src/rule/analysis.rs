@@ -20,6 +20,7 @@ pub(super) use known::Known;
 use super::{
     End, Statistic,
     diagnostic::{Diagnostic, Level},
+    reference::Reference,
     source::{Function, Source},
     token::as_written,
 };
@@ -34,8 +35,8 @@ pub(super) enum Wanted {
     Map,
 }
 
-/// Files that can be imported.
-pub(super) struct Library<'a>(pub(super) &'a BTreeMap<PathBuf, Source>);
+/// Files that can be imported, and what can be looked up.
+pub(super) struct Library<'a>(pub(super) &'a BTreeMap<PathBuf, Source>, pub(super) &'a Reference);
 
 impl<'a> Library<'a> {
     pub(super) fn get(&self, import: &str) -> Option<&'a Source> {
@@ -156,7 +157,19 @@ impl<'a> Analysis<'a> {
     }
 
     fn problem(&mut self, source: &Source, code: &'static str, at: Position, message: String, help: Option<String>) {
-        let diagnostic = Diagnostic { help, ..source.diagnostic(Level::Error, code, at, message) };
+        self.finding(source, Level::Error, code, at, message, help);
+    }
+
+    fn finding(
+        &mut self,
+        source: &Source,
+        level: Level,
+        code: &'static str,
+        at: Position,
+        message: String,
+        help: Option<String>,
+    ) {
+        let diagnostic = Diagnostic { help, ..source.diagnostic(level, code, at, message) };
         if !self.found.contains(&diagnostic) {
             self.found.push(diagnostic);
         }

@@ -28,7 +28,7 @@ impl Bound {
         match value.read_lock::<Field>().as_deref() {
             Some(Field::Value(known)) => return Bound::Term(Term::Known(Some(known.clone()))),
             Some(Field::Missing) => return Bound::Term(Term::Known(None)),
-            Some(Field::Read { .. }) | None => {}
+            Some(Field::Read { .. } | Field::Found { .. }) | None => {}
         }
         Bound::Constant(value)
     }

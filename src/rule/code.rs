@@ -13,7 +13,7 @@ const fn code(name: &'static str, says: &'static str) -> Code {
 }
 
 /// In byte order of their names.
-pub const CODES: [Code; 63] = [
+pub const CODES: [Code; 64] = [
     code("arguments", "a function with other arguments than it takes"),
     code("assignment", "an event is changed"),
     code("bad-duration", "a text that is no duration"),
@@ -66,6 +66,7 @@ pub const CODES: [Code; 63] = [
     code("unknown-import", "an alias that nothing is imported as"),
     code("unknown-input", "an input that is unknown"),
     code("unknown-key", "a key that is unknown"),
+    code("unknown-list", "a list that is unknown"),
     code("unknown-pattern", "a pattern that is unknown"),
     code("unknown-property", "a property that is unknown"),
     code("unknown-technique", "a technique that ATT&CK does not have"),

@@ -20,7 +20,7 @@ use super::{
     shape,
     source::Source,
 };
-use crate::event::InputName;
+use crate::event::{ALERTS, InputName};
 
 /// A call of `rule` with what it was given.
 pub(super) struct Declared {
@@ -102,7 +102,9 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     let has_window = window::is_given(map);
     let mut closures = closures::read(map, declared, around, report);
     let mut inputs = key::inputs(map, declared.position, has_window, around.inputs, report);
-    if let InputSet::Named(names) = &mut inputs {
+    if let InputSet::Named(names) = &mut inputs
+        && !names.contains(ALERTS)
+    {
         names.extend(around.read_by_all.cloned());
     }
     let by = key::by(map, declared.position, has_window, &closures.names(), report);
@@ -112,10 +114,12 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     if report.has_errors() {
         return None;
     }
-    let entities: &[String] = meta.risk.as_ref().map_or(&[], |risk| &risk.entities);
+    let mut told: Vec<String> = meta.risk.as_ref().map_or_else(Vec::new, |risk| risk.entities.clone());
+    // Evidence names the alert.
+    told.extend(inputs.reads_alerts().then(|| "id".to_owned()));
     let shape = shape::Shape::new(&inputs, &window, &condition, suppress);
     let aggregates = closures.aggregates();
-    let (patterns, shape) = closures.patterns(&by, entities, &aggregates, shape, around, report);
+    let (patterns, shape) = closures.patterns(&by, &told, &aggregates, shape, around, report);
     Some(Rule {
         meta,
         inputs,

@@ -12,6 +12,7 @@ use std::{
 use regex::Regex;
 
 use super::{
+    List,
     compare::{Comparison, Operand, test_scalars},
     number::Num,
     predicate::Reads,
@@ -66,6 +67,7 @@ pub(super) enum Asks {
     Matches(Pattern),
     /// In byte order of the networks.
     Cidr(Arc<[Network]>),
+    InList(Arc<List>),
 }
 
 /// A literal of a rule.
@@ -195,6 +197,7 @@ impl Asks {
             }
             Asks::Matches(pattern) => pattern.0.is_match(scalar.as_text()),
             Asks::Cidr(networks) => networks.iter().any(|network| network.contains(scalar.as_text())),
+            Asks::InList(list) => list.contains(scalar.as_text()),
         }
     }
 }

@@ -16,16 +16,20 @@ mod declare;
 mod diagnostic;
 mod duration;
 mod engine;
+mod enrichment;
 mod entry;
 mod field;
 mod field_test;
 mod glob;
+mod layers;
+mod list;
 mod load;
 mod lower;
 mod matcher;
 mod model;
 mod number;
 mod predicate;
+mod reference;
 mod script;
 mod shape;
 mod source;
@@ -43,7 +47,9 @@ pub use compiled::{Compiled, OnceCompiled};
 pub use cost::Cost;
 pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
+pub use enrichment::{Database, DatabaseError, Enrichment};
 pub use field_test::{FieldTest, TermTest};
+pub use list::{LIST_ENTRIES_MAX, List, ListText, Lists};
 pub use load::{LoadOptions, Loaded, RuleFiles, load};
 pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Seen as Shown, tested_paths};
 pub use model::*;
@@ -60,10 +66,12 @@ pub const SIGNALS_MAX: u64 = 10_000;
 pub struct RuleSet {
     /// In byte order of their ids.
     pub rules: Vec<Arc<Rule>>,
-    /// Hex SHA-256 over every file that the rules come from.
+    /// Hex SHA-256 over every file that the rules come from, and all that they look things up in.
     pub hash: String,
     /// Hex SHA-256 of each of those files, what it can import included, by path.
     pub sources: BTreeMap<PathBuf, String>,
+    /// What lies under `lists/`.
+    pub lists: Lists,
     /// What [`RuleSet::compiled`] made.
     pub compiled: OnceCompiled,
 }

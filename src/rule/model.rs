@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{Aggregates, Predicate, WindowScript};
-use crate::event::{Fields, InputName, Position, Timestamp};
+use crate::event::{ALERTS, Fields, InputName, Position, Timestamp};
 
 /// A loaded rule.
 #[derive(Debug)]
@@ -113,6 +113,7 @@ pub struct Risk {
 /// Which inputs a rule reads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InputSet {
+    /// Every one that is configured; alerts are read by those only that name them.
     All,
     Named(BTreeSet<InputName>),
 }
@@ -120,9 +121,14 @@ pub enum InputSet {
 impl InputSet {
     pub fn contains(&self, input: &str) -> bool {
         match self {
-            InputSet::All => true,
+            InputSet::All => input != ALERTS,
             InputSet::Named(names) => names.contains(input),
         }
+    }
+
+    /// Whether other rules' alerts are among them.
+    pub fn reads_alerts(&self) -> bool {
+        self.contains(ALERTS)
     }
 }
 
@@ -135,6 +141,8 @@ pub struct Pattern {
     pub by: Vec<Arc<str>>,
     /// The field paths that travel in the signal: those that the rule reads.
     pub keep: Vec<Arc<str>>,
+    /// Of rules on alerts: the pattern asks for the alerts' `state`, so it is shown the closing of an alert too.
+    pub sees_closed: bool,
 }
 
 /// Which part of a key's past counts, and when it is looked at.

@@ -173,8 +173,8 @@ pub(super) fn is_library(path: &Path) -> bool {
 }
 
 /// Hex SHA-256.
-pub(super) fn hash_of(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+pub(super) fn hash_of(content: impl AsRef<[u8]>) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn place(path: &Path, position: Position) -> Place {

@@ -72,6 +72,23 @@ fn with_a_configuration_its_rules_are_checked_against_its_inputs() {
 }
 
 #[test]
+fn a_database_that_is_none_is_named_with_the_rules_that_need_it() {
+    let folder = Folder::new();
+    let rule = EACH.replace("e.x == 1", "e.x == 1 && geo(e.source.ip).country != \"KR\"");
+    assert!(rule.contains("geo("));
+    folder
+        .write("rules/r.rhai", rule)
+        .write("geo.mmdb", "no database")
+        .write("tripline.toml", "[enrichment]\ngeo = \"geo.mmdb\"\n");
+    let ran = folder.run("check --config tripline.toml").exits(1);
+    for part in ["error[database]: no MaxMind database", "geo.mmdb:1:1", "error[no-database]"] {
+        assert!(ran.stdout.contains(part), "{part} is not in:\n{}", ran.stdout);
+    }
+    let ran = folder.run("check rules").exits(0);
+    assert!(ran.stdout.contains("warning[no-database]"), "{}", ran.stdout);
+}
+
+#[test]
 fn one_id_twice_names_both_places_also_across_paths() {
     let folder = Folder::new();
     folder.write("a/each.rhai", EACH).write("b/each.rhai", EACH);

@@ -17,7 +17,8 @@ fn rule(when: &str) -> Arc<Rule> {
         r#"rule(#{{ id: "r", events: #{{ p: |e| e.a == 1, q: |e| e.a == 2 }}, within: "1m", by: ["a"],
             any_of: ["p", "q"], when: |w| {when} }});"#
     );
-    let files = RuleFiles { root: PathBuf::new(), files: BTreeMap::from([("r.rhai".into(), text)]) };
+    let files =
+        RuleFiles { root: PathBuf::new(), files: BTreeMap::from([("r.rhai".into(), text)]), ..RuleFiles::default() };
     let loaded = load(&files, &LoadOptions::default(), None);
     assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
     loaded.set.rules[0].clone()

@@ -193,11 +193,11 @@ impl Closures {
     }
 
     /// The patterns with what travels in their signals, and the hash of all that shapes the rule's windows. Leaves
-    /// only `when` and `alert` behind.
+    /// only `when` and `alert` behind. `told` are paths that alerts tell of.
     pub(super) fn patterns(
         &mut self,
         by: &KeyFields,
-        entities: &[String],
+        told: &[String],
         aggregates: &Aggregates,
         mut shape: Shape,
         around: &Surroundings<'_>,
@@ -208,14 +208,15 @@ impl Closures {
             let Some(closure) = closure else { continue };
             let by = by.get(&name).cloned().unwrap_or_default();
             let mut keep: BTreeSet<Arc<str>> = by.iter().cloned().collect();
-            keep.extend(entities.iter().map(|path| Arc::from(path.as_str())));
+            keep.extend(told.iter().map(|path| Arc::from(path.as_str())));
             keep.extend(closure.event_reads.iter().map(|path| Arc::from(path.as_str())));
             let kept = self.of_window().flat_map(|closure| &closure.kept_reads);
             keep.extend(kept.filter(|(pattern, _)| *pattern == name).map(|(_, path)| Arc::from(path.as_str())));
+            let sees_closed = closure.event_reads.contains("state");
             let keep: Vec<Arc<str>> = keep.into_iter().collect();
             shape.pattern(&name, &closure.text, &by, &keep);
             let predicate = compiled(&closure.script, around, report);
-            patterns.push(Pattern { name, predicate, by, keep });
+            patterns.push(Pattern { name, predicate, by, keep, sees_closed });
         }
         shape.aggregates(aggregates);
         (patterns, shape.finish())

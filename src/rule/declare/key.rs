@@ -7,11 +7,14 @@ use std::{
 
 use rhai::Position;
 
-use crate::rule::{
-    InputSet,
-    data::Data,
-    diagnostic::did_you_mean,
-    entry::{Entry, Report, listed},
+use crate::{
+    event::ALERTS,
+    rule::{
+        InputSet,
+        data::Data,
+        diagnostic::did_you_mean,
+        entry::{Entry, Report, listed},
+    },
 };
 
 /// The fields of the key, for each pattern.
@@ -108,11 +111,8 @@ pub(super) fn inputs(
 }
 
 fn check_input(name: &str, entry: Entry<'_>, configured: Option<&BTreeSet<String>>, report: &mut Report<'_>) {
-    if name == "alerts" {
-        report.error("not-yet", entry.position, "rules on `alerts` are not supported yet", None);
-        return;
-    }
     match configured {
+        _ if name == ALERTS => {}
         Some(inputs) if inputs.contains(name) => {}
         Some(inputs) => {
             let help = did_you_mean(name, inputs.iter().map(String::as_str))

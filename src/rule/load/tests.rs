@@ -12,7 +12,7 @@ use crate::{
 
 fn files(texts: &[(&str, &str)]) -> RuleFiles {
     let files = texts.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect();
-    RuleFiles { root: PathBuf::new(), files }
+    RuleFiles { files, ..RuleFiles::default() }
 }
 
 fn load_text(text: &str) -> Loaded {
@@ -243,6 +243,7 @@ fn functions_and_imports_work_in_closures_called_later() {
 
 mod differential;
 mod limits;
+mod lists;
 mod lowering;
 mod reload;
 mod windows;

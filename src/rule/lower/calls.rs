@@ -7,6 +7,7 @@ use super::{
     operators::{contains, test_of},
 };
 use crate::rule::{
+    Lists,
     field_test::{Asks, Pattern},
     term::{Term, TextFunction, TimePart, Zone},
     text::{Network, TextTest},
@@ -88,8 +89,9 @@ impl<'a> Lowering<'a> {
     }
 
     fn built_in(&mut self, name: &str, arguments: Vec<Bound>, position: Position) -> Result<Bound> {
-        self.each_choice(arguments, position, &|_, arguments| {
-            function(name, &arguments).ok_or_else(|| Why::new(position, format!("`{}`", as_written(name))))
+        self.each_choice(arguments, position, &|lowering, arguments| {
+            let lists = &lowering.library.1.lists;
+            function(lists, name, &arguments).ok_or_else(|| Why::new(position, format!("`{}`", as_written(name))))
         })
     }
 
@@ -119,7 +121,7 @@ impl<'a> Lowering<'a> {
 }
 
 /// A function of the language; `None` where scripts have to answer, or to fail.
-fn function(name: &str, arguments: &[Bound]) -> Option<Bound> {
+fn function(lists: &Lists, name: &str, arguments: &[Bound]) -> Option<Bound> {
     if let Some((_, test, ignore_case)) = TextTest::NAMED.iter().find(|(known, ..)| *known == name) {
         return text_test(*test, *ignore_case, arguments);
     }
@@ -149,6 +151,9 @@ fn function(name: &str, arguments: &[Bound]) -> Option<Bound> {
         }
         ("matches", [Bound::Term(term), pattern]) => {
             Some(test_of(term.clone(), Asks::Matches(Pattern::new(&text_of(pattern)?).ok()?)))
+        }
+        ("in_list", [Bound::Term(term), name]) => {
+            Some(test_of(term.clone(), Asks::InList(lists.get(&text_of(name)?)?.clone())))
         }
         ("cidr", [Bound::Term(term), networks @ ..]) => {
             let list = match networks {
