@@ -38,6 +38,10 @@ pub struct Alert {
     pub evidence: Vec<Evidence>,
     /// What the rule's `alert` returned besides `title`.
     pub fields: serde_json::Map<String, serde_json::Value>,
+    /// Aggregates over fewer signals than the window had, because a key keeps only so many: `count` and `distinct` are
+    /// at least what they say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partial: Vec<String>,
 }
 
 impl Alert {

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{key::Walk, plan::Plan, sequence::Progress, window::Kepts};
+use super::{aggregate::Figures, key::Walk, plan::Plan, sequence::Progress, window::Kepts};
 use crate::{
     event::Timestamp,
-    rule::{Condition, Kept, Times},
+    rule::{Condition, Kept, Rule, Times, Window},
 };
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Contents {
     pub signals: Kepts,
+    /// For a rule whose closures ask for more than counts.
+    figures: Option<Box<Figures>>,
     /// For a rule with a `sequence`.
     progress: Option<Progress>,
 }
@@ -25,12 +27,22 @@ impl Contents {
             let progress = self.progress.get_or_insert_default();
             walk.tally.evicted += progress.see(sequence, number, kept.time, &kept.position, signals_max);
         }
+        let rule = &walk.plan.rule;
+        if !rule.aggregates.is_empty()
+            && let Some(number) = walk.plan.number(pattern)
+        {
+            let figures = self.figures.get_or_insert_with(|| Box::new(figures_of(rule)));
+            figures.add(&rule.aggregates, number, kept.time, &kept.fields, signals_max);
+        }
         walk.tally.evicted += u64::from(self.signals.push(pattern, kept, signals_max));
     }
 
     /// Forgets what is before `start`.
-    pub fn expire(&mut self, start: Timestamp) {
+    pub fn expire(&mut self, plan: &Plan, start: Timestamp) {
         self.signals.expire(start);
+        if let Some(figures) = &mut self.figures {
+            figures.expire(&plan.rule.aggregates, start);
+        }
         if let Some(progress) = &mut self.progress {
             progress.expire(start);
         }
@@ -69,8 +81,26 @@ impl Contents {
         self.signals.is_empty()
     }
 
+    pub fn figures(&self) -> Option<&Figures> {
+        self.figures.as_deref()
+    }
+
+    /// What an open alert goes on with: from here on signals are only added.
+    pub fn into_total(self) -> (Kepts, Option<Box<Figures>>) {
+        (self.signals, self.figures.map(|figures| Box::new(figures.into_total())))
+    }
+
     pub fn clear(&mut self) {
         self.signals.clear();
+        self.figures = None;
         self.progress = None;
+    }
+}
+
+/// Of a sliding window signals leave one by one; others are emptied as a whole.
+fn figures_of(rule: &Rule) -> Figures {
+    match rule.window {
+        Window::Sliding(_) | Window::Silent { .. } => Figures::sliding(&rule.aggregates),
+        _ => Figures::total(&rule.aggregates),
     }
 }

@@ -5,13 +5,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{contents::Contents, key::Trigger};
-use crate::{event::Timestamp, rule::Window};
+use crate::{
+    event::Timestamp,
+    rule::{Baseline, Window},
+};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Course {
     #[default]
     Plain,
-    /// Of `every`: its end, and what came at the very end, which the next bucket begins with: a timer comes after the
+    /// Of `every` and `baseline`: its end, and what came at the very end, which the next bucket begins with: a timer comes after the
     /// signals of its time.
     Bucket { end: Timestamp, next: Box<Contents> },
     /// Of `session`.
@@ -34,7 +37,7 @@ impl Course {
                     true
                 }
             },
-            Window::Tumbling(span) => {
+            Window::Tumbling(span) | Window::Baseline(Baseline { every: span, .. }) => {
                 if !matches!(self, Course::Bucket { .. }) {
                     *self = Course::Bucket { end: bucket_end(signal.time, *span), next: Box::default() };
                 }
@@ -44,7 +47,7 @@ impl Course {
                 *self = Course::Heard(signal.clone());
                 false
             }
-            Window::None | Window::Sliding(_) | Window::FirstSeen(_) | Window::Baseline(_) => false,
+            Window::None | Window::Sliding(_) | Window::FirstSeen(_) => false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! From a satisfied window to the alert that says so.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     aggregate::Figures,
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     alert::{self, Alert, Evidence, RiskEntity, Span, State},
     event::Timestamp,
-    rule::{AlertText, Kept, Rule, SIGNALS_MAX, Window, WindowView},
+    rule::{AlertText, Kept, Num, Rule, Statistic, Window, WindowFacts, WindowView},
 };
 
 /// The entities at risk that one alert names.
@@ -29,6 +29,8 @@ pub(super) struct Firing<'a> {
     /// The time in the alert's id: that of its first record.
     pub fired_at: Timestamp,
     pub signals: &'a Kepts,
+    /// What the rule's closures ask beside counts.
+    pub figures: Option<&'a Figures>,
     pub state: State,
     pub suppressed: u64,
 }
@@ -37,8 +39,10 @@ impl Firing<'_> {
     /// Asks the rule's `when`; a script that fails says no.
     pub fn meets_when(&self, tally: &mut Tally) -> bool {
         let Some(when) = &self.rule.when else { return true };
-        let answer = when.test(&self.view());
-        tally.when = Some(answer.as_ref().map(|_| ()).map_err(Clone::clone));
+        let answer = when.test(self);
+        if answer.is_err() || when.has_script() {
+            tally.when = Some(answer.as_ref().map(|_| ()).map_err(Clone::clone));
+        }
         answer.unwrap_or(false)
     }
 
@@ -47,7 +51,7 @@ impl Firing<'_> {
         let text = match &self.rule.alert {
             None => AlertText::default(),
             Some(script) => {
-                let text = script.alert(&self.view());
+                let text = script.alert(&WindowFacts::view(self));
                 tally.alert = Some(text.as_ref().map(|_| ()).map_err(Clone::clone));
                 text.unwrap_or_default()
             }
@@ -81,20 +85,8 @@ impl Firing<'_> {
             suppressed: self.suppressed,
             evidence: self.evidence(limits.evidence_max),
             fields: text.fields,
+            partial: self.figures.map(|figures| figures.partial(self.rule)).unwrap_or_default(),
         }
-    }
-
-    fn view(&self) -> Arc<WindowView> {
-        let mut figures = Figures::total(&self.rule.aggregates);
-        for (name, signals) in self.signals.iter() {
-            let Some(at) = self.rule.patterns.iter().position(|pattern| pattern.name == *name) else { continue };
-            for kept in signals {
-                figures.add(&self.rule.aggregates, at, kept.time, &kept.fields, SIGNALS_MAX as usize);
-            }
-        }
-        let mut patterns = figures.views(self.rule);
-        patterns.iter_mut().for_each(|pattern| pattern.count = self.signals.count(&pattern.name));
-        Arc::new(WindowView { key: self.key.to_vec(), start: self.start, end: self.end, patterns })
     }
 
     fn span(&self) -> Option<Span> {
@@ -138,6 +130,32 @@ impl Firing<'_> {
             }
         }
         Some(alert::Risk { score: risk.score, entities: entities.into_iter().take(RISK_ENTITIES_MAX).collect() })
+    }
+}
+
+impl WindowFacts for Firing<'_> {
+    fn count(&self, pattern: usize) -> u64 {
+        self.signals.count(&self.rule.patterns[pattern].name)
+    }
+
+    fn number(&self, pattern: usize, column: usize, statistic: Statistic) -> Option<Num> {
+        match self.figures {
+            Some(figures) => figures.number(&self.rule.aggregates, pattern, column, statistic),
+            None => Figures::of_nothing(statistic),
+        }
+    }
+
+    fn length(&self) -> Duration {
+        self.end.since(self.start)
+    }
+
+    fn view(&self) -> Arc<WindowView> {
+        let mut patterns = match self.figures {
+            Some(figures) => figures.views(self.rule),
+            None => Figures::total(&self.rule.aggregates).views(self.rule),
+        };
+        patterns.iter_mut().for_each(|pattern| pattern.count = self.signals.count(&pattern.name));
+        Arc::new(WindowView { key: self.key.to_vec(), start: self.start, end: self.end, patterns })
     }
 }
 

@@ -4,7 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{contents::Contents, course::Course, firing::Firing, open::Open, plan::Plan};
+use super::{
+    contents::Contents,
+    course::Course,
+    firing::Firing,
+    learned::{Learned, Lesson},
+    open::Open,
+    plan::Plan,
+};
 use crate::{
     alert::{Alert, State},
     detect::{Order, Signal},
@@ -25,6 +32,7 @@ pub struct StateKey {
 pub struct KeyState {
     window: Contents,
     course: Course,
+    learned: Option<Learned>,
     open: Option<Open>,
     /// The last signal that was applied: what is read again after a crash is not applied again.
     applied: Option<Order>,
@@ -108,6 +116,10 @@ impl KeyState {
             return None;
         }
         self.applied = Some(order);
+        let lesson = Learned::see(&mut self.learned, signal, walk);
+        if lesson == Lesson::Ignored {
+            return None;
+        }
         let kept = Arc::new(Kept {
             time: signal.time,
             position: signal.position.clone(),
@@ -127,7 +139,7 @@ impl KeyState {
         if begins {
             self.window.clear();
         }
-        let start = self.enter(&signal.pattern, kept, walk)?;
+        let start = self.enter(&signal.pattern, kept, walk).filter(|_| lesson == Lesson::New)?;
         self.look(Look { start, end: signal.time, trigger }, walk)
     }
 
@@ -137,11 +149,11 @@ impl KeyState {
         match walk.plan.rule.window {
             Window::Sliding(span) => {
                 let start = time.minus(span);
-                self.window.expire(start);
+                self.window.expire(walk.plan, start);
                 self.window.enter(pattern, kept, walk);
                 (!walk.plan.waits_for_absence()).then_some(start)
             }
-            Window::Tumbling(_) => {
+            Window::Tumbling(_) | Window::Baseline(_) => {
                 self.course.bucket(time, &mut self.window).enter(pattern, kept, walk);
                 None
             }
@@ -151,11 +163,11 @@ impl KeyState {
                 Some(start)
             }
             Window::Silent { .. } => {
-                self.window.expire(time);
+                self.window.expire(walk.plan, time);
                 self.window.enter(pattern, kept, walk);
                 None
             }
-            Window::None | Window::FirstSeen(_) | Window::Baseline(_) => {
+            Window::None | Window::FirstSeen(_) => {
                 self.window.clear();
                 self.window.enter(pattern, kept, walk);
                 Some(time)
@@ -178,6 +190,7 @@ impl KeyState {
             time: look.end,
             fired_at: look.end,
             signals: &self.window.signals,
+            figures: self.window.figures(),
             state: if rule.suppress.is_some() { State::Opened } else { State::Fired },
             suppressed: 0,
         };
@@ -185,11 +198,11 @@ impl KeyState {
             return None;
         }
         let alert = firing.alert(walk.limits, walk.tally);
-        let total = std::mem::take(&mut self.window).signals;
+        let window = std::mem::take(&mut self.window);
         self.course.fired();
         match rule.suppress {
             None => self.fired_on = Some(look.trigger.position),
-            Some(suppress) => self.open = Some(Open::new(look.trigger, look.start, look.end, suppress, total)),
+            Some(suppress) => self.open = Some(Open::new(look.trigger, look.start, look.end, suppress, window)),
         }
         Some(alert)
     }
@@ -205,8 +218,12 @@ impl KeyState {
                 let passed = self.window.signals.last_time();
                 passed.into_iter().chain(self.window.first_to_complete(plan)).min().map(|at| at.plus(span))
             }
-            Window::None | Window::FirstSeen(_) | Window::Baseline(_) => self.window.signals.last_time(),
-            Window::Tumbling(_) | Window::Session { .. } | Window::Silent { .. } => {
+            Window::None => self.window.signals.last_time(),
+            Window::FirstSeen(_) => {
+                let learned = Learned::deadline(self.learned.as_ref(), &plan.rule.window);
+                learned.into_iter().chain(self.window.signals.last_time()).min()
+            }
+            Window::Tumbling(_) | Window::Baseline(_) | Window::Session { .. } | Window::Silent { .. } => {
                 self.course.deadline(&plan.rule.window)
             }
         }
@@ -226,11 +243,16 @@ impl KeyState {
         if self.open.is_some() || self.deadline(walk.plan).is_none_or(|due| due > now) {
             return Expired::default();
         }
-        let alert = match *window {
-            Window::Sliding(span) => self.expire_sliding(now, span, walk),
-            Window::Tumbling(span) => self.end_bucket(now, span, walk),
-            Window::Silent { after, .. } => self.fall_silent(now, after, walk),
-            Window::None | Window::Session { .. } | Window::FirstSeen(_) | Window::Baseline(_) => {
+        let alert = match window {
+            Window::Sliding(span) => self.expire_sliding(now, *span, walk),
+            Window::Tumbling(span) => self.end_bucket(now, *span, true, walk),
+            Window::Baseline(baseline) => {
+                let has_left = Learned::has_left(&mut self.learned, baseline, now, walk);
+                self.end_bucket(now, baseline.every, has_left, walk)
+            }
+            Window::Silent { after, .. } => self.fall_silent(now, *after, walk),
+            Window::None | Window::Session { .. } | Window::FirstSeen(_) => {
+                Learned::expire(&mut self.learned, window, now);
                 self.forget();
                 None
             }
@@ -240,7 +262,7 @@ impl KeyState {
 
     fn expire_sliding(&mut self, now: Timestamp, span: Duration, walk: &mut Walk<'_>) -> Option<Alert> {
         let start = now.minus(span);
-        self.window.expire(start);
+        self.window.expire(walk.plan, start);
         let mut alert = None;
         if self.window.first_to_complete(walk.plan).is_some_and(|first| first <= start) {
             alert = self.look_by_timer(start, now, walk);
@@ -252,10 +274,10 @@ impl KeyState {
         alert
     }
 
-    /// The bucket ends. What came at the very end belongs to the next one, unless firing emptied that too.
-    fn end_bucket(&mut self, now: Timestamp, span: Duration, walk: &mut Walk<'_>) -> Option<Alert> {
+    /// The bucket ends, and is looked at if it is `notable`. What came at the very end belongs to the next one, unless firing emptied that too.
+    fn end_bucket(&mut self, now: Timestamp, span: Duration, notable: bool, walk: &mut Walk<'_>) -> Option<Alert> {
         let next = std::mem::take(&mut self.course);
-        let alert = self.look_by_timer(now.minus(span), now, walk);
+        let alert = if notable { self.look_by_timer(now.minus(span), now, walk) } else { None };
         if alert.is_none() {
             (self.window, self.course) = next.next_bucket(span);
         }
@@ -289,7 +311,7 @@ impl KeyState {
 
     /// Nothing that matters later; `applied` still guards what is read again.
     pub fn is_empty(&self) -> bool {
-        self.open.is_none() && self.window.is_empty() && self.course.is_plain()
+        self.open.is_none() && self.window.is_empty() && self.course.is_plain() && self.learned.is_none()
     }
 
     pub fn is_open(&self) -> bool {

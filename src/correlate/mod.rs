@@ -2,17 +2,19 @@
 //!
 //! Pure: the state of a signals partition follows from its records, in any batches, on any machine.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "windows keep their aggregates with it next"))]
 mod aggregate;
+mod baseline;
 mod chain;
 mod contents;
 mod correlator;
 mod counts;
 mod course;
 mod firing;
+mod first_seen;
 mod frontier;
 mod group;
 mod key;
+mod learned;
 mod open;
 mod plan;
 mod rules;

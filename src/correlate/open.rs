@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    aggregate::Figures,
+    contents::Contents,
     firing::Firing,
     key::{Trigger, Walk},
     window::Kepts,
@@ -28,10 +30,12 @@ pub(super) struct Open {
     suppressed: u64,
     /// Of the window that fired, and all since.
     total: Kepts,
+    figures: Option<Box<Figures>>,
 }
 
 impl Open {
-    pub fn new(trigger: Trigger, start: Timestamp, fired_at: Timestamp, suppress: Suppress, total: Kepts) -> Self {
+    pub fn new(trigger: Trigger, start: Timestamp, fired_at: Timestamp, suppress: Suppress, window: Contents) -> Self {
+        let (total, figures) = window.into_total();
         Open {
             trigger,
             fired_at,
@@ -40,6 +44,7 @@ impl Open {
             until_max: fired_at.plus(suppress.max),
             suppressed: 0,
             total,
+            figures,
         }
     }
 
@@ -48,6 +53,10 @@ impl Open {
         self.suppressed += 1;
         walk.tally.suppressed += 1;
         let time = kept.time;
+        let aggregates = &walk.plan.rule.aggregates;
+        if let (Some(figures), Some(number)) = (&mut self.figures, walk.plan.number(pattern)) {
+            figures.add(aggregates, number, time, &kept.fields, walk.limits.signals_per_key_max);
+        }
         walk.tally.evicted += u64::from(self.total.push(pattern, kept, walk.limits.signals_per_key_max));
         if let Some(suppress) = walk.plan.rule.suppress {
             self.until = self.until.max(time.plus(suppress.span).min(self.until_max));
@@ -65,6 +74,7 @@ impl Open {
             time: self.until,
             fired_at: self.fired_at,
             signals: &self.total,
+            figures: self.figures.as_deref(),
             state: State::Closed,
             suppressed: self.suppressed,
         }

@@ -33,6 +33,7 @@ const STEPS_MAX: usize = 200_000;
 pub(super) enum Wanted {
     Test,
     Map,
+    Number,
 }
 
 /// Files that can be imported, and what can be looked up.
@@ -103,6 +104,10 @@ impl<'a> Analysis<'a> {
                 Wanted::Map => {
                     self.uses(source, &result, position);
                     self.must_be_map(source, &result, position);
+                }
+                Wanted::Number => {
+                    self.uses(source, &result, position);
+                    self.must_be_number(source, &result, position);
                 }
             }
         }
@@ -237,6 +242,14 @@ impl<'a> Analysis<'a> {
         if let Some(what) = known.no_test().filter(|_| !matches!(known, Known::Map)) {
             let help = Some("write `alert: |w| #{ title: `…` }`".to_owned());
             self.problem(source, "no-map", position, format!("{what} stands where a map belongs"), help);
+        }
+    }
+
+    fn must_be_number(&mut self, source: &Source, known: &Known, position: Position) {
+        let is_number = matches!(known, Known::Number(_) | Known::Counted(_) | Known::Unknown) || known.is_field();
+        if !is_number {
+            let help = Some("write `value: |w| w.event.count`, for example".to_owned());
+            self.problem(source, "no-number", position, "no number stands where one belongs".to_owned(), help);
         }
     }
 

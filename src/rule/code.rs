@@ -13,7 +13,8 @@ const fn code(name: &'static str, says: &'static str) -> Code {
 }
 
 /// In byte order of their names.
-pub const CODES: [Code; 64] = [
+pub const CODES: [Code; 68] = [
+    code("alerts-of-alerts", "a rule on alerts of rules on alerts"),
     code("arguments", "a function with other arguments than it takes"),
     code("assignment", "an event is changed"),
     code("bad-duration", "a text that is no duration"),
@@ -32,12 +33,14 @@ pub const CODES: [Code; 64] = [
     code("loop", "a loop over a field"),
     code("missing-key", "a map without a key that it needs"),
     code("no-by", "a window without `by`"),
+    code("no-database", "`geo` or `asn` without a database"),
     code("no-event", "a rule that looks at no events"),
     code("no-false-positives", "no note of false positives"),
     code("no-id", "a rule without `id`"),
     code("no-input", "a window over all of several inputs"),
     code("no-key", "a pattern without key fields"),
     code("no-map", "`alert` gives no map"),
+    code("no-number", "something that is no number"),
     code("no-score", "`risk` without a score"),
     code("no-severity", "a rule without `severity`"),
     code("no-suppress", "`suppress_max` without `suppress`"),
@@ -69,6 +72,7 @@ pub const CODES: [Code; 64] = [
     code("unknown-list", "a list that is unknown"),
     code("unknown-pattern", "a pattern that is unknown"),
     code("unknown-property", "a property that is unknown"),
+    code("unknown-rule", "a rule that is unknown"),
     code("unknown-technique", "a technique that ATT&CK does not have"),
     code("unknown-value", "a value that is not one of those known"),
     code("unused-pattern", "a pattern that nothing asks for"),

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use rhai::{Engine, GlobalRuntimeState, Position};
 
 use super::{
-    InputSet, Rule,
+    InputSet, Rule, Window,
     analysis::Library,
     data::Data,
     diagnostic::Diagnostic,
@@ -48,7 +48,7 @@ pub(super) struct Built {
     pub(super) found: Vec<Diagnostic>,
 }
 
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 34] = [
     "id",
     "title",
     "severity",
@@ -71,6 +71,9 @@ const KEYS: [&str; 31] = [
     "max",
     "silent",
     "forget",
+    "first_seen",
+    "learn",
+    "baseline",
     "sequence",
     "all_of",
     "any_of",
@@ -83,7 +86,7 @@ const KEYS: [&str; 31] = [
 ];
 
 /// Keys of the rule language that this engine does not run.
-const KEYS_NOT_YET: [&str; 4] = ["first_seen", "learn", "baseline", "then"];
+const KEYS_NOT_YET: [&str; 1] = ["then"];
 
 pub(super) fn build(declared: &Declared, around: &Surroundings<'_>) -> Built {
     let mut report = Report::new(around.source);
@@ -114,11 +117,16 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     if report.has_errors() {
         return None;
     }
-    let mut told: Vec<String> = meta.risk.as_ref().map_or_else(Vec::new, |risk| risk.entities.clone());
+    let mut told: Vec<Arc<str>> =
+        meta.risk.iter().flat_map(|risk| &risk.entities).map(|path| path.as_str().into()).collect();
     // Evidence names the alert.
-    told.extend(inputs.reads_alerts().then(|| "id".to_owned()));
+    told.extend(inputs.reads_alerts().then(|| "id".into()));
+    if let Window::FirstSeen(first_seen) = &window {
+        told.extend(first_seen.fields.iter().cloned());
+    }
     let shape = shape::Shape::new(&inputs, &window, &condition, suppress);
     let aggregates = closures.aggregates();
+    let (when, value) = closures.lowered(&aggregates, around);
     let (patterns, shape) = closures.patterns(&by, &told, &aggregates, shape, around, report);
     Some(Rule {
         meta,
@@ -126,7 +134,8 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
         patterns,
         window,
         condition,
-        when: closures.when.map(|closure| closure.into_script()),
+        when,
+        value,
         alert: closures.alert.map(|closure| closure.into_script()),
         aggregates,
         suppress,

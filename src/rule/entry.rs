@@ -202,6 +202,23 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// A number above 0.
+    pub(super) fn positive(&mut self, entry: Entry<'_>, name: &str) -> Option<f64> {
+        let value = match entry.data {
+            Data::Int(value) => *value as f64,
+            Data::Float(value) => *value,
+            _ => {
+                self.wrong_type(entry, name, "a number");
+                return None;
+            }
+        };
+        if value > 0.0 && value.is_finite() {
+            return Some(value);
+        }
+        self.error("out-of-range", entry.position, format!("`{name}` is {value}, not above 0"), None);
+        None
+    }
+
     /// A whole number from `least` to `most`.
     pub(super) fn integer(&mut self, entry: Entry<'_>, name: &str, least: i64, most: i64) -> Option<i64> {
         match entry.data {

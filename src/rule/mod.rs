@@ -37,12 +37,15 @@ mod term;
 mod text;
 mod token;
 mod vocabulary;
+mod window_lower;
 mod window_script;
+mod window_test;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 pub use aggregate::*;
 pub use code::{CODES, Code};
+pub use compare::Comparison;
 pub use compiled::{Compiled, OnceCompiled};
 pub use cost::Cost;
 pub use diagnostic::{Diagnostic, Level};
@@ -57,6 +60,7 @@ pub use number::Num;
 pub use predicate::{Predicate, ScriptTest};
 pub use script::ScriptError;
 pub use window_script::WindowScript;
+pub use window_test::{Amount, WindowFacts, WindowTest, WindowValue};
 
 /// Signals that a window keeps of one key at most, as configured by default: what needs more can't occur.
 pub const SIGNALS_MAX: u64 = 10_000;

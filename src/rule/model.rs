@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregates, Predicate, WindowScript};
+use super::{Aggregates, Predicate, WindowScript, WindowTest, WindowValue};
 use crate::event::{ALERTS, Fields, InputName, Position, Timestamp};
 
 /// A loaded rule.
@@ -16,9 +16,11 @@ pub struct Rule {
     pub patterns: Vec<Pattern>,
     pub window: Window,
     pub condition: Condition,
-    pub when: Option<WindowScript>,
+    pub when: Option<WindowTest>,
     pub alert: Option<WindowScript>,
-    /// What `when` and `alert` ask of windows.
+    /// What a `baseline` measures.
+    pub value: Option<WindowValue>,
+    /// What `when`, `alert` and `value` ask of windows.
     pub aggregates: Aggregates,
     pub suppress: Option<Suppress>,
     /// A hash of all that shapes the rule's windows: patterns, key, window, sequence, aggregates.
@@ -182,6 +184,29 @@ pub struct Baseline {
     pub over: Duration,
     /// Deviations above the mean.
     pub above: f64,
+    /// With one, each of its parts has a history of its own.
+    pub season: Option<Season>,
+}
+
+impl Baseline {
+    /// Buckets that only teach, of a season's part: at least one.
+    pub fn warm_up(&self) -> u64 {
+        let parts = self.season.map_or(1, |_| u128::from(Season::PARTS));
+        let buckets = self.over.as_nanos() / self.every.as_nanos().max(1) / parts;
+        u64::try_from(buckets).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// What repeats itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Season {
+    /// Hour by hour, in UTC.
+    Week,
+}
+
+impl Season {
+    /// Hours of a week.
+    pub const PARTS: u8 = 168;
 }
 
 /// What has to be in the window.

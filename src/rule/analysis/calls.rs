@@ -6,7 +6,7 @@ use rhai::{Expr, FnCallExpr, Position};
 
 use super::{Analysis, Frame, Known, Link, known::below};
 use crate::rule::{
-    End, Statistic,
+    End, SIGNALS_MAX, Statistic,
     diagnostic::{Level, did_you_mean},
     duration,
     enrichment::Lookup,
@@ -66,6 +66,7 @@ impl<'a> Analysis<'a> {
                 if has_field {
                     self.check_comparison(frame, &operands, position);
                 }
+                self.check_reach(frame, call.name.as_str(), &operands, position);
                 Known::Test
             }
             "+" | "-" | "*" | "/" | "%" if has_field => Known::Value,
@@ -75,6 +76,21 @@ impl<'a> Analysis<'a> {
                 Known::Unknown
             }
             _ => Known::Unknown,
+        }
+    }
+
+    /// A threshold above what a window tells apart would never be reached, or always.
+    fn check_reach(&mut self, frame: &Frame<'a>, operator: &str, operands: &[Known], position: Position) {
+        let (what, threshold, reaches_above) = match operands {
+            [Known::Counted(what), Known::Number(Some(threshold))] => (what, threshold, matches!(operator, ">" | "<=")),
+            [Known::Number(Some(threshold)), Known::Counted(what)] => (what, threshold, matches!(operator, "<" | ">=")),
+            _ => return,
+        };
+        let most = SIGNALS_MAX as f64;
+        if *what == "distinct" && (*threshold > most || reaches_above && *threshold >= most) {
+            let message = format!("`distinct` is exact up to {SIGNALS_MAX}, and this asks for more");
+            let help = Some(format!("ask for at most {SIGNALS_MAX}"));
+            self.problem(frame.source, "out-of-range", position, message, help);
         }
     }
 
@@ -330,7 +346,7 @@ impl<'a> Analysis<'a> {
             Known::Kept(pattern, end, path) => Known::Kept(pattern, end, below(&path, name)),
             Known::Window => self.window_property(source, name, position),
             Known::Pattern(pattern) => match name {
-                "count" => Known::Number(None),
+                "count" => Known::Counted("count"),
                 "first" => Known::Kept(pattern, End::First, String::new()),
                 "last" => Known::Kept(pattern, End::Last, String::new()),
                 name => {
@@ -428,7 +444,7 @@ impl<'a> Analysis<'a> {
             }
         }
         match name {
-            "distinct" => Known::Number(None),
+            "distinct" => Known::Counted("distinct"),
             "values" => Known::List,
             _ => Known::Value,
         }

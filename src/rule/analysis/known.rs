@@ -24,6 +24,8 @@ pub(in crate::rule) enum Known {
     Text(Option<String>),
     /// A number, and which one where it is written out.
     Number(Option<f64>),
+    /// The count of a pattern, or `distinct` of one.
+    Counted(&'static str),
     List,
     Map,
     Nothing,
@@ -96,7 +98,7 @@ impl Known {
             Known::Window => "the window",
             Known::Pattern(_) => "a pattern",
             Known::Text(_) => "a text",
-            Known::Number(_) => "a number",
+            Known::Number(_) | Known::Counted(_) => "a number",
             Known::List => "a list",
             Known::Map => "a map",
             Known::Nothing => "nothing",
