@@ -239,7 +239,11 @@ pub struct Correlate {
     pub partitions: u32,
     pub batch_records_max: usize,
     pub commit_interval: Duration,
-    /// Signals that one key keeps; the oldest goes first.
+    /// Keys of one rule in one partition of the signals; those furthest from firing go first.
+    pub keys_per_rule_max: usize,
+    /// About what the keys of one partition of the signals take in memory at most.
+    pub state_bytes_max: u64,
+    /// Signals that one key keeps for each pattern; the oldest goes first.
     pub signals_per_key_max: usize,
     /// Evidence that an alert carries for each pattern: the first ones and the last.
     pub evidence_max: usize,

@@ -164,6 +164,8 @@ fn correlate(layers: &mut Layers) -> Correlate {
         partitions: count(signals.partitions, 32),
         batch_records_max: count(written.batch_records_max, 1_000) as usize,
         commit_interval: span(written.commit_interval, Duration::from_millis(50)),
+        keys_per_rule_max: count(written.keys_per_rule_max, 1_000_000) as usize,
+        state_bytes_max: size(written.state_bytes_max, 1024 * MIB),
         signals_per_key_max: count(written.signals_per_key_max, 10_000) as usize,
         evidence_max: count(written.evidence_max, 10) as usize,
     }

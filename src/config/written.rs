@@ -77,6 +77,8 @@ pub struct Signals {
 pub struct Correlate {
     pub batch_records_max: Option<Count>,
     pub commit_interval: Option<Span>,
+    pub keys_per_rule_max: Option<Count>,
+    pub state_bytes_max: Option<Size>,
     pub signals_per_key_max: Option<Count>,
     pub evidence_max: Option<Count>,
 }

@@ -122,6 +122,16 @@ impl History {
         Ok(self.has_left)
     }
 
+    /// Buckets that are over and had something in them, one for each part of the season at most.
+    pub fn len(&self) -> usize {
+        self.tracks.len()
+    }
+
+    /// About what it takes in memory, without the bucket that it measures.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.tracks.len() * size_of::<(u8, Track)>()
+    }
+
     /// The bucket is over: it is tested against its history, and joins it.
     fn finish(&mut self, rule: &Rule, baseline: &Baseline, key: &[Arc<str>]) -> Result<(), ScriptError> {
         if self.figures.is_empty() {

@@ -85,6 +85,16 @@ impl Sightings {
         (self.last, self.by_time) = Default::default();
     }
 
+    /// Combinations that are kept.
+    pub fn len(&self) -> usize {
+        self.last.len()
+    }
+
+    /// About what they take in memory: each is in the map, and at least once in the order of time.
+    pub fn bytes(&self) -> usize {
+        self.last.len() * 2 * size_of::<(Timestamp, Combination)>()
+    }
+
     /// Forgets sightings before this time; one exactly then still counts.
     fn expire(&mut self, before: Timestamp) {
         while self.by_time.front().is_some_and(|(time, _)| *time < before) {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     alert::{Alert, State},
-    detect::{Order, Signal},
+    detect::Signal,
     event::{Position, Timestamp},
     rule::{Kept, ScriptError, Window},
 };
@@ -32,12 +32,8 @@ pub struct StateKey {
 pub struct KeyState {
     window: Contents,
     course: Course,
-    learned: Option<Learned>,
-    open: Option<Open>,
-    /// The last signal that was applied: what is read again after a crash is not applied again.
-    applied: Option<Order>,
-    /// The event that fired last. Firing empties all of it: its further patterns start nothing.
-    fired_on: Option<Position>,
+    learned: Option<Box<Learned>>,
+    open: Option<Box<Open>>,
 }
 
 /// The signal that fired; for a timer, the last one before it.
@@ -49,9 +45,13 @@ pub(super) struct Trigger {
     pub late: bool,
 }
 
-/// Named bounds of a key.
+/// Named bounds of a partition's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Keys of one rule.
+    pub keys_per_rule_max: usize,
+    /// What all keys count for in memory.
+    pub state_bytes_max: u64,
     /// Signals that a key keeps for each pattern; the oldest goes first, and is counted.
     pub signals_per_key_max: usize,
     /// Signals of each pattern that an alert shows: the first ones and the last.
@@ -81,6 +81,8 @@ pub(super) struct Walk<'a> {
     pub key: &'a [Arc<str>],
     pub limits: Limits,
     pub tally: &'a mut Tally,
+    /// When keys of the rule were evicted last: a window that reaches back to it may lack signals.
+    pub cut: Option<Timestamp>,
 }
 
 /// What a timer did.
@@ -109,67 +111,60 @@ impl Trigger {
 }
 
 impl KeyState {
-    /// Applies the next signal of the total order; says what fired.
-    pub(super) fn apply(&mut self, signal: &Signal, walk: &mut Walk<'_>) -> Option<Alert> {
-        let order = signal.order();
-        if self.applied.as_ref().is_some_and(|applied| order <= *applied) {
-            return None;
-        }
-        self.applied = Some(order);
+    /// Applies the next signal of the total order; says what fired. An event that the key has fired on starts nothing
+    /// with its further patterns: firing empties all of it.
+    pub(super) fn apply(&mut self, signal: &Signal, has_fired: bool, walk: &mut Walk<'_>) -> Option<Alert> {
         let lesson = Learned::see(&mut self.learned, signal, walk);
-        if lesson == Lesson::Ignored {
+        if lesson == Lesson::Ignored || (has_fired && self.open.is_none()) {
             return None;
         }
-        let kept = Arc::new(Kept {
+        let number = walk.plan.pattern(&signal.pattern)?;
+        let kept = &Kept {
             time: signal.time,
             position: signal.position.clone(),
             element: signal.element,
             fields: signal.fields.clone(),
-        });
+        };
         let trigger = Trigger::of_signal(signal);
         let begins = self.course.see(&walk.plan.rule.window, &trigger);
         if let Some(open) = &mut self.open {
-            open.take(&signal.pattern, kept, walk);
+            open.take(number, kept, walk);
             return None;
         }
-        if self.fired_on.as_ref() == Some(&signal.position) {
-            return None;
-        }
-        self.fired_on = None;
         if begins {
             self.window.clear();
         }
-        let start = self.enter(&signal.pattern, kept, walk).filter(|_| lesson == Lesson::New)?;
+        let start = self.enter(number, kept, walk).filter(|_| lesson == Lesson::New)?;
         self.look(Look { start, end: signal.time, trigger }, walk)
     }
 
     /// Puts a signal into its window. Gives the window's start where it is to be looked at now.
-    fn enter(&mut self, pattern: &Arc<str>, kept: Arc<Kept>, walk: &mut Walk<'_>) -> Option<Timestamp> {
+    fn enter(&mut self, number: usize, kept: &Kept, walk: &mut Walk<'_>) -> Option<Timestamp> {
         let time = kept.time;
         match walk.plan.rule.window {
             Window::Sliding(span) => {
                 let start = time.minus(span);
                 self.window.expire(walk.plan, start);
-                self.window.enter(pattern, kept, walk);
+                self.window.enter(number, kept, walk);
                 (!walk.plan.waits_for_absence()).then_some(start)
             }
             Window::Tumbling(_) | Window::Baseline(_) => {
-                self.course.bucket(time, &mut self.window).enter(pattern, kept, walk);
+                self.course.bucket(time, &mut self.window).enter(number, kept, walk);
                 None
             }
             Window::Session { .. } => {
                 let start = self.course.run_to_look_at()?;
-                self.window.enter(pattern, kept, walk);
+                self.window.enter(number, kept, walk);
                 Some(start)
             }
             Window::Silent { .. } => {
                 self.window.expire(walk.plan, time);
-                self.window.enter(pattern, kept, walk);
+                self.window.enter(number, kept, walk);
                 None
             }
             Window::None | Window::FirstSeen(_) => {
                 self.window.clear();
-                self.window.enter(pattern, kept, walk);
+                self.window.enter(number, kept, walk);
                 Some(time)
             }
         }
@@ -189,20 +184,19 @@ impl KeyState {
             end: look.end,
             time: look.end,
             fired_at: look.end,
-            signals: &self.window.signals,
-            figures: self.window.figures(),
+            window: &self.window,
             state: if rule.suppress.is_some() { State::Opened } else { State::Fired },
             suppressed: 0,
+            cut: walk.cut,
         };
         if !firing.meets_when(walk.tally) {
             return None;
         }
         let alert = firing.alert(walk.limits, walk.tally);
-        let window = std::mem::take(&mut self.window);
+        let total = std::mem::take(&mut self.window).into_total();
         self.course.fired();
-        match rule.suppress {
-            None => self.fired_on = Some(look.trigger.position),
-            Some(suppress) => self.open = Some(Open::new(look.trigger, look.start, look.end, suppress, window)),
+        if let Some(suppress) = rule.suppress {
+            self.open = Some(Box::new(Open::new(look.trigger, look.start, look.end, suppress, total)));
         }
         Some(alert)
     }
@@ -220,7 +214,7 @@ impl KeyState {
             }
             Window::None => self.window.signals.last_time(),
             Window::FirstSeen(_) => {
-                let learned = Learned::deadline(self.learned.as_ref(), &plan.rule.window);
+                let learned = Learned::deadline(self.learned.as_deref(), &plan.rule.window);
                 learned.into_iter().chain(self.window.signals.last_time()).min()
             }
             Window::Tumbling(_) | Window::Baseline(_) | Window::Session { .. } | Window::Silent { .. } => {
@@ -274,7 +268,8 @@ impl KeyState {
         alert
     }
 
-    /// The bucket ends, and is looked at if it is `notable`. What came at the very end belongs to the next one, unless firing emptied that too.
+    /// The bucket ends, and is looked at if it is `notable`. What came at the very end belongs to the next one, unless
+    /// firing emptied that too.
     fn end_bucket(&mut self, now: Timestamp, span: Duration, notable: bool, walk: &mut Walk<'_>) -> Option<Alert> {
         let next = std::mem::take(&mut self.course);
         let alert = if notable { self.look_by_timer(now.minus(span), now, walk) } else { None };
@@ -294,7 +289,7 @@ impl KeyState {
     }
 
     fn look_by_timer(&mut self, start: Timestamp, now: Timestamp, walk: &mut Walk<'_>) -> Option<Alert> {
-        let trigger = Trigger::of_kept(self.window.signals.last()?);
+        let trigger = Trigger::of_kept(&self.window.signals.last(&walk.plan.rule)?);
         self.look(Look { start, end: now, trigger }, walk)
     }
 
@@ -309,7 +304,7 @@ impl KeyState {
         Expired { alert: None, has_changed: true }
     }
 
-    /// Nothing that matters later; `applied` still guards what is read again.
+    /// Nothing that matters later.
     pub fn is_empty(&self) -> bool {
         self.open.is_none() && self.window.is_empty() && self.course.is_plain() && self.learned.is_none()
     }
@@ -318,8 +313,53 @@ impl KeyState {
         self.open.is_some()
     }
 
-    /// The time of the last signal applied.
-    pub fn applied_time(&self) -> Option<Timestamp> {
-        self.applied.as_ref().map(|order| order.time)
+    /// Signals that the key keeps.
+    pub(super) fn signals(&self) -> u64 {
+        self.window.signals.len() + self.open.as_ref().map_or(0, |open| open.total().signals.len())
     }
+
+    /// About what the state takes in memory: the same for the same state, wherever it is.
+    pub(super) fn bytes(&self) -> usize {
+        let open = self.open.as_ref().map_or(0, |open| size_of::<Open>() + open.total().bytes());
+        let learned = self.learned.as_ref().map_or(0, |learned| learned.bytes());
+        size_of::<Self>() + self.window.bytes() + open + learned
+    }
+
+    /// How near the key is to firing, and when it was seen last.
+    pub(super) fn nearness(&self, plan: &Plan) -> Nearness {
+        let kept = self.window.signals.len();
+        let lessons = self.learned.as_ref().map_or(0, |learned| learned.lessons());
+        let step = match (&self.open, self.course.sightings()) {
+            (Some(_), _) => Step::Open,
+            (None, Some(1)) => Step::Single,
+            (None, Some(_)) => Step::Last,
+            (None, None) if kept <= 1 && lessons <= 1 => Step::Single,
+            (None, None) => match self.window.missing(plan) {
+                Some((missing, _)) if missing <= 1 => Step::Last,
+                Some((missing, needed)) if missing * 2 <= needed => Step::Half,
+                _ => Step::Some,
+            },
+        };
+        let of_open = self.open.as_ref().and_then(|open| open.total().signals.last_time());
+        Nearness { step, last: self.window.signals.last_time().max(of_open).max(self.course.last_time()) }
+    }
+}
+
+/// How near a key is to firing; the least goes first where keys have to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Nearness {
+    step: Step,
+    last: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    /// One signal, or none, and nothing learnt but that.
+    Single,
+    Some,
+    /// Half of what the rule asks for.
+    Half,
+    /// All but one signal; for `silent`, a key that was heard more than once.
+    Last,
+    Open,
 }

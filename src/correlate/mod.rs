@@ -14,14 +14,18 @@ mod first_seen;
 mod frontier;
 mod group;
 mod key;
+mod keys;
 mod learned;
 mod open;
 mod plan;
+mod queue;
 mod rules;
 mod sequence;
 mod snapshot;
+mod table;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod window;
 
 pub use chain::{Chained, EPOCH as CHAIN_EPOCH};

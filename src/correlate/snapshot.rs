@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The version of the records in the changelog.
-const VERSION: u8 = 2;
+const VERSION: u8 = 5;
 
 const HEADER_KEY: &[u8] = &[0];
 
@@ -35,6 +35,8 @@ pub struct Header {
     pub resume_from: u64,
     /// Records from `resume_from` on that are in the dead letters.
     pub passed_over: BTreeSet<u64>,
+    /// When keys of a rule were evicted last: (rule, shape, time)
+    pub evicted: Vec<(Arc<str>, u64, Timestamp)>,
     /// (rule, version, failures in a row)
     pub failures: Vec<(Arc<str>, String, Failures)>,
 }

@@ -54,7 +54,7 @@ pub use enrichment::{Database, DatabaseError, Enrichment};
 pub use field_test::{FieldTest, TermTest};
 pub use list::{LIST_ENTRIES_MAX, List, ListText, Lists};
 pub use load::{LoadOptions, Loaded, RuleFiles, load};
-pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Seen as Shown, tested_paths};
+pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Shown, tested_paths};
 pub use model::*;
 pub use number::Num;
 pub use predicate::{Predicate, ScriptTest};

@@ -251,7 +251,6 @@ impl CorrelateLine {
         let transaction =
             Transaction { records, commits: vec![self.position(&changes)], state: self.state_records(changes, now_ms) };
         self.shared.log.commit(transaction).await?;
-        self.correlator.committed();
         self.committed = self.correlator.read_through();
         self.committed_at = Instant::now();
         Ok(())
@@ -338,5 +337,10 @@ impl Correlating {
 
 /// The bounds of every key, as configured.
 pub fn limits(config: &Config) -> Limits {
-    Limits { signals_per_key_max: config.correlate.signals_per_key_max, evidence_max: config.correlate.evidence_max }
+    Limits {
+        keys_per_rule_max: config.correlate.keys_per_rule_max,
+        state_bytes_max: config.correlate.state_bytes_max,
+        signals_per_key_max: config.correlate.signals_per_key_max,
+        evidence_max: config.correlate.evidence_max,
+    }
 }
