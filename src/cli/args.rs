@@ -111,6 +111,8 @@ pub enum CheckFormat {
     Text,
     /// One JSON object a line
     Json,
+    /// SARIF 2.1.0, for code hosts and editors
+    Sarif,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ mod replay;
 mod rule_files;
 mod rules;
 mod run;
+mod sarif;
 mod server;
 mod status;
 mod test;

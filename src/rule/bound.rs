@@ -53,6 +53,19 @@ impl Bound {
     }
 }
 
+impl Bound {
+    /// Tests and terms in it.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Bound::Event | Bound::Constant(_) => 1,
+            Bound::Term(term) => term.size(),
+            Bound::Test(test) => test.size(),
+            Bound::List(items) => 1 + items.iter().map(Bound::size).sum::<usize>(),
+            Bound::Choice(when, then, otherwise) => when.size() + then.size() + otherwise.size(),
+        }
+    }
+}
+
 /// Of a predicate that runs no script, and so never fails.
 fn holds(predicate: &Predicate, event: &SharedEvent) -> bool {
     predicate.test(event).unwrap_or(false)

@@ -99,6 +99,10 @@ impl<'a> Report<'a> {
         self.add(Level::Warning, code, at, message.into(), help);
     }
 
+    pub(super) fn note(&mut self, code: &'static str, at: Position, message: impl Into<String>, help: Option<String>) {
+        self.add(Level::Note, code, at, message.into(), help);
+    }
+
     fn add(&mut self, level: Level, code: &'static str, at: Position, message: String, help: Option<String>) {
         let diagnostic = Diagnostic { help, ..self.source.diagnostic(level, code, at, message) };
         if !self.found.contains(&diagnostic) {

@@ -5,11 +5,12 @@
 
 mod aggregate;
 mod analysis;
-#[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod bound;
 mod calculation;
+pub(crate) mod code;
 mod compare;
 mod compiled;
+mod cost;
 mod data;
 mod declare;
 mod diagnostic;
@@ -18,7 +19,6 @@ mod engine;
 mod enrichment;
 mod entry;
 mod field;
-#[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod field_test;
 mod glob;
 mod layers;
@@ -28,13 +28,11 @@ mod lower;
 mod matcher;
 mod model;
 mod number;
-#[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod predicate;
 mod reference;
 mod script;
 mod shape;
 mod source;
-#[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod term;
 mod text;
 mod token;
@@ -47,8 +45,10 @@ mod written;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 pub use aggregate::*;
+pub use code::{CODES, Code};
 pub use compare::Comparison;
 pub use compiled::{Compiled, OnceCompiled};
+pub use cost::Cost;
 pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
 pub use enrichment::{Database, DatabaseError, Enrichment};

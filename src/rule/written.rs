@@ -118,7 +118,7 @@ impl Question {
 impl Pattern {
     /// What correlation has to find out before an event that detect passed on matches the pattern. `None` where
     /// nothing is left to ask.
-    pub fn question(&self, seen: &Seen<'_>) -> Option<Question> {
+    pub fn question(&self, seen: &Shown<'_>) -> Option<Question> {
         self.asks_lists.as_ref().map(|predicate| Question::of(predicate, seen))
     }
 }

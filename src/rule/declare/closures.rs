@@ -9,12 +9,11 @@ use rhai::{FnPtr, Position};
 
 use super::{Declared, Surroundings, key::KeyFields};
 use crate::rule::{
-    Aggregates, End, Pattern, Predicate, ScriptTest, Statistic, WindowScript, WindowTest, WindowValue,
+    Aggregates, Cost, End, Pattern, Predicate, Statistic, WindowScript, WindowTest, WindowValue,
     analysis::{Analysis, Known, Wanted},
     data::Data,
     entry::{Entry, Report},
-    lower::lower,
-    predicate::Code,
+    lower::{Lowered, lower},
     script::Script,
     shape::{self, Shape},
     window_lower::WindowLowering,
@@ -163,6 +162,25 @@ fn parameters(closure: &FnPtr, around: &Surroundings<'_>) -> Option<usize> {
     function.parameters.len().checked_sub(captured)
 }
 
+/// The predicate, with warnings of what stayed a script and of what needs no event.
+fn compiled(script: &Script, around: &Surroundings<'_>, report: &mut Report<'_>) -> Predicate {
+    let Lowered { predicate, scripts } = lower(around.source, around.library, script);
+    for why in scripts {
+        let position = if why.position.is_none() { script.position } else { why.position };
+        let message = format!("not compiled: {} runs as a script", why.what);
+        let help = "a script is some hundred times as slow: write plain tests before it with `&&`, or instead";
+        report.warning("script", position, message, Some(help.to_owned()));
+    }
+    if let Predicate::Constant(answer) = predicate {
+        let message = format!("the pattern is always {answer}, whatever the event");
+        report.warning("constant", script.position, message, None);
+    } else if predicate.cost() == Cost::Scan {
+        let help = "begin with a test that needs a literal: `==`, `in [..]`, a text test, `cidr`".to_owned();
+        report.note("scan", script.position, "every event is looked at: no literal has to be in it", Some(help));
+    }
+    predicate
+}
+
 impl Closures {
     pub(super) fn names(&self) -> Vec<Arc<str>> {
         self.patterns.keys().cloned().collect()
@@ -235,8 +253,7 @@ impl Closures {
             let keep: Vec<Arc<str>> = keep.into_iter().collect();
             shape.pattern(&name, &closure.text, &by, &keep);
             let (position, asks_written) = (closure.script.position, closure.asks_written);
-            let predicate = lower(around.source, around.library, &closure.script.closure)
-                .unwrap_or_else(|| Predicate::Script(ScriptTest(Arc::new(Code::Closure(closure.script)))));
+            let predicate = compiled(&closure.script, around, report);
             let (predicate, asks_lists) = match asks_written {
                 None => (predicate, None),
                 Some(_) if predicate.runs_script() => {

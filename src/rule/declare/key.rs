@@ -88,7 +88,8 @@ pub(super) fn inputs(
     report: &mut Report<'_>,
 ) -> InputSet {
     let Some(entry) = map.get("input") else {
-        if has_window {
+        // Where one input is all there is, or nobody has said what there is, there is nothing to choose.
+        if has_window && configured.is_some_and(|inputs| inputs.len() > 1) {
             let help = "add `input: \"…\"`".to_owned();
             let message = "a window over all inputs waits for the slowest of them";
             report.warning("no-input", position, message, Some(help));

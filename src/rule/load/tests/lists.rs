@@ -5,7 +5,7 @@ use super::*;
 const RULE: &str = r#"
     let name = "bad";
     rule(#{ id: "lowered", event: |e| in_list(e.ip, "bad") && !in_list(e.host, "assets:host") });
-    rule(#{ id: "script", event: |e| { let script = 1; e.ip.in_list(name) && !in_list(e.host, "assets:host") } });
+    rule(#{ id: "script", event: |e| { while false {} e.ip.in_list(name) && !in_list(e.host, "assets:host") } });
 "#;
 
 const BAD: (&str, &str) = ("lists/bad.txt", "10.0.0.0/8\n");
