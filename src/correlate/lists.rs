@@ -16,7 +16,7 @@ use std::{
 use crate::{event::Timestamp, rule::ListWrite};
 
 /// (list, text)
-pub(super) type Member = (Arc<str>, Arc<str>);
+pub type Member = (Arc<str>, Arc<str>);
 
 /// When a text is a member: after the first of each pair, up to the second. In order, none touches the next.
 pub type Spans = Vec<(Timestamp, Timestamp)>;

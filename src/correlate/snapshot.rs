@@ -78,7 +78,7 @@ pub struct Snapshot {
     pub header: Header,
     pub keys: Vec<(StateKey, KeyState)>,
     /// (list, text) with when it is a member.
-    pub lists: Vec<((Arc<str>, Arc<str>), Spans)>,
+    pub lists: Vec<(Member, Spans)>,
 }
 
 impl Snapshot {

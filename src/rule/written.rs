@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext, Position};
@@ -73,10 +74,14 @@ impl Question {
                 part => Question::Not(Box::new(part)),
             },
             Predicate::Field(FieldTest { path, asks: Asks::InWritten(list) }) => {
-                Question::texts(list, &mut |visit| reads.any(path, &mut |scalar| visit(scalar.as_text())))
+                let mut texts = BTreeSet::new();
+                reads.any(path, &mut |scalar| note(&mut texts, scalar.as_text()));
+                Question::about(list, texts)
             }
             Predicate::Term(TermTest { term, asks: Asks::InWritten(list) }) => {
-                Question::texts(list, &mut |visit| term.any(reads, &mut |scalar| visit(scalar.as_text())))
+                let mut texts = BTreeSet::new();
+                term.any(reads, &mut |scalar| note(&mut texts, scalar.as_text()));
+                Question::about(list, texts)
             }
             Predicate::Field(test) => Question::Known(test.holds(reads)),
             Predicate::Term(test) => Question::Known(test.holds(reads)),
@@ -85,14 +90,7 @@ impl Question {
         }
     }
 
-    fn texts(list: &Arc<str>, each: &mut dyn FnMut(&mut dyn FnMut(&str) -> bool) -> bool) -> Self {
-        let mut texts = BTreeSet::new();
-        each(&mut |text| {
-            if text.len() <= LIST_TEXT_BYTES_MAX {
-                texts.insert(Arc::from(text));
-            }
-            false
-        });
+    fn about(list: &Arc<str>, texts: BTreeSet<Arc<str>>) -> Self {
         if texts.is_empty() { Question::Known(false) } else { Question::In { list: list.clone(), texts } }
     }
 
@@ -113,6 +111,14 @@ impl Question {
             _ => Question::Any(left),
         }
     }
+}
+
+/// Notes a text that may be in a list, and asks for the next.
+fn note(texts: &mut BTreeSet<Arc<str>>, text: &str) -> bool {
+    if text.len() <= LIST_TEXT_BYTES_MAX {
+        texts.insert(text.into());
+    }
+    false
 }
 
 impl Pattern {
@@ -155,9 +161,16 @@ impl Predicate {
     }
 }
 
-/// What one run of `then` added so far: (list, text, how long).
+/// What one run of `then` added so far.
 #[derive(Debug, Clone, Default)]
-struct Writes(Arc<Mutex<Vec<(Arc<str>, Arc<str>, std::time::Duration)>>>);
+struct Writes(Arc<Mutex<Vec<Addition>>>);
+
+#[derive(Debug)]
+struct Addition {
+    list: Arc<str>,
+    text: Arc<str>,
+    span: Duration,
+}
 
 impl WindowScript {
     /// Calls a `then` closure for an alert of this time; gives what it adds to lists, and how many texts were too long
@@ -172,8 +185,8 @@ impl WindowScript {
         let all = writes.len();
         let kept: Vec<ListWrite> = writes
             .into_iter()
-            .filter(|(_, text, _)| text.len() <= LIST_TEXT_BYTES_MAX)
-            .map(|(list, text, span)| ListWrite { list, text, from: time, until: time.plus(span) })
+            .filter(|addition| addition.text.len() <= LIST_TEXT_BYTES_MAX)
+            .map(|Addition { list, text, span }| ListWrite { list, text, from: time, until: time.plus(span) })
             .collect();
         let left_out = (all - kept.len()) as u64;
         Ok((kept, left_out))
@@ -184,39 +197,32 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_fn(
         "list_add",
         |context: NativeCallContext, list: ImmutableString, text: ImmutableString, span: ImmutableString| {
-            add(&context, &list, &span, &mut |visit| visit(&text))
+            add(&context, &list, &[text.as_str().into()], &span)
         },
     );
     engine.register_fn(
         "list_add",
         |context: NativeCallContext, list: ImmutableString, field: Field, span: ImmutableString| {
-            add(&context, &list, &span, &mut |visit| {
-                field.any_text(&mut |text| {
-                    visit(text);
-                    false
-                });
-            })
+            let mut texts = Vec::new();
+            field.any_text(&mut |text| {
+                texts.push(text.into());
+                texts.len() >= WRITES_MAX
+            });
+            add(&context, &list, &texts, &span)
         },
     );
 }
 
-fn add(
-    context: &NativeCallContext<'_>,
-    list: &str,
-    span: &str,
-    each: &mut dyn FnMut(&mut dyn FnMut(&str)),
-) -> Result<(), Box<EvalAltResult>> {
+fn add(context: &NativeCallContext<'_>, list: &str, texts: &[Arc<str>], span: &str) -> Result<(), Box<EvalAltResult>> {
     let error = |reason: String| Box::new(EvalAltResult::ErrorRuntime(reason.into(), Position::NONE));
     let span = duration::parse(span).ok_or_else(|| error(format!("`{span}` is no duration")))?;
     let writes = context.tag().and_then(|tag| tag.clone().try_cast::<Writes>());
     let writes = writes.ok_or_else(|| error("`list_add` is for `then`".to_owned()))?;
     let mut writes = writes.0.lock().unwrap_or_else(PoisonError::into_inner);
-    each(&mut |text| {
-        // As in a key, nothing is no entry.
-        if !text.is_empty() && writes.len() < WRITES_MAX {
-            writes.push((list.into(), text.into(), span));
-        }
-    });
+    let room = WRITES_MAX.saturating_sub(writes.len());
+    // As in a key, an empty text is none.
+    let additions = texts.iter().filter(|text| !text.is_empty()).take(room);
+    writes.extend(additions.map(|text| Addition { list: list.into(), text: text.clone(), span }));
     Ok(())
 }
 
