@@ -33,4 +33,4 @@ pub use chain::{Chained, EPOCH as CHAIN_EPOCH};
 pub use correlator::{Correlator, Standing};
 pub use counts::{Counts, RuleTally};
 pub use key::Limits;
-pub use snapshot::{Changes, Snapshot, SnapshotError};
+pub use snapshot::{Changes, STATE_VERSION, Snapshot, SnapshotError};

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The version of the records in the changelog.
-const VERSION: u8 = 6;
+pub const STATE_VERSION: u8 = 6;
 
 const HEADER_KEY: &[u8] = &[0];
 const LIST_TAG: u8 = 2;
@@ -92,11 +92,11 @@ impl Snapshot {
         for (key, value) in records {
             let unreadable = |reason| SnapshotError::Record { key: hex(key), reason };
             if **key == *HEADER_KEY {
-                header = Some(frame::open(VERSION, value).map_err(unreadable)?);
+                header = Some(frame::open(STATE_VERSION, value).map_err(unreadable)?);
             } else if key.first() == Some(&LIST_TAG) {
-                lists.push(frame::open(VERSION, value).map_err(unreadable)?);
+                lists.push(frame::open(STATE_VERSION, value).map_err(unreadable)?);
             } else {
-                keys.push(frame::open(VERSION, value).map_err(unreadable)?);
+                keys.push(frame::open(STATE_VERSION, value).map_err(unreadable)?);
             }
         }
         match header {
@@ -125,7 +125,7 @@ pub struct Changes {
 
 impl Changes {
     pub(super) fn put(&mut self, key: &StateKey, state: &KeyState) {
-        self.records.push((record_key(key), Some(frame::seal(VERSION, &(key, state)).into())));
+        self.records.push((record_key(key), Some(frame::seal(STATE_VERSION, &(key, state)).into())));
     }
 
     pub(super) fn remove(&mut self, key: &StateKey) {
@@ -137,13 +137,13 @@ impl Changes {
         let (list, text) = &member;
         let mut key = vec![LIST_TAG];
         key.extend_from_slice(&canonical_key(list, std::slice::from_ref(text)));
-        let value = (!spans.is_empty()).then(|| frame::seal(VERSION, &(member, spans)).into());
+        let value = (!spans.is_empty()).then(|| frame::seal(STATE_VERSION, &(member, spans)).into());
         self.records.push((key.into(), value));
     }
 
     pub(super) fn set_header(&mut self, header: &Header) {
         self.resume_from = header.resume_from;
-        self.records.push((Bytes::from_static(HEADER_KEY), Some(frame::seal(VERSION, header).into())));
+        self.records.push((Bytes::from_static(HEADER_KEY), Some(frame::seal(STATE_VERSION, header).into())));
     }
 }
 
