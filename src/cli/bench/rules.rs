@@ -1,6 +1,6 @@
 //! Made-up rules in the shape of real content: a log source pinned by one or two fields, selections of five to ten
-//! substrings over the fields that analysts look at, now and then a filter. Most literals are rare in the events, some
-//! are in many of them.
+//! substrings over the fields that analysts look at, now and then a filter. Some literals are in many events; what a
+//! rule can't do without is rare, as in content that people can live with: about one event in ten matches something.
 
 use std::{fmt::Write, path::PathBuf, sync::Arc};
 
@@ -8,6 +8,12 @@ use anyhow::{Result, bail};
 
 use super::words::{Chance, FOLDERS, KEYS, OPTIONS, POWERSHELL, PROGRAMS, SCRIPT_LINES, SECURITY, SYSMON};
 use crate::rule::{LoadOptions, RuleFiles, RuleSet, load};
+
+/// Literals that many events have, in the selections that may hold some.
+const COMMON_PERCENT: usize = 30;
+
+/// Of the other literals, those that an event may well have.
+const WORDS_PERCENT: usize = 1;
 
 /// Rules in one file: files are parsed one by one.
 const RULES_PER_FILE: usize = 250;
@@ -71,7 +77,7 @@ pub fn hostile(count: usize, chance: &mut Chance) -> Result<Vec<(String, Arc<Rul
     Ok(vec![
         (
             format!("{count} contains on one field"),
-            load_all(count, &mut |id| one(id, format!("e.CommandLine.icontains({})", quoted(&chance.word()))))?,
+            load_all(count, &mut |id| one(id, format!("e.CommandLine.icontains({})", quoted(&chance.rare_word()))))?,
         ),
         (
             format!("{regexes} regexes"),
@@ -131,7 +137,7 @@ fn source(shape: Shape, chance: &mut Chance) -> Source {
             }
         },
         Shape::Ecs => Source {
-            pins: "e.event.category == \"process\" && e.event.type == \"start\"".to_owned(),
+            pins: "e.event.category == \"process\" && e.event.action == \"start\"".to_owned(),
             fields: &[
                 ("process.command_line", Text::CommandLine),
                 ("process.executable", Text::Image),
@@ -159,26 +165,27 @@ fn source(shape: Shape, chance: &mut Chance) -> Source {
 
 fn rule(id: usize, source: &Source, chance: &mut Chance) -> String {
     let mut test = source.pins.clone();
-    for _ in 0..1 + chance.below(2) + chance.below(2) {
-        let _ = write!(test, " && ({})", selection(source, 1 + chance.below(5), chance));
+    for _ in 0..chance.below(3) {
+        let _ = write!(test, " && ({})", selection(source, COMMON_PERCENT, 1 + chance.below(5), chance));
     }
+    let _ = write!(test, " && ({})", selection(source, 0, 2 + chance.below(5), chance));
     if chance.percent(20) {
-        let _ = write!(test, " && !({})", selection(source, 1 + chance.below(3), chance));
+        let _ = write!(test, " && !({})", selection(source, COMMON_PERCENT, 1 + chance.below(3), chance));
     }
     format!("rule(#{{ id: \"b{id:05}\", title: \"Bench\", severity: \"low\", event: |e| {test} }});\n")
 }
 
 /// One of so many texts in one field.
-fn selection(source: &Source, count: usize, chance: &mut Chance) -> String {
+fn selection(source: &Source, common: usize, count: usize, chance: &mut Chance) -> String {
     let at = chance.below(source.fields.len() + 1) * chance.below(source.fields.len()) / source.fields.len();
     let (field, text) = source.fields[at.min(source.fields.len() - 1)];
-    let tests: Vec<String> = (0..count).map(|_| text_test(field, text, chance)).collect();
+    let tests: Vec<String> = (0..count).map(|_| text_test(field, text, common, chance)).collect();
     tests.join(" || ")
 }
 
-fn text_test(field: &str, text: Text, chance: &mut Chance) -> String {
-    let common = chance.percent(15);
-    let word = chance.word();
+fn text_test(field: &str, text: Text, common: usize, chance: &mut Chance) -> String {
+    let common = chance.percent(common);
+    let word = if chance.percent(WORDS_PERCENT) { chance.word() } else { chance.rare_word() };
     let (test, literal) = match text {
         Text::Image if common => ("iends_with", format!("\\{}", chance.pick(PROGRAMS))),
         Text::Image => ("iends_with", format!("\\{word}.exe")),

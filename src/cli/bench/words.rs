@@ -36,10 +36,20 @@ impl Chance {
         from[at.min(from.len() - 1)]
     }
 
-    /// A made-up word of two to four syllables, so many that two texts seldom share one.
+    /// A made-up word of two to four syllables.
     pub fn word(&mut self) -> String {
         let syllables = 2 + self.below(3);
-        (0..syllables).map(|_| self.pick(SYLLABLES)).collect()
+        self.syllables(syllables)
+    }
+
+    /// A made-up word of so many syllables that an event seldom has it.
+    pub fn rare_word(&mut self) -> String {
+        let syllables = 4 + self.below(2);
+        self.syllables(syllables)
+    }
+
+    fn syllables(&mut self, count: usize) -> String {
+        (0..count).map(|_| self.pick(SYLLABLES)).collect()
     }
 
     pub fn hex(&mut self, digits: usize) -> String {

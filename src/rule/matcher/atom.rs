@@ -87,17 +87,40 @@ impl<'a> Atoms<'a> {
         Atoms { list: Vec::new(), wanted, fields: HashMap::new(), terms: HashMap::new() }
     }
 
-    /// The predicate over numbered tests.
+    /// The predicate over numbered tests. What runs no script never fails, so its parts are put in the order of what
+    /// they cost to ask.
     pub(super) fn node(&mut self, predicate: &Predicate) -> Node {
-        let mut nodes = |parts: &[Predicate]| parts.iter().map(|part| self.node(part)).collect();
-        match predicate {
+        let node = match predicate {
             Predicate::Constant(answer) => Node::Constant(*answer),
-            Predicate::All(parts) => Node::All(nodes(parts)),
-            Predicate::Any(parts) => Node::Any(nodes(parts)),
+            Predicate::All(parts) => Node::All(parts.iter().map(|part| self.node(part)).collect()),
+            Predicate::Any(parts) => Node::Any(parts.iter().map(|part| self.node(part)).collect()),
             Predicate::Not(part) => Node::Not(Box::new(self.node(part))),
             Predicate::Field(test) => Node::Test(self.field(test)),
             Predicate::Term(test) => Node::Test(self.term(test)),
             Predicate::Script(script) => Node::Test(self.push(Atom::Script(script.clone()))),
+        };
+        match node {
+            Node::All(parts) if !predicate.runs_script() => Node::All(self.cheapest_first(parts)),
+            Node::Any(parts) if !predicate.runs_script() => Node::Any(self.cheapest_first(parts)),
+            node => node,
+        }
+    }
+
+    fn cheapest_first(&self, mut parts: Vec<Node>) -> Vec<Node> {
+        parts.sort_by_cached_key(|part| self.cost(part));
+        parts
+    }
+
+    /// What a node costs to ask where every part of it has to be, in units of a comparison.
+    fn cost(&self, node: &Node) -> u32 {
+        match node {
+            Node::Constant(_) => 0,
+            Node::All(parts) | Node::Any(parts) => parts.iter().map(|part| self.cost(part)).sum(),
+            Node::Not(part) => self.cost(part),
+            Node::Test(test) => match &self.list[*test as usize] {
+                Atom::Field(atom) => atom.cost(),
+                Atom::Term(..) | Atom::Script(_) => 50,
+            },
         }
     }
 
@@ -196,6 +219,18 @@ impl Signs {
         }
     }
 
+    /// What looking for these costs, found or not, beside asking a predicate: short needles are looked for at more
+    /// places.
+    pub(super) fn effort(&self) -> f32 {
+        let needle = |needle: &Needle| match (needle.place, needle.text.len()) {
+            (Place::Anywhere, 0..=3) => 0.1,
+            (Place::Anywhere, 4) => 0.02,
+            (Place::Anywhere, 5 | 6) => 0.01,
+            _ => 0.0,
+        };
+        self.needles.iter().map(needle).fold(0.0, f32::max)
+    }
+
     /// Before anything is known of the events: the share of them in which one of these is seen.
     pub(super) fn guess(&self) -> f32 {
         let needle = |needle: &Needle| match (needle.place, needle.text.len()) {
@@ -241,6 +276,17 @@ fn holds(test: TextTest, finder: &Finder<'_>, text: &[u8]) -> bool {
 }
 
 impl FieldAtom {
+    /// In units of a comparison.
+    fn cost(&self) -> u32 {
+        match (&self.asks, &self.ready) {
+            (_, Ready::Folded(TextTest::Contains, _) | Ready::AsIs(TextTest::Contains, _)) => 6,
+            (_, Ready::Glob(_)) => 20,
+            (Asks::Matches(_), _) => 40,
+            (Asks::Cidr(_) | Asks::CompareWith(..) | Asks::TextWith { .. }, _) => 10,
+            _ => 1,
+        }
+    }
+
     /// The answer for an event.
     pub(super) fn holds(&self, seen: Shown<'_>, event: u32, folds: &mut Folds) -> bool {
         let mut scalars = seen.view.scalars(self.slot);

@@ -9,6 +9,7 @@ use super::{
     atom::{Atom, Cue},
     edges::{Edge, Edges, Wholes},
     folds::Folds,
+    frequency::Frequencies,
     gate::{Gated, Known},
     grams::Grams,
     needle::Place,
@@ -24,6 +25,8 @@ use crate::event::Slot;
 pub(super) struct Bucket {
     /// Predicates without a gate.
     pub(super) always: Vec<u32>,
+    /// Predicates that may be true: those without a gate and those behind one.
+    pub(super) possible: Vec<u32>,
     pub(super) gates: Vec<GateAtom>,
     /// The predicates of all gates, those of one together.
     pub(super) behind: Vec<u32>,
@@ -68,17 +71,25 @@ struct Gathered {
 
 impl Bucket {
     /// Of those of the predicates that may be true where what is known holds.
-    pub(super) fn new<'n>(predicates: impl Iterator<Item = (u32, &'n Node)>, known: &Known<'_>) -> Self {
-        let mut always = Vec::new();
+    pub(super) fn new<'n>(
+        predicates: impl Iterator<Item = (u32, &'n Node)>,
+        known: &Known<'_>,
+        frequencies: &Frequencies,
+    ) -> Self {
+        let (mut always, mut possible) = (Vec::new(), Vec::new());
         let mut by_atom: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (predicate, node) in predicates {
-            match known.gate(node) {
+            let gated = known.gate(node);
+            if gated != Gated::Never {
+                possible.push(predicate);
+            }
+            match gated {
                 Gated::Never => {}
                 Gated::Always => always.push(predicate),
                 Gated::By(atoms) => atoms.iter().for_each(|atom| by_atom.entry(*atom).or_default().push(predicate)),
             }
         }
-        let mut bucket = Bucket { always, ..Bucket::default() };
+        let mut bucket = Bucket { always, possible, ..Bucket::default() };
         let mut fields: BTreeMap<Slot, Gathered> = BTreeMap::new();
         for (atom, behind) in by_atom {
             let first = bucket.behind.len() as u32;
@@ -91,14 +102,14 @@ impl Bucket {
             }
             bucket.gates.push(GateAtom { atom, first, end: bucket.behind.len() as u32, seen: 0 });
         }
-        let fields = fields.into_iter().map(|(slot, gathered)| gathered.finish(slot));
+        let fields = fields.into_iter().map(|(slot, gathered)| gathered.finish(slot, frequencies));
         bucket.fields = FieldsGates(fields.collect());
         bucket
     }
 
     /// Entries of the tables: what it weighs.
     pub(super) fn weight(&self) -> usize {
-        self.behind.len() + self.fields.0.iter().map(FieldGates::weight).sum::<usize>()
+        self.possible.len() + self.behind.len() + self.fields.0.iter().map(FieldGates::weight).sum::<usize>()
     }
 }
 
@@ -143,12 +154,12 @@ impl Gathered {
         }
     }
 
-    fn finish(mut self, slot: Slot) -> FieldGates {
+    fn finish(mut self, slot: Slot, frequencies: &Frequencies) -> FieldGates {
         self.numbers.sort();
         let mut take = |place: Place| std::mem::take(&mut self.needles[place as usize]);
         FieldGates {
             slot,
-            grams: Grams::new(take(Place::Anywhere)),
+            grams: Grams::new(take(Place::Anywhere), frequencies),
             starts: Edges::new(Edge::Start, take(Place::Start)),
             ends: Edges::new(Edge::End, take(Place::End)),
             wholes: Wholes::new(take(Place::Whole)),

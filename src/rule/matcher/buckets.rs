@@ -1,14 +1,19 @@
 //! The buckets of one matcher of events: built when an event of their classes comes, bounded, built again with rarer
 //! gates when the events have shown which those are.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use super::{
     Matcher,
     atom::Cue,
     bucket::Bucket,
+    frequency::Frequencies,
     gate::Known,
     learn::{HOT, Learner, Verdict},
+    lookup::spread,
     pin::{Classes, PINS_MAX, UNKNOWN},
     program::Node,
 };
@@ -34,11 +39,12 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 pub(super) struct Buckets {
     list: Vec<Held>,
-    numbers: HashMap<(u32, Classes), usize>,
+    numbers: HashMap<u64, usize, BuildHasherDefault<Spread>>,
     /// The inputs that events came from.
     inputs: Vec<Box<str>>,
     weight: usize,
     events: u64,
+    pub(super) frequencies: Frequencies,
     /// Buckets built so far.
     pub(super) built: u64,
 }
@@ -48,21 +54,26 @@ impl Buckets {
     pub(super) fn of(&mut self, matcher: &Matcher, input: &str, classes: Classes) -> usize {
         self.events += 1;
         let input = self.input(input);
-        if let Some(number) = self.numbers.get(&(input, classes)) {
+        if let Some(number) = self.numbers.get(&key(input, classes)) {
             return *number;
         }
         let full = self.list.len() >= BUCKETS_MAX || self.weight >= WEIGHT_MAX;
         if full && self.events > FORGET_AFTER {
-            *self = Buckets { inputs: std::mem::take(&mut self.inputs), built: self.built, ..Buckets::default() };
+            *self = Buckets {
+                inputs: std::mem::take(&mut self.inputs),
+                frequencies: std::mem::take(&mut self.frequencies),
+                built: self.built,
+                ..Buckets::default()
+            };
         } else if full && classes != [UNKNOWN; PINS_MAX] {
             let name = self.inputs[input as usize].clone();
             return self.of(matcher, &name, [UNKNOWN; PINS_MAX]);
         }
         let learner = Learner::default();
-        let bucket = self.build(matcher, input, classes, &learner);
+        let bucket = self.build(matcher, input, classes, &learner, None);
         self.weight += bucket.weight();
         self.list.push(Held { bucket, learner, input, classes });
-        self.numbers.insert((input, classes), self.list.len() - 1);
+        self.numbers.insert(key(input, classes), self.list.len() - 1);
         self.list.len() - 1
     }
 
@@ -75,17 +86,15 @@ impl Buckets {
         let held = &mut self.list[number];
         let seen: Vec<(u32, u32)> = held.bucket.gates.iter().map(|gate| (gate.atom, gate.seen)).collect();
         held.bucket.gates.iter_mut().for_each(|gate| gate.seen = 0);
-        let alternatives = match held.learner.review(seen.into_iter()) {
-            Verdict::Calm => return,
-            Verdict::Probed => BTreeSet::new(),
-            Verdict::Busy => alternatives(matcher, held),
-        };
-        if held.learner.start_probes(alternatives.into_iter()) {
+        if held.learner.review(seen.into_iter()) == Verdict::Calm {
             return;
         }
+        let alternatives = alternatives(matcher, held);
+        held.learner.probe(alternatives.into_iter());
         let learner = std::mem::take(&mut held.learner);
-        let (input, classes, before) = (held.input, held.classes, held.bucket.weight());
-        let bucket = self.build(matcher, input, classes, &learner);
+        let possible = std::mem::take(&mut held.bucket.possible);
+        let (input, classes, before) = (held.input, held.classes, held.bucket.weight() + possible.len());
+        let bucket = self.build(matcher, input, classes, &learner, Some(&possible));
         self.weight = self.weight + bucket.weight() - before;
         let held = &mut self.list[number];
         (held.bucket, held.learner) = (bucket, learner);
@@ -99,15 +108,49 @@ impl Buckets {
         }) as u32
     }
 
-    fn build(&mut self, matcher: &Matcher, input: u32, classes: Classes, learner: &Learner) -> Bucket {
+    /// Of the patterns that read the input; where it is known which of these may be true, of them.
+    fn build(
+        &mut self,
+        matcher: &Matcher,
+        input: u32,
+        classes: Classes,
+        learner: &Learner,
+        possible: Option<&[u32]>,
+    ) -> Bucket {
         self.built += 1;
-        let input = &self.inputs[input as usize];
-        let reads: Vec<bool> = matcher.rules.iter().map(|rule| rule.inputs.contains(input)).collect();
         let learnt = |atom| learner.share(atom);
         let known = Known { atoms: &matcher.atoms, answers: answers(matcher, classes), learnt: &learnt };
-        let patterns = (0..).zip(&matcher.patterns).zip(&matcher.nodes);
-        let read = patterns.filter(|((_, (rule, _)), _)| reads[*rule as usize]);
-        Bucket::new(read.map(|((pattern, _), node)| (pattern, node)), &known)
+        let node = |pattern: u32| (pattern, &matcher.nodes[pattern as usize]);
+        if let Some(possible) = possible {
+            return Bucket::new(possible.iter().map(|pattern| node(*pattern)), &known, &self.frequencies);
+        }
+        let input = &self.inputs[input as usize];
+        let reads: Vec<bool> = matcher.rules.iter().map(|rule| rule.inputs.contains(input)).collect();
+        let patterns = (0..).zip(&matcher.patterns).filter(|(_, (rule, _))| reads[*rule as usize]);
+        Bucket::new(patterns.map(|(pattern, _)| node(pattern)), &known, &self.frequencies)
+    }
+}
+
+/// Input and classes as a number.
+fn key(input: u32, classes: Classes) -> u64 {
+    classes.iter().fold(input.into(), |key, class| key << 16 | u64::from(*class))
+}
+
+/// Hashes the keys of buckets, which come from rules, never from events.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0.rotate_left(32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = spread(self.0 ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = spread(number);
     }
 }
 

@@ -26,6 +26,11 @@ impl Folds {
         self.slots.len()
     }
 
+    /// All that was folded for this event, one text after the other.
+    pub(super) fn texts(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Forgets the event before.
     pub(super) fn begin(&mut self) {
         self.bytes.clear();

@@ -79,13 +79,13 @@ impl Known<'_> {
     }
 
     fn price_of(&self, test: u32) -> f32 {
-        let guess = match self.atoms[test as usize].cue() {
-            Cue::Signs(signs) => signs.guess(),
-            Cue::Exists => EXISTS,
+        let (guess, effort) = match self.atoms[test as usize].cue() {
+            Cue::Signs(signs) => (signs.guess(), signs.effort()),
+            Cue::Exists => (EXISTS, 0.0),
             Cue::Instead(other) => return self.price_of(*other),
             Cue::None => return NONE,
         };
-        ENTRY + (self.learnt)(test).unwrap_or(guess)
+        ENTRY + effort + (self.learnt)(test).unwrap_or(guess)
     }
 
     fn truth(&self, node: &Node) -> Option<bool> {
@@ -117,8 +117,9 @@ impl Known<'_> {
             Node::Test(test) if self.answers[*test as usize].is_none() => into.push(self.seen_by(*test)),
             Node::Any(parts) => parts.iter().for_each(|part| self.collect(part, into)),
             Node::All(parts) => {
-                let cheapest = parts.iter().min_by(|a, b| self.price(a).total_cmp(&self.price(b)));
-                cheapest.into_iter().for_each(|part| self.collect(part, into));
+                let prices = parts.iter().map(|part| (self.price(part), part));
+                let cheapest = prices.reduce(|best, next| if next.0 < best.0 { next } else { best });
+                cheapest.into_iter().for_each(|(_, part)| self.collect(part, into));
             }
             Node::Test(_) | Node::Not(_) | Node::Constant(_) => {}
         }

@@ -2,25 +2,29 @@
 //! at any of them.
 //!
 //! A needle of 7 bytes or more has four consecutive 4-grams, one of which lies at a multiple of four wherever the
-//! needle stands; so the four are entered and the haystack is probed at each fourth byte. Needles of 4 to 6 bytes are
-//! probed at each byte, those of 1 to 3 bytes have tables of their own, so that they don't make the bitmaps dense.
-//! Needles and haystacks are folded (see [`super::super::text::fold`]).
+//! needle stands; so the four are entered and the haystack is probed at each fourth byte. Needles of 5 or 6 bytes are
+//! probed at every second byte, those of 4 at each; those of 1 to 3 bytes have tables of their own, so that they don't
+//! make the bitmaps dense. Of a longer needle the parts that the events have least are entered. Needles and haystacks
+//! are folded (see [`super::super::text::fold`]).
 
 use std::sync::Arc;
 
-use super::lookup::{Lookup, spread};
+use super::{
+    frequency::Frequencies,
+    lookup::{Lookup, spread},
+};
 
-/// The shortest needle that is found by every fourth byte: any four consecutive places hold a multiple of four.
-const STRIDED_LEN: usize = 7;
+/// How far the probes of a table are apart: as many consecutive 4-grams of a needle are entered, and the needle has
+/// that many.
+const STRIDES: [usize; 3] = [4, 2, 1];
 
-/// Bits of bitmap for each 4-gram: with four times as many grams as needles about one probe in 30 passes by chance.
+/// Bits of bitmap for each 4-gram: about one probe in 30 passes by chance.
 const BITS_PER_GRAM: usize = 32;
 
 /// Finds needles by their identities; what it finds is verified.
 #[derive(Debug)]
 pub(super) struct Grams {
-    strided: Option<Table>,
-    dense: Option<Table>,
+    by_stride: [Option<Table>; STRIDES.len()],
     short: Option<Short>,
     needles: Box<[(Arc<[u8]>, u32)]>,
 }
@@ -39,73 +43,80 @@ struct Table {
     parts: Lookup<Part>,
 }
 
-/// Needles of one to three bytes, by their first two.
+/// Needles of one to three bytes.
 #[derive(Debug)]
 struct Short {
-    /// For each byte, whether a needle starts with it.
-    first: Box<[bool; 256]>,
-    single: Option<Lookup<u32>>,
+    /// Those of one byte, looked for one by one.
+    single: Vec<u32>,
+    /// For each pair of bytes, whether a needle starts with it.
+    pairs: Box<[u64]>,
     double: Option<Lookup<u32>>,
 }
 
 impl Grams {
     /// Of folded needles and their identities; an empty needle is in every text and not to be entered here.
     /// `None` without needles.
-    pub(super) fn new(needles: Vec<(Arc<[u8]>, u32)>) -> Option<Self> {
+    pub(super) fn new(needles: Vec<(Arc<[u8]>, u32)>, frequencies: &Frequencies) -> Option<Self> {
         if needles.is_empty() {
             return None;
         }
-        let common = Common::of(&needles);
-        let (mut strided, mut dense, mut single, mut double) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (at, (bytes, _)) in needles.iter().enumerate() {
-            let needle = at as u32;
+        let mut parts: [Vec<(u64, Part)>; STRIDES.len()] = Default::default();
+        let (mut single, mut double) = (Vec::new(), Vec::new());
+        for (needle, (bytes, _)) in (0..).zip(&needles) {
             match bytes.len() {
                 0 => {}
-                1 => single.push((u64::from(bytes[0]), needle)),
+                1 => single.push(needle),
                 2 | 3 => double.push((pair(bytes[0], bytes[1]), needle)),
-                4..STRIDED_LEN => {
-                    let offset = common.rarest(bytes, 1);
-                    dense.push((gram(&bytes[offset..]).into(), Part { needle, offset: offset as u32 }));
-                }
-                _ => {
-                    let from = common.rarest(bytes, 4);
-                    strided.extend(
-                        (from..from + 4)
-                            .map(|offset| (u64::from(gram(&bytes[offset..])), Part { needle, offset: offset as u32 })),
-                    );
+                length => {
+                    let table = STRIDES.iter().position(|stride| stride + 3 <= length).unwrap_or(STRIDES.len() - 1);
+                    let from = frequencies.rarest(bytes, STRIDES[table]);
+                    let offsets = from..from + STRIDES[table];
+                    let part = |offset: usize| Part { needle, offset: offset as u32 };
+                    parts[table].extend(offsets.map(|offset| (gram(&bytes[offset..]).into(), part(offset))));
                 }
             }
         }
-        let short = Short::new(&needles, single, double);
-        Some(Grams { strided: Table::new(strided), dense: Table::new(dense), short, needles: needles.into() })
+        let short = Short::new(single, double);
+        Some(Grams { by_stride: parts.map(Table::new), short, needles: needles.into() })
     }
 
     /// Entries of the tables.
     pub(super) fn len(&self) -> usize {
-        let tables = self.strided.iter().chain(&self.dense).map(|table| table.parts.len()).sum::<usize>();
+        let tables = self.by_stride.iter().flatten().map(|table| table.parts.len()).sum::<usize>();
         tables + self.needles.len()
     }
 
     /// Calls `found` with the identity of each needle that stands in the folded text, once or more.
     pub(super) fn scan(&self, text: &[u8], found: &mut impl FnMut(u32)) {
-        if let Some(table) = &self.strided {
-            for (at, chunk) in text.chunks_exact(4).enumerate() {
-                let gram = gram(chunk);
-                if table.may_have(gram) {
-                    self.verify(table, gram, at * 4, text, found);
-                }
-            }
+        let [fourth, second, each] = &self.by_stride;
+        if let Some(table) = fourth {
+            self.probe(table, text.chunks_exact(4), 4, text, found);
         }
-        if let Some(table) = &self.dense {
-            for (at, window) in text.windows(4).enumerate() {
-                let gram = gram(window);
-                if table.may_have(gram) {
-                    self.verify(table, gram, at, text, found);
-                }
-            }
+        if let Some(table) = second {
+            self.probe(table, text.windows(4).step_by(2), 2, text, found);
+        }
+        if let Some(table) = each {
+            self.probe(table, text.windows(4), 1, text, found);
         }
         if let Some(short) = &self.short {
             self.scan_short(short, text, found);
+        }
+    }
+
+    #[inline(always)]
+    fn probe<'t>(
+        &self,
+        table: &Table,
+        probes: impl Iterator<Item = &'t [u8]>,
+        stride: usize,
+        text: &[u8],
+        found: &mut impl FnMut(u32),
+    ) {
+        for (at, bytes) in probes.enumerate() {
+            let gram = gram(bytes);
+            if table.may_have(gram) {
+                self.verify(table, gram, at * stride, text, found);
+            }
         }
     }
 
@@ -120,14 +131,19 @@ impl Grams {
     }
 
     fn scan_short(&self, short: &Short, text: &[u8], found: &mut impl FnMut(u32)) {
-        for (at, byte) in text.iter().enumerate() {
-            if !short.first[usize::from(*byte)] {
+        for needle in &short.single {
+            let (needle, id) = &self.needles[*needle as usize];
+            if memchr::memchr(needle[0], text).is_some() {
+                found(*id);
+            }
+        }
+        let Some(double) = &short.double else { return };
+        for (at, bytes) in text.windows(2).enumerate() {
+            let pair = pair(bytes[0], bytes[1]);
+            if short.pairs[pair as usize / 64] >> (pair % 64) & 1 == 0 {
                 continue;
             }
-            let single = short.single.iter().flat_map(|lookup| lookup.get((*byte).into()));
-            let next = text.get(at + 1).map(|next| pair(*byte, *next));
-            let double = next.into_iter().flat_map(|pair| short.double.iter().flat_map(move |lookup| lookup.get(pair)));
-            for needle in single.chain(double) {
+            for needle in double.get(pair) {
                 let (needle, id) = &self.needles[needle as usize];
                 if text[at..].starts_with(needle) {
                     found(*id);
@@ -151,7 +167,7 @@ impl Table {
     }
 
     fn bit(&self, gram: u32) -> usize {
-        (u64::from(gram).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
+        (spread(gram.into()) >> self.shift) as usize
     }
 
     #[inline(always)]
@@ -162,42 +178,13 @@ impl Table {
 }
 
 impl Short {
-    fn new(needles: &[(Arc<[u8]>, u32)], single: Vec<(u64, u32)>, double: Vec<(u64, u32)>) -> Option<Self> {
-        let mut first = Box::new([false; 256]);
-        for (_, needle) in single.iter().chain(&double) {
-            first[usize::from(needles[*needle as usize].0[0])] = true;
+    fn new(single: Vec<u32>, double: Vec<(u64, u32)>) -> Option<Self> {
+        let mut pairs = vec![0; (1 << 16) / 64];
+        for (pair, _) in &double {
+            pairs[*pair as usize / 64] |= 1 << (pair % 64);
         }
-        let (single, double) = (Lookup::new(single), Lookup::new(double));
-        (single.is_some() || double.is_some()).then_some(Short { first, single, double })
-    }
-}
-
-/// How often each 4-gram occurs in the needles: what many rules ask for is common in what they look at.
-struct Common {
-    counts: Vec<u16>,
-}
-
-impl Common {
-    fn of(needles: &[(Arc<[u8]>, u32)]) -> Self {
-        let mut counts = vec![0u16; 1 << 14];
-        for (bytes, _) in needles {
-            for window in bytes.windows(4) {
-                let at = Self::at(window);
-                counts[at] = counts[at].saturating_add(1);
-            }
-        }
-        Common { counts }
-    }
-
-    fn at(window: &[u8]) -> usize {
-        (spread(gram(window).into()) >> 50) as usize
-    }
-
-    /// Where the `count` consecutive grams start that occur least.
-    fn rarest(&self, bytes: &[u8], count: usize) -> usize {
-        let counts: Vec<u32> = bytes.windows(4).map(|window| self.counts[Self::at(window)].into()).collect();
-        let sums = counts.windows(count).map(|window| window.iter().sum::<u32>());
-        sums.enumerate().min_by_key(|(_, sum)| *sum).map_or(0, |(at, _)| at)
+        let double = Lookup::new(double);
+        (double.is_some() || !single.is_empty()).then_some(Short { single, pairs: pairs.into(), double })
     }
 }
 
@@ -221,7 +208,7 @@ mod tests {
     fn found(needles: &[String], text: &str) -> BTreeSet<u32> {
         let entered: Vec<_> = needles.iter().zip(0..).map(|(needle, id)| (needle.as_bytes().into(), id)).collect();
         let mut found = BTreeSet::new();
-        if let Some(grams) = Grams::new(entered) {
+        if let Some(grams) = Grams::new(entered, &Frequencies::default()) {
             grams.scan(text.as_bytes(), &mut |id| {
                 found.insert(id);
             });
@@ -232,7 +219,7 @@ mod tests {
     proptest! {
         #[test]
         fn finds_exactly_the_needles_that_stand_in_the_text(
-            needles in prop::collection::vec("[abé]{1,12}", 1..20),
+            needles in prop::collection::vec("[abé]{1,5}|[abé]{1,12}", 1..20),
             text in "[abé]{0,60}",
         ) {
             let really: BTreeSet<u32> =

@@ -6,11 +6,20 @@
 
 use std::collections::HashMap;
 
-/// Events before the first review of a bucket's gates.
+/// Events before the first review of a bucket's gates, and twice as many before each further one.
 const FIRST_REVIEW: u32 = 256;
+
+/// Predicates asked before the first review, where that is sooner, and twice as many before each further one.
+const FIRST_ASKED: u64 = 4_096;
+
+/// Predicates asked between two reviews at most.
+const ASKED_MAX: u64 = 1 << 24;
 
 /// Events between two reviews at most.
 const REVIEW_MAX: u32 = 1 << 20;
+
+/// Reviews after which a bucket is built again in any case: what is common in the events is known by then.
+const EARLY_REVIEWS: u32 = 4;
 
 /// Predicates asked for each event below which there is nothing to gain.
 const CALM: f64 = 0.25;
@@ -36,8 +45,11 @@ pub(super) struct Learner {
     events: u32,
     /// Predicates that were asked.
     asked: u64,
-    review_at: u32,
+    reviews: u32,
     interval: u32,
+    asked_max: u64,
+    /// Events that the probes still need.
+    probing: u32,
     tried: HashMap<u32, Tried>,
     probes: Vec<u32>,
     next_probe: usize,
@@ -55,10 +67,8 @@ struct Tried {
 pub(super) enum Verdict {
     /// The gates are rare enough.
     Calm,
-    /// The alternatives of the hot gates may be worth probing; if there are none, the gates are chosen again.
+    /// The gates are to be chosen again, and the alternatives of those that are hot to be probed.
     Busy,
-    /// Probes have ended: the gates are to be chosen again.
-    Probed,
 }
 
 impl Default for Learner {
@@ -66,8 +76,10 @@ impl Default for Learner {
         Learner {
             events: 0,
             asked: 0,
-            review_at: FIRST_REVIEW,
+            reviews: 0,
             interval: FIRST_REVIEW,
+            asked_max: FIRST_ASKED,
+            probing: 0,
             tried: HashMap::new(),
             probes: Vec::new(),
             next_probe: 0,
@@ -86,7 +98,9 @@ impl Learner {
     pub(super) fn count(&mut self, asked: usize) -> bool {
         self.events += 1;
         self.asked += asked as u64;
-        self.events >= self.review_at
+        self.probing = self.probing.saturating_sub(1);
+        let is_probed = self.probing == 0 && !self.probes.is_empty();
+        self.events >= self.interval || self.asked >= self.asked_max || is_probed
     }
 
     /// The atoms to probe on this event.
@@ -118,29 +132,26 @@ impl Learner {
             tried.events += events;
             tried.seen += seen;
         }
-        let verdict = match (self.probes.is_empty(), asked as f64 <= CALM * f64::from(events)) {
-            (false, _) => Verdict::Probed,
-            (true, true) => Verdict::Calm,
-            (true, false) => Verdict::Busy,
-        };
-        self.probes.clear();
         self.interval = (self.interval * 2).min(REVIEW_MAX);
-        self.review_at = self.interval;
-        verdict
+        self.asked_max = (self.asked_max * 2).min(ASKED_MAX);
+        let is_probed = self.probing == 0 && !self.probes.is_empty();
+        if is_probed {
+            self.probes.clear();
+        }
+        self.reviews = self.reviews.saturating_add(1);
+        let is_calm = asked as f64 <= CALM * f64::from(events);
+        if is_calm && !is_probed && self.reviews > EARLY_REVIEWS { Verdict::Calm } else { Verdict::Busy }
     }
 
-    /// Starts to probe these atoms, those of which enough is known left out; says whether any is left.
-    pub(super) fn start_probes(&mut self, atoms: impl Iterator<Item = u32>) -> bool {
+    /// Starts to probe these atoms besides those that are being probed, those of which enough is known left out.
+    pub(super) fn probe(&mut self, atoms: impl Iterator<Item = u32>) {
         let unknown = atoms.filter(|atom| self.tried.get(atom).is_none_or(|tried| tried.events < SAMPLES));
-        self.probes = unknown.take(PROBES_MAX).collect();
+        self.probes.extend(unknown.take(PROBES_MAX));
         self.probes.sort_unstable();
         self.probes.dedup();
+        self.probes.truncate(PROBES_MAX);
         self.next_probe = 0;
-        let rounds = self.probes.len().div_ceil(PROBES_PER_EVENT) as u32 * (SAMPLES + 1);
-        if rounds > 0 {
-            self.review_at = rounds;
-        }
-        rounds > 0
+        self.probing = self.probes.len().div_ceil(PROBES_PER_EVENT) as u32 * (SAMPLES + 1);
     }
 }
 
@@ -151,23 +162,29 @@ mod tests {
     #[test]
     fn a_share_is_known_after_enough_events() {
         let mut learner = Learner::default();
-        assert!(learner.start_probes([7, 9, 7].into_iter()));
+        learner.probe([7, 9, 7].into_iter());
         while !learner.count(1) {
             for atom in learner.probes() {
                 learner.probed(atom, atom == 7);
             }
         }
-        assert_eq!(learner.review(std::iter::empty()), Verdict::Probed);
+        assert_eq!(learner.review(std::iter::empty()), Verdict::Busy);
         assert!(learner.share(7).unwrap() > 0.9 && learner.share(9).unwrap() < 0.1 && learner.share(8).is_none());
-        assert!(!learner.start_probes([7, 9].into_iter()));
+        learner.probe([7, 9].into_iter());
+        assert_eq!(learner.probes().count(), 0);
     }
 
     #[test]
-    fn rare_gates_are_left_alone() {
+    fn rare_gates_are_left_alone_and_busy_ones_reviewed_soon() {
         let mut learner = Learner::default();
+        for _ in 0..EARLY_REVIEWS {
+            while !learner.count(0) {}
+            assert_eq!(learner.review([(1, 0)].into_iter()), Verdict::Busy);
+        }
         while !learner.count(0) {}
         assert_eq!(learner.review([(1, 0)].into_iter()), Verdict::Calm);
-        while !learner.count(1) {}
-        assert_eq!(learner.review([(1, 500)].into_iter()), Verdict::Busy);
+        let events = (1..).find(|_| learner.count(10_000)).unwrap();
+        assert!(events < 100);
+        assert_eq!(learner.review([(1, 9)].into_iter()), Verdict::Busy);
     }
 }

@@ -17,6 +17,7 @@ mod bucket;
 mod buckets;
 mod edges;
 mod folds;
+mod frequency;
 mod gate;
 mod grams;
 mod learn;
@@ -48,6 +49,12 @@ pub use self::{
 };
 use super::{Rule, ScriptError, field_test::FieldTest, predicate::ScriptTest};
 use crate::event::Wanted;
+
+/// Events whose texts are all looked at for what is common in them.
+const OBSERVE_FIRST: u32 = 1_024;
+
+/// Further events between two that are looked at.
+const OBSERVE_EVERY: u32 = 64;
 
 /// The patterns of a rule set, compiled together. It is shared by all who match; each has a [`Scratch`] of its own.
 #[derive(Debug)]
@@ -174,7 +181,7 @@ impl Matcher {
         }
         let number = scratch.buckets.of(self, input, classes);
         let Scratch { memo, due_in, folds, buckets, due, doubtful, .. } = scratch;
-        let Bucket { always, gates, behind, fields } = &mut buckets.get(number).bucket;
+        let Bucket { always, gates, behind, fields, .. } = &mut buckets.get(number).bucket;
         due.extend(always.iter());
         let mut open = |gate: &mut GateAtom, memo: &mut Memo| {
             memo.set(gate.atom, true);
@@ -246,6 +253,9 @@ impl Matcher {
     /// Lets the bucket learn from the event.
     fn learn(&self, seen: Shown<'_>, number: usize, scratch: &mut Scratch) {
         let Scratch { memo, folds, buckets, due, .. } = scratch;
+        if memo.event < OBSERVE_FIRST || memo.event % OBSERVE_EVERY == 0 {
+            buckets.frequencies.observe(folds.texts());
+        }
         let learner = &mut buckets.get(number).learner;
         for atom in learner.probes() {
             let answer = memo.get(atom).unwrap_or_else(|| self.holds(atom, seen, memo.event, folds));

@@ -12,6 +12,9 @@ use super::super::{
 /// More alternatives than this are no needles of a regex.
 const ALTERNATIVES_MAX: usize = 64;
 
+/// Shorter literals of a regex are in so many texts that looking for them gains nothing.
+const REGEX_LITERAL_MIN: usize = 3;
+
 /// Members of a character class that are looked at for one that they all fold to.
 const CLASS_MAX: usize = 8;
 
@@ -89,7 +92,7 @@ fn of_glob(pattern: &str) -> Option<Needle> {
 /// Literals one of which stands in every text that the regex matches; `None` where there are none.
 pub(super) fn of_regex(pattern: &str) -> Option<Vec<Needle>> {
     let hir = regex_syntax::Parser::new().parse(pattern).ok()?;
-    let literals = required(&hir)?;
+    let literals = required(&hir).filter(|texts| texts.iter().all(|text| text.len() >= REGEX_LITERAL_MIN))?;
     let needle = |text: String| Needle { place: Place::Anywhere, text: bytes(&text), proves: false };
     Some(literals.into_iter().map(needle).collect())
 }
@@ -196,7 +199,7 @@ mod tests {
         assert_eq!(regex(r"(?i)powershell"), ["power"]);
         assert_eq!(regex(r"(?:curl|wget)\s+ht"), ["curl", "wget"]);
         assert_eq!(regex(r"(abc)+x?"), ["abc"]);
-        for none in [r"\d+", "a?", "(a|)", "", ".*"] {
+        for none in [r"\d+", "ab", "a?", "(a|)", "", ".*"] {
             assert!(regex(none).is_empty(), "{none}");
         }
     }

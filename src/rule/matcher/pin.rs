@@ -68,7 +68,7 @@ pub(super) fn pins(atoms: &[Atom], nodes: &[Node]) -> Vec<Pin> {
     by_count.sort_by_key(|(slot, count)| (std::cmp::Reverse(*count), *slot));
     let enough = |count: &usize| *count as f64 >= nodes.len() as f64 * SHARE_MIN;
     let chosen = by_count.iter().take_while(|(_, count)| enough(count)).map(|(slot, _)| Pin::new(*slot, atoms));
-    chosen.filter(|pin| pin.texts.len() > 1).take(PINS_MAX).collect()
+    chosen.take(PINS_MAX).collect()
 }
 
 /// The fields without whose literals the predicate can't be true.
