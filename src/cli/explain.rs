@@ -74,7 +74,7 @@ fn first(args: &ExplainArgs, rule: &Rule, file: &mut InputFile) -> Result<Shared
     let (mut line, mut first, mut rejected) = (Vec::new(), None, None);
     while let Some(offset) = file.records.next(&mut line)? {
         match decoder.decode(&line, None, position(file, offset)).map(Arc::new) {
-            Ok(event) if rule.patterns.iter().any(|pattern| pattern.predicate.test(&event) == Ok(true)) => {
+            Ok(event) if rule.patterns.iter().any(|pattern| may_match(pattern, &event)) => {
                 return Ok(event);
             }
             Ok(event) => first = first.or(Some(event)),
@@ -82,6 +82,12 @@ fn first(args: &ExplainArgs, rule: &Rule, file: &mut InputFile) -> Result<Shared
         }
     }
     first.ok_or_else(|| anyhow!("{}: no event in it{}", file.path.display(), rejected.unwrap_or_default()))
+}
+
+/// The predicate is the quick half of the answer: it holds too where lists that rules write decide.
+fn may_match(pattern: &Pattern, event: &SharedEvent) -> bool {
+    pattern.predicate.test(event) == Ok(true)
+        && matches!(pattern.explain(&Gate::None, event).outcome, Outcome::True | Outcome::Open)
 }
 
 fn position(file: &InputFile, offset: u64) -> Position {
@@ -113,7 +119,7 @@ impl<'a> Explanation<'a> {
             let (wanted, mut slots) = (Wanted::new(&pattern.by), Slots::default());
             slots.fill(&wanted, &event.fields);
             OfPattern {
-                tree: pattern.predicate.explain(&gate, event),
+                tree: pattern.explain(&gate, event),
                 by: pattern.by.iter().map(|path| Sight::of_field(event, path)).collect(),
                 keys: keys(slots.view(&wanted, ""), &pattern.by).len(),
                 gate,
@@ -137,6 +143,7 @@ impl<'a> Explanation<'a> {
             let says = match &of.tree.outcome {
                 Outcome::True => "matches",
                 Outcome::Failed(_) => "does not match, for a script failed",
+                Outcome::Open => "matches if a list that rules write says so at the event's time",
                 Outcome::False | Outcome::Unasked => "does not match",
             };
             // Writing to a text can't fail.
@@ -158,7 +165,7 @@ impl<'a> Explanation<'a> {
             let by = of.pattern.by.iter().zip(&of.by).map(|(field, sight)| json!([field, sight.to_json()]));
             json!({
                 "name": of.pattern.name,
-                "matches": of.tree.outcome == Outcome::True,
+                "matches": of.matches(),
                 "predicate": of.tree.to_json(),
                 "by": by.collect::<Vec<_>>(),
                 "keys": of.keys,
@@ -174,6 +181,11 @@ impl<'a> Explanation<'a> {
 }
 
 impl OfPattern<'_> {
+    /// `None` where a list that rules write decides.
+    fn matches(&self) -> Option<bool> {
+        (self.tree.outcome != Outcome::Open).then(|| self.tree.outcome == Outcome::True)
+    }
+
     fn without_gate(&self) -> Option<&'static str> {
         match self.gate {
             Gate::Never => Some("the pattern is never true, so it is never asked"),

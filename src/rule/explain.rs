@@ -11,7 +11,7 @@ use std::fmt;
 use serde_json::json;
 
 use super::{
-    Gate, Predicate, ScriptError,
+    Gate, Pattern, Predicate, ScriptError,
     field_test::{Asks, FieldTest},
     predicate::Code,
     term::Term,
@@ -45,6 +45,8 @@ pub enum Outcome {
     Failed(ScriptError),
     /// The script was not run: what stands before it had decided.
     Unasked,
+    /// A list that rules write decides, whose members correlation knows.
+    Open,
 }
 
 /// A field, or what is calculated from fields, as a test saw it.
@@ -91,6 +93,7 @@ impl Outcome {
             Outcome::False => "false",
             Outcome::Failed(_) => "failed",
             Outcome::Unasked => "unasked",
+            Outcome::Open => "open",
         }
     }
 
@@ -107,10 +110,16 @@ impl Outcome {
     }
 }
 
-impl Predicate {
-    /// Asks every part of it. The outcome of the whole is what [`Predicate::test`] answers; `gate` is what
-    /// [`Matcher::gate`](super::Matcher::gate) says of it.
+impl Pattern {
+    /// Asks every part of what its author wrote. `gate` is what [`Matcher::gate`](super::Matcher::gate) says of it.
     pub fn explain(&self, gate: &Gate, event: &SharedEvent) -> Explained {
+        self.asks_lists.as_ref().unwrap_or(&self.predicate).explain(gate, event)
+    }
+}
+
+impl Predicate {
+    /// The outcome of the whole is what [`Predicate::test`] answers, or [`Outcome::Open`].
+    pub(super) fn explain(&self, gate: &Gate, event: &SharedEvent) -> Explained {
         let gate = match gate {
             Gate::AnyOf(tests) => &tests[..],
             Gate::Never | Gate::None => &[],
@@ -158,12 +167,14 @@ impl Asking<'_> {
         }
     }
 
-    /// `neutral` is the outcome where every part has it; the first other one decides.
+    /// `neutral` is the outcome where every part has it; the first other one decides, but for an open one, which its
+    /// opposite overrules.
     fn joined(self, asks: &str, parts: &[Predicate], neutral: Outcome, undecided: bool) -> Explained {
         let mut whole = Explained::new(asks.to_owned(), neutral.clone());
         for part in parts {
             let part = self.part(part, undecided && whole.outcome == neutral);
-            if whole.outcome == neutral {
+            let overrules = whole.outcome == Outcome::Open && part.outcome == neutral.negated();
+            if whole.outcome == neutral || overrules {
                 whole.outcome = part.outcome.clone();
             }
             whole.parts.push(part);
@@ -175,7 +186,12 @@ impl Asking<'_> {
         let mut seen = Vec::new();
         self.look(term, &mut seen);
         asks.other().into_iter().for_each(|other| self.look(other, &mut seen));
-        Explained { seen, ..Explained::new(wording::question(&wording::term(term), asks), Outcome::of(answer)) }
+        let has_text = || term.any(&**self.event, &mut |_| true);
+        let outcome = match asks {
+            Asks::InWritten(_) if has_text() => Outcome::Open,
+            _ => Outcome::of(answer),
+        };
+        Explained { seen, ..Explained::new(wording::question(&wording::term(term), asks), outcome) }
     }
 
     /// Adds what a term gives, and the fields that it is calculated from.

@@ -89,6 +89,28 @@ fn an_input_that_the_rule_does_not_read_is_told() {
     assert!(shown.contains("the rule does not read this input"), "{shown}");
 }
 
+/// Whether an address is on a list that rules write is known to a running engine only.
+#[test]
+fn a_list_that_rules_write_is_left_open_unless_another_test_decides() {
+    let folder = folder();
+    let written = r#"
+rule(#{ id: "writes", title: "W", severity: "low", event: |e| e.x == 1, by: ["ip"],
+    then: |w| list_add("suspects", w.key[0], "24h") });
+rule(#{ id: "reads", title: "R", severity: "low", event: |e| in_list(e.ip, "suspects") && e.x == 2, by: ["ip"] });
+"#;
+    folder.write("lists.rhai", written);
+    folder.write(
+        "b.log",
+        format!("{}\n{}\n", r#"{"ts":1714557600,"ip":"a","x":3}"#, r#"{"ts":1714557601,"ip":"a","x":2}"#),
+    );
+    let explain = |rest: &str| folder.run(&format!("explain --rule reads --rules lists.rhai --input b.log {rest}"));
+    let open = explain("").exits(0).stdout;
+    assert!(open.contains("record 1 of") && open.contains("matches if a list that rules write says so"), "{open}");
+    assert!(open.contains("in_list(e.ip, \"suspects\")") && open.contains("\n  open "), "{open}");
+    let decided = explain("--offset 0").exits(0).stdout;
+    assert!(decided.contains("pattern event does not match\n  false"), "{decided}");
+}
+
 #[test]
 fn programs_read_the_same_as_json() {
     let folder = folder();

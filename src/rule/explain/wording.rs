@@ -32,6 +32,7 @@ pub(super) fn question(left: &str, asks: &Asks) -> String {
             format!("cidr({left}, {})", items(written, networks.len()))
         }
         Asks::InList(list) => format!("in_list({left}, {})", quoted(list.name())),
+        Asks::InWritten(list) => format!("in_list({left}, {})", quoted(list)),
     }
 }
 
