@@ -31,6 +31,8 @@ pub enum Command {
     Test(TestArgs),
     /// Run rules over files, without a server
     Replay(ReplayArgs),
+    /// Show why an event matches a rule, or does not
+    Explain(ExplainArgs),
     /// Show or create the topics that a configuration needs
     Topics(TopicsArgs),
     /// Measure what Tripline costs on this machine
@@ -162,6 +164,31 @@ pub enum AlertFormat {
 }
 
 #[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The rule's id
+    #[arg(long = "rule", value_name = "ID")]
+    pub rule: String,
+    /// Rule files, or folders of rules
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    pub rules: Vec<PathBuf>,
+    /// A file of records, one a line, plain or compressed (gzip, zstd), of the input NAME. `-` is standard input
+    #[arg(long, value_name = "[NAME=]FILE")]
+    pub input: String,
+    /// The record's number, from 0; else the first that matches, else the first
+    #[arg(long, value_name = "N")]
+    pub offset: Option<u64>,
+    /// What a record looks like: auto, json, syslog, line, clf or apache_error
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = parse_format)]
+    pub decode: Format,
+    /// The year of the first event, for times without one; else the year in which the file was written
+    #[arg(long, value_name = "YEAR", allow_negative_numbers = false)]
+    pub year: Option<i16>,
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t = AnswerFormat::Text)]
+    pub format: AnswerFormat,
+}
+
+#[derive(Debug, Args)]
 pub struct BenchArgs {
     #[command(subcommand)]
     pub command: BenchCommand,
@@ -201,13 +228,14 @@ pub struct StatusArgs {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8686")]
     pub url: String,
     /// How the answer is written
-    #[arg(long, value_enum, default_value_t = StatusFormat::Text)]
-    pub format: StatusFormat,
+    #[arg(long, value_enum, default_value_t = AnswerFormat::Text)]
+    pub format: AnswerFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StatusFormat {
+pub enum AnswerFormat {
     Text,
+    /// One JSON object
     Json,
 }
 

@@ -5,8 +5,10 @@ mod bench;
 mod check;
 mod databases;
 mod demo;
+mod explain;
 mod http;
 mod init;
+mod input_file;
 mod output;
 mod records;
 mod replay;
@@ -46,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Status(args) => status::run(&args),

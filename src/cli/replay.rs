@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal},
-    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -12,24 +11,19 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     args::{AlertFormat, ReplayArgs},
+    input_file::{InputFile, load_options},
     output::{Output, tell},
-    records::Records,
     rules::Rules,
 };
 use crate::{
     alert::Alert,
     config::{Config, Enrichment},
-    decode::{DecodeSpec, Decoder, Timing},
     detect::Raw,
     event::InputName,
     notify::{render, stdout_is_coloured},
     replay::{Options, Replay, ReplaySource, Totals},
-    rule::LoadOptions,
     stage::limits,
 };
-
-/// The input of a file that names none.
-const DEFAULT_INPUT: &str = "default";
 
 /// Records between two looks at the progress bar.
 const PROGRESS_EVERY: u64 = 4_096;
@@ -39,7 +33,7 @@ const LATE_SHARE_WARN: f64 = 0.01;
 
 pub fn run(args: &ReplayArgs) -> Result<u8> {
     let mut inputs = open_inputs(args)?;
-    let rules = Rules::load(&args.rules, load_options(&inputs), &Enrichment::default())?;
+    let rules = Rules::load(&args.rules, load_options(inputs.iter().map(|input| &input.file)), &Enrichment::default())?;
     rules.report();
     let config = Config::default();
     let options = Options {
@@ -63,58 +57,34 @@ pub fn run(args: &ReplayArgs) -> Result<u8> {
 }
 
 struct Input {
-    name: InputName,
+    file: InputFile,
     partition: u32,
-    path: PathBuf,
-    records: Records,
     line: Vec<u8>,
     open: bool,
 }
 
 impl Input {
     fn source(&self, args: &ReplayArgs, config: &Config) -> Result<ReplaySource> {
-        let spec = DecodeSpec { format: args.decode, ..DecodeSpec::default() };
-        let year = args.year.unwrap_or_else(|| year_of(&self.path));
-        let decoder = Decoder::new(&spec, config.detect.decode_limits(), Timing::Replay { year })?;
-        Ok(ReplaySource { input: self.name.clone(), partition: self.partition, decoder })
+        let decoder = self.file.decoder(args.decode, args.year, config)?;
+        Ok(ReplaySource { input: self.file.name.clone(), partition: self.partition, decoder })
     }
 }
 
-/// A file without a name is read by every rule.
-fn load_options(inputs: &[Input]) -> LoadOptions {
-    let unnamed = inputs.iter().map(|input| &input.name).find(|name| ***name == *DEFAULT_INPUT);
-    LoadOptions { read_by_all: unnamed.cloned(), ..LoadOptions::default() }
-}
-
-/// `NAME=FILE` or `FILE`, each a partition of its input, numbered in the order given.
+/// Each file is a partition of its input, numbered in the order given.
 fn open_inputs(args: &ReplayArgs) -> Result<Vec<Input>> {
     let mut partitions: BTreeMap<InputName, u32> = BTreeMap::new();
     let mut stdin = 0;
     let mut open = |written: &String| {
-        let (name, path) = match written.split_once('=') {
-            Some((name, path)) if !name.is_empty() && !name.contains('/') && !Path::new(written).exists() => {
-                (name, path)
-            }
-            _ => (DEFAULT_INPUT, written.as_str()),
-        };
-        stdin += usize::from(path == "-");
+        let file = InputFile::open(written)?;
+        stdin += usize::from(file.is_stdin());
         if stdin > 1 {
             bail!("standard input can be read once only");
         }
-        let name: InputName = name.into();
-        let partition = partitions.entry(name.clone()).or_default();
+        let partition = partitions.entry(file.name.clone()).or_default();
         *partition += 1;
-        let records = Records::open(Path::new(path))?;
-        Ok(Input { name, partition: *partition - 1, path: path.into(), records, line: Vec::new(), open: true })
+        Ok(Input { partition: *partition - 1, file, line: Vec::new(), open: true })
     };
     args.inputs.iter().map(&mut open).collect()
-}
-
-/// The year in which a file was written last; of standard input, this one.
-fn year_of(path: &Path) -> i16 {
-    let written = path.metadata().and_then(|metadata| metadata.modified()).ok();
-    let time = written.and_then(|time| jiff::Timestamp::try_from(time).ok()).unwrap_or_else(jiff::Timestamp::now);
-    time.to_zoned(jiff::tz::TimeZone::UTC).year()
 }
 
 fn read_all(replay: &mut Replay, inputs: &mut [Input], mut dead_letters: Option<&mut Output>) -> Result<()> {
@@ -122,7 +92,7 @@ fn read_all(replay: &mut Replay, inputs: &mut [Input], mut dead_letters: Option<
     let mut read = 0;
     while let Some(at) = replay.furthest_behind(|at| inputs[at].open) {
         let input = &mut inputs[at];
-        match input.records.next(&mut input.line)? {
+        match input.file.records.next(&mut input.line)? {
             None => {
                 input.open = false;
                 replay.end_of(at);
@@ -133,7 +103,7 @@ fn read_all(replay: &mut Replay, inputs: &mut [Input], mut dead_letters: Option<
             }
         }
         if read % PROGRESS_EVERY == 0 {
-            bar.set_position(inputs.iter().map(|input| input.records.read()).sum());
+            bar.set_position(inputs.iter().map(|input| input.file.records.read()).sum());
             write_dead_letters(replay, dead_letters.as_deref_mut())?;
         }
     }
@@ -142,7 +112,7 @@ fn read_all(replay: &mut Replay, inputs: &mut [Input], mut dead_letters: Option<
 }
 
 fn progress(inputs: &[Input]) -> ProgressBar {
-    let size: Option<u64> = inputs.iter().map(|input| input.records.size()).sum();
+    let size: Option<u64> = inputs.iter().map(|input| input.file.records.size()).sum();
     if !io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(size, ProgressDrawTarget::hidden());
     }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::{
-    args::{StatusArgs, StatusFormat},
+    args::{AnswerFormat, StatusArgs},
     http::Client,
     output::Output,
 };
@@ -14,8 +14,8 @@ pub fn run(args: &StatusArgs) -> Result<u8> {
     let body = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(ask)?;
     let mut out = Output::stdout();
     match args.format {
-        StatusFormat::Json => out.line(body)?,
-        StatusFormat::Text => {
+        AnswerFormat::Json => out.line(body)?,
+        AnswerFormat::Text => {
             let status: Status =
                 serde_json::from_str(&body).with_context(|| format!("{} answered no status", args.url))?;
             out.text(status)?;

@@ -26,6 +26,10 @@ impl Comparison {
         (">=", Comparison::GreaterOrEqual),
     ];
 
+    pub(super) fn name(self) -> &'static str {
+        Comparison::ALL.iter().find(|(_, comparison)| *comparison == self).map_or("", |(name, _)| name)
+    }
+
     /// The same question with its sides swapped.
     pub(super) fn swapped(self) -> Self {
         match self {

@@ -163,7 +163,8 @@ impl Asks {
         Asks::Text { test, ignore_case, wanted: test.canonical(ignore_case, wanted).into() }
     }
 
-    fn other(&self) -> Option<&Term> {
+    /// The other term that it compares with.
+    pub(super) fn other(&self) -> Option<&Term> {
         match self {
             Asks::CompareWith(_, other) | Asks::TextWith { other, .. } => Some(other),
             _ => None,

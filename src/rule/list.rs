@@ -59,6 +59,10 @@ impl List {
         }
     }
 
+    pub(super) fn name(&self) -> &str {
+        self.id.rsplit_once(' ').map_or(&self.id, |(name, _)| name)
+    }
+
     pub fn len(&self) -> usize {
         self.texts.len() + self.domains.len() + self.networks.values().map(HashSet::len).sum::<usize>()
     }

@@ -18,6 +18,7 @@ mod duration;
 mod engine;
 mod enrichment;
 mod entry;
+mod explain;
 mod field;
 mod field_test;
 mod glob;
@@ -52,6 +53,7 @@ pub use cost::Cost;
 pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
 pub use enrichment::{Database, DatabaseError, Enrichment};
+pub use explain::{Compared, Explained, Outcome, Sight};
 pub use field_test::{FieldTest, TermTest};
 pub use list::{LIST_ENTRIES_MAX, List, ListText, Lists};
 pub use load::{LoadOptions, Loaded, RuleFiles, load};
@@ -83,6 +85,11 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
+    /// The id that is spelt most like an unknown one.
+    pub fn nearest(&self, id: &str) -> Option<&str> {
+        diagnostic::nearest(id, self.rules.iter().map(|rule| &**rule.id()))
+    }
+
     pub fn get(&self, id: &str) -> Option<&Arc<Rule>> {
         self.rules.binary_search_by(|rule| (**rule.id()).cmp(id)).ok().map(|at| &self.rules[at])
     }

@@ -49,7 +49,7 @@ impl Script {
     }
 
     pub(super) fn error(&self, reason: String) -> ScriptError {
-        ScriptError { place: place(&self.file.display().to_string(), self.position), reason }
+        ScriptError { place: self.place(), reason }
     }
 
     /// The answer of a predicate.
@@ -57,6 +57,11 @@ impl Script {
         result
             .as_bool()
             .map_err(|_| self.error(format!("the closure answered {}, not true or false", self.type_name(&result))))
+    }
+
+    /// Where the closure stands: `file:line:column`.
+    pub(super) fn place(&self) -> String {
+        place(&self.file.display().to_string(), self.position)
     }
 
     /// What kind of value that is, in the author's words.
@@ -106,6 +111,12 @@ impl Fragment {
         let result =
             self.script.engine.eval_statements_raw(&mut global, &mut Caches::new(), &mut scope, &self.statements);
         result.map(Dynamic::flatten).map_err(|error| self.script.describe(*error))
+    }
+
+    /// Where it begins: `file:line:column`.
+    pub(super) fn place(&self) -> String {
+        let begins = self.statements.first().map(Stmt::position).filter(|position| !position.is_none());
+        place(&self.script.file.display().to_string(), begins.unwrap_or(self.script.position))
     }
 
     pub(super) fn test(

@@ -88,6 +88,10 @@ impl Zone {
         Zone { name: "UTC".into(), zone: TimeZone::UTC }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// `None` where no zone has that name.
     pub(super) fn named(name: &str) -> Option<Self> {
         TimeZone::get(name).ok().map(|zone| Zone { name: name.into(), zone })

@@ -1,7 +1,11 @@
 //! Tests and functions on text. Case is ignored character by character (Unicode's simple walk to lower case), so a
 //! text folds the same wherever it is cut.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::{
+    borrow::Cow,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use base64::{
     Engine as _,
@@ -161,6 +165,18 @@ impl Network {
 
     pub(super) fn length(&self) -> u32 {
         if self.v6 { self.prefix } else { self.prefix - 96 }
+    }
+}
+
+/// As a rule writes it; a range of one is its address.
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = self.start();
+        let (address, width) = match (self.v6, u32::try_from(start)) {
+            (false, Ok(start)) => (IpAddr::from(Ipv4Addr::from(start)), 32),
+            _ => (IpAddr::from(Ipv6Addr::from(start)), 128),
+        };
+        if self.length() == width { write!(f, "{address}") } else { write!(f, "{address}/{}", self.length()) }
     }
 }
 

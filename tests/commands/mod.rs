@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod configuration;
 mod demo;
+mod explain;
 mod help;
 mod init;
 mod malformed;

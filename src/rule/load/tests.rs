@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     event::{Event, Fields, Position, Timestamp, Value},
-    rule::{Predicate, ScriptTest, TestBody, predicate::Code},
+    rule::{Gate, Outcome, Predicate, ScriptTest, TestBody, predicate::Code},
 };
 
 fn files(texts: &[(&str, &str)]) -> RuleFiles {
@@ -56,6 +56,8 @@ fn holds(predicate: &str, json: serde_json::Value) -> bool {
     let script = interpreted(&rule(&format!("rule(#{{ id: \"r\", event: |e| {{ {SCRIPT} {predicate} }} }})")));
     let event = event(json);
     let answer = plain.patterns[0].predicate.test(&event).unwrap();
+    let explained = plain.patterns[0].predicate.explain(&Gate::None, &event);
+    assert_eq!(explained.outcome, if answer { Outcome::True } else { Outcome::False }, "{predicate}");
     assert_eq!(script.test(&event), Ok(answer), "{predicate}");
     answer
 }
