@@ -9,6 +9,8 @@ mod docker;
 mod intake;
 mod kafka;
 mod logs;
+mod oracle;
+mod properties;
 mod sinks;
 mod stages;
 mod tidy;

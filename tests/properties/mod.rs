@@ -1,0 +1,59 @@
+//! Random rules over random logs: the engine says what the oracle says.
+//!
+//! A case is made from its seed alone. One that fails is made smaller as long as it fails, and printed as a rule file
+//! and a log. `TRIPLINE_SEED=7` runs that seed alone; `TRIPLINE_CASES=100000` runs so many of each kind.
+
+mod compare;
+mod engine;
+mod generate;
+mod shrink;
+
+use generate::{Case, Kind};
+
+/// Of each kind, unless the environment says another number.
+const CASES: u64 = 400;
+
+fn number_from(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+}
+
+/// The seeds to run, or the one that was asked for.
+pub fn seeds(cases: u64) -> std::ops::Range<u64> {
+    match number_from("TRIPLINE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number_from("TRIPLINE_CASES").unwrap_or(cases),
+    }
+}
+
+/// Runs the cases of a kind. That alerts come at all is part of the promise: silence proves nothing.
+fn holds(kind: Kind) {
+    let mut alerts = 0;
+    let seeds = seeds(CASES);
+    for seed in seeds.clone() {
+        let case = Case::of(kind, seed);
+        match compare::difference(&case) {
+            Ok(found) => alerts += found,
+            Err(difference) => {
+                let (case, difference) = shrink::shrink(case, difference);
+                panic!("{kind:?}, TRIPLINE_SEED={seed}: {difference}\n{case}");
+            }
+        }
+    }
+    assert!(seeds.end - seeds.start == 1 || alerts > 2 * (seeds.end - seeds.start), "{alerts} alerts are few");
+}
+
+#[test]
+fn single_events_say_what_the_oracle_says() {
+    holds(Kind::Alone);
+}
+
+#[test]
+fn sliding_windows_say_what_the_oracle_says() {
+    holds(Kind::Sliding);
+}
+
+#[test]
+fn sequences_say_what_the_oracle_says() {
+    holds(Kind::Sequence);
+}
