@@ -10,13 +10,18 @@ mod messages;
 mod notify;
 mod pipeline;
 mod seat;
+mod stages;
 mod supervisor;
 mod topics;
 
 use std::sync::Arc;
 
 pub use correlate::limits;
+pub use line::{AtWork, Work};
+pub use messages::{Ended, Order};
 pub use pipeline::{Pipeline, PipelineError, Surroundings};
+pub use seat::Seat;
+pub use stages::{Stage, Stages};
 pub use supervisor::Escalation;
 pub use topics::Topics;
 

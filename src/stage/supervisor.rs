@@ -17,22 +17,20 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::{
-    line::{Line, Work},
+    line::Line,
     messages::{Drain, Ended, LineStopped, MembershipChanged, Order, UseRules},
-    seat::{Booked, Cause, Restarts, Seat, Seated},
+    seat::{Booked, Cause, Restarts, Seated},
+    stages::Stage,
 };
 use crate::{
     config,
-    log::{Assignment, Log, LogError, Member, Membership, Subscription, TopicPartition},
+    log::{Assignment, Log, LogError, Member, Membership, TopicPartition},
     rule::RuleSet,
     telemetry::{LineState, Telemetry},
 };
 
 /// How often the board is told what the group has committed and where its logs end.
 const LAG_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Makes a line's work from its assignment.
-pub type Factory = Box<dyn Fn(Assignment, Seat) -> Work>;
 
 /// Where lines run.
 pub enum Placement {
@@ -51,13 +49,9 @@ pub struct Escalation {
 
 /// What a supervisor is made of.
 pub struct Post {
-    pub stage: &'static str,
-    /// The line's name in logs and on the status board: the sink's for notify, else empty.
-    pub name: String,
+    pub stage: Stage,
     pub log: Arc<dyn Log>,
-    pub subscription: Subscription,
     pub placement: Placement,
-    pub factory: Factory,
     pub settings: config::Supervisor,
     pub telemetry: Telemetry,
     pub escalations: mpsc::UnboundedSender<Escalation>,
@@ -99,7 +93,7 @@ impl Supervisor {
 
     fn join(&mut self, ctx: &mut Context<Self>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        match self.post.log.join(self.post.subscription.clone(), sender) {
+        match self.post.log.join(self.post.stage.subscription.clone(), sender) {
             Ok(member) => {
                 let slot = self.member.clone();
                 let seat = async move { *slot.lock().await = Some(member) };
@@ -131,7 +125,7 @@ impl Supervisor {
 
     fn rejoin_later(&mut self, error: &LogError, ctx: &mut Context<Self>) {
         let failures = self.failures.book(self.post.settings.period);
-        error!(stage = self.post.stage, name = self.post.name, %error, failures, "group membership failed");
+        error!(stage = self.post.stage.stage, name = self.post.stage.name, %error, failures, "group membership failed");
         if failures > self.post.settings.restarts_max && !error.is_transient() {
             return self.escalate(format!("group membership: {error}"));
         }
@@ -160,7 +154,7 @@ impl Supervisor {
         seated.ended = false;
         let next = assignment.committed.as_ref().map(|committed| committed.next);
         let seat = seated.seat(next, self.rules.subscribe());
-        let work = (self.post.factory)(assignment, seat);
+        let work = self.post.stage.work(assignment, seat);
         let handle = match &self.post.placement {
             Placement::OwnThread => seated.arbiter.get_or_insert_with(Arbiter::new).handle(),
             Placement::Shared(arbiters) => arbiters[at.partition as usize % arbiters.len()].handle(),
@@ -168,7 +162,7 @@ impl Supervisor {
         let supervisor = ctx.address().recipient();
         let line_at = at.clone();
         seated.line = Some(Line::start_in_arbiter(&handle, move |_| Line::new(line_at, work, supervisor)));
-        self.post.telemetry.line_state(self.post.stage, &self.post.name, &at, LineState::Running);
+        self.post.telemetry.line_state(self.post.stage.stage, &self.post.stage.name, &at, LineState::Running);
     }
 
     fn line_stopped(&mut self, at: TopicPartition, ended: Ended, ctx: &mut Context<Self>) {
@@ -181,15 +175,21 @@ impl Supervisor {
             }
             Ended::Halted(reason) => {
                 seated.ended = true;
-                error!(stage = self.post.stage, topic = at.topic, partition = at.partition, reason, "line halted");
-                self.post.telemetry.line_error(self.post.stage, &self.post.name, &at, &reason);
+                error!(
+                    stage = self.post.stage.stage,
+                    topic = at.topic,
+                    partition = at.partition,
+                    reason,
+                    "line halted"
+                );
+                self.post.telemetry.line_error(self.post.stage.stage, &self.post.stage.name, &at, &reason);
                 LineState::Halted
             }
             Ended::Waiting(reason) => self.restart_later(&at, &reason, Cause::Log, ctx),
             Ended::Failed(reason) => self.restart_later(&at, &reason, Cause::Failure, ctx),
             Ended::Panicked(reason) => self.restart_later(&at, &reason, Cause::Panic, ctx),
         };
-        self.post.telemetry.line_state(self.post.stage, &self.post.name, &at, state);
+        self.post.telemetry.line_state(self.post.stage.stage, &self.post.stage.name, &at, state);
         self.settle(ctx);
         if self.back.remove(&at) {
             self.lines.entry(at.clone()).or_default().ended = false;
@@ -201,13 +201,23 @@ impl Supervisor {
         let post = &self.post;
         let Some(seated) = self.lines.get_mut(at) else { return LineState::Stopped };
         let Booked { offset, failures } = seated.book(cause, post.settings.period);
-        post.telemetry.line_error(post.stage, &post.name, at, reason);
+        post.telemetry.line_error(post.stage.stage, &post.stage.name, at, reason);
         let (topic, partition) = (&at.topic, at.partition);
-        warn!(stage = post.stage, name = post.name, topic, partition, offset, failures, ?cause, reason, "line failed");
+        warn!(
+            stage = post.stage.stage,
+            name = post.stage.name,
+            topic,
+            partition,
+            offset,
+            failures,
+            ?cause,
+            reason,
+            "line failed"
+        );
         if seated.ended {
             return LineState::Stopped;
         }
-        post.telemetry.count_restart(post.stage);
+        post.telemetry.count_restart(post.stage.stage);
         if failures > post.settings.restarts_max && cause != Cause::Log {
             seated.ended = true;
             self.escalate(format!("{topic}/{partition}: {reason}"));
@@ -247,7 +257,7 @@ impl Supervisor {
     /// A log that can't be asked leaves the last answer standing.
     fn tell_lag(&self, ctx: &mut Context<Self>) {
         let lines: Vec<TopicPartition> = self.lines.keys().cloned().collect();
-        let Post { stage, name, log, subscription, telemetry, .. } = &self.post;
+        let Post { stage: Stage { stage, name, subscription, .. }, log, telemetry, .. } = &self.post;
         let (stage, name, log) = (*stage, name.clone(), log.clone());
         let (group, telemetry) = (subscription.group.clone(), telemetry.clone());
         let ask = async move {
@@ -270,8 +280,13 @@ impl Supervisor {
     }
 
     fn escalate(&self, reason: String) {
-        error!(stage = self.post.stage, name = self.post.name, reason, "restart limit passed, the process ends");
-        let _ = self.post.escalations.send(Escalation { stage: self.post.stage, reason });
+        error!(
+            stage = self.post.stage.stage,
+            name = self.post.stage.name,
+            reason,
+            "restart limit passed, the process ends"
+        );
+        let _ = self.post.escalations.send(Escalation { stage: self.post.stage.stage, reason });
     }
 
     fn give_up(&mut self, partitions: &[TopicPartition], order: Order) {
@@ -283,7 +298,12 @@ impl Supervisor {
                 line.do_send(order);
             }
         }
-        info!(stage = self.post.stage, name = self.post.name, partitions = partitions.len(), "partitions given up");
+        info!(
+            stage = self.post.stage.stage,
+            name = self.post.stage.name,
+            partitions = partitions.len(),
+            "partitions given up"
+        );
     }
 
     /// The partitions are another's: their lines end as they are.
@@ -314,7 +334,7 @@ impl Supervisor {
     }
 
     fn forget(&mut self, at: &TopicPartition) {
-        self.post.telemetry.line_gone(self.post.stage, &self.post.name, at);
+        self.post.telemetry.line_gone(self.post.stage.stage, &self.post.stage.name, at);
         if let Some(arbiter) = self.lines.remove(at).and_then(|seated| seated.arbiter) {
             arbiter.stop();
         }
@@ -362,8 +382,8 @@ impl StreamHandler<MembershipChanged> for Supervisor {
         match change {
             Membership::Assigned(assignments) => {
                 info!(
-                    stage = self.post.stage,
-                    name = self.post.name,
+                    stage = self.post.stage.stage,
+                    name = self.post.stage.name,
                     partitions = assignments.len(),
                     "partitions assigned"
                 );
