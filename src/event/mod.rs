@@ -4,16 +4,22 @@ mod dead_letter;
 mod fields;
 pub mod frame;
 mod position;
+mod scalar;
+mod slots;
 mod time;
 mod value;
+mod wanted;
 
 use std::sync::Arc;
 
 pub use dead_letter::DeadLetter;
 pub use fields::{Fields, FieldsBuilder};
 pub use position::{InputName, Position};
+pub use scalar::Scalar;
+pub use slots::{RECORD_BYTES_MAX, Scalars, Slots, View, Written};
 pub use time::Timestamp;
 pub use value::{Number, Value};
+pub use wanted::{Place, Slot, Wanted};
 
 /// A decoded record, ready for the rules.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::Scalar;
+
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Value {
@@ -53,13 +55,7 @@ impl Value {
 
     /// A scalar as text, as written; `None` for null, arrays and objects.
     pub fn as_text(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Value::Bool(true) => Some("true".into()),
-            Value::Bool(false) => Some("false".into()),
-            Value::Number(number) => Some(number.as_written().into()),
-            Value::Text(text) => Some((&**text).into()),
-            Value::Null | Value::Array(_) | Value::Object(_) => None,
-        }
+        Scalar::of(self).map(|scalar| scalar.as_text().into())
     }
 
     /// Nothing to compare or to key on: null, `""`, `[]`.

@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use super::number::Num;
-use crate::event::Value;
+use crate::event::Scalar;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Comparison {
     Equal,
     NotEqual,
@@ -57,30 +57,27 @@ pub(super) enum Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
-    /// A scalar in the place of a literal; `None` for what no comparison holds of.
-    pub(super) fn of(value: &'a Value) -> Option<Self> {
-        match value {
-            Value::Bool(value) => Some(Operand::Bool(*value)),
-            Value::Number(_) => Num::of(value).map(Operand::Number),
-            Value::Text(text) => Some(Operand::Text(text)),
-            Value::Null | Value::Array(_) | Value::Object(_) => None,
+    /// A scalar in the place of a literal.
+    fn of(scalar: Scalar<'a>) -> Option<Self> {
+        match scalar {
+            Scalar::Bool(value) => Some(Operand::Bool(value)),
+            Scalar::Number(_) => Num::of_scalar(scalar).map(Operand::Number),
+            Scalar::Text(text) => Some(Operand::Text(text)),
         }
     }
 
-    /// Whether `value comparison self` holds. A value that is not of this operand's type makes it false, `!=` too.
-    pub(super) fn test(self, comparison: Comparison, value: &Value) -> bool {
+    /// Whether `scalar comparison self` holds. A scalar that is not of this operand's type makes it false, `!=` too.
+    pub(super) fn test(self, comparison: Comparison, scalar: Scalar<'_>) -> bool {
         match self {
-            Operand::Number(number) => {
-                Num::of(value).and_then(|value| value.compare(number)).is_some_and(|order| comparison.holds(order))
-            }
-            Operand::Text(text) => {
-                value.as_text().is_some_and(|value| comparison.holds(value.as_bytes().cmp(text.as_bytes())))
-            }
+            Operand::Number(number) => Num::of_scalar(scalar)
+                .and_then(|value| value.compare(number))
+                .is_some_and(|order| comparison.holds(order)),
+            Operand::Text(text) => comparison.holds(scalar.as_text().as_bytes().cmp(text.as_bytes())),
             Operand::Bool(wanted) => {
-                let value = match value {
-                    Value::Bool(value) => *value,
-                    Value::Text(text) if &**text == "true" => true,
-                    Value::Text(text) if &**text == "false" => false,
+                let value = match scalar {
+                    Scalar::Bool(value) => value,
+                    Scalar::Text("true") => true,
+                    Scalar::Text("false") => false,
                     _ => return false,
                 };
                 match comparison {
@@ -94,51 +91,50 @@ impl<'a> Operand<'a> {
 }
 
 /// Whether `left comparison right` holds of two scalars of fields; the left one's type decides.
-pub(super) fn test_scalars(left: &Value, comparison: Comparison, right: &Value) -> bool {
+pub(super) fn test_scalars(left: Scalar<'_>, comparison: Comparison, right: Scalar<'_>) -> bool {
     Operand::of(left).is_some_and(|operand| operand.test(comparison.swapped(), right))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Number;
 
-    fn number(written: &str) -> Value {
-        Value::Number(Number::from_written(written))
+    fn number(written: &str) -> Scalar<'_> {
+        Scalar::Number(written)
     }
 
     #[test]
     fn a_number_literal_compares_numbers() {
         let five = Operand::Number(Num::Int(5));
-        assert!(five.test(Comparison::Equal, &Value::text("5")));
-        assert!(five.test(Comparison::Equal, &number("5.0")));
-        assert!(five.test(Comparison::Greater, &number("22")));
-        assert!(!five.test(Comparison::NotEqual, &Value::text("five")));
-        assert!(!five.test(Comparison::NotEqual, &Value::Bool(true)));
+        assert!(five.test(Comparison::Equal, Scalar::Text("5")));
+        assert!(five.test(Comparison::Equal, number("5.0")));
+        assert!(five.test(Comparison::Greater, number("22")));
+        assert!(!five.test(Comparison::NotEqual, Scalar::Text("five")));
+        assert!(!five.test(Comparison::NotEqual, Scalar::Bool(true)));
     }
 
     #[test]
     fn a_text_literal_compares_as_written() {
         let text = Operand::Text("22");
-        assert!(text.test(Comparison::Equal, &number("22")));
-        assert!(!text.test(Comparison::Equal, &number("22.0")));
-        assert!(Operand::Text("true").test(Comparison::Equal, &Value::Bool(true)));
+        assert!(text.test(Comparison::Equal, number("22")));
+        assert!(!text.test(Comparison::Equal, number("22.0")));
+        assert!(Operand::Text("true").test(Comparison::Equal, Scalar::Bool(true)));
     }
 
     #[test]
     fn a_boolean_literal_takes_the_two_texts_too() {
         let yes = Operand::Bool(true);
-        assert!(yes.test(Comparison::Equal, &Value::text("true")));
-        assert!(yes.test(Comparison::NotEqual, &Value::text("false")));
-        assert!(!yes.test(Comparison::NotEqual, &Value::text("yes")));
-        assert!(!yes.test(Comparison::Equal, &number("1")));
+        assert!(yes.test(Comparison::Equal, Scalar::Text("true")));
+        assert!(yes.test(Comparison::NotEqual, Scalar::Text("false")));
+        assert!(!yes.test(Comparison::NotEqual, Scalar::Text("yes")));
+        assert!(!yes.test(Comparison::Equal, number("1")));
     }
 
     #[test]
     fn of_two_fields_the_left_ones_type_decides() {
-        assert!(test_scalars(&number("5"), Comparison::Equal, &Value::text("5.0")));
-        assert!(!test_scalars(&Value::text("5.0"), Comparison::Equal, &number("5")));
-        assert!(test_scalars(&number("5"), Comparison::Less, &number("22")));
-        assert!(test_scalars(&Value::text("5"), Comparison::Greater, &number("22")));
+        assert!(test_scalars(number("5"), Comparison::Equal, Scalar::Text("5.0")));
+        assert!(!test_scalars(Scalar::Text("5.0"), Comparison::Equal, number("5")));
+        assert!(test_scalars(number("5"), Comparison::Less, number("22")));
+        assert!(test_scalars(Scalar::Text("5"), Comparison::Greater, number("22")));
     }
 }

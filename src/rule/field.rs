@@ -6,12 +6,12 @@ use std::{fmt, sync::Arc};
 use rhai::ImmutableString;
 
 use super::{
-    Kept,
+    Kept, calculation,
     compare::{Comparison, Operand, test_scalars},
     number::{Arithmetic, Num},
     text::TextTest,
 };
-use crate::event::{Fields, SharedEvent, Timestamp, Value};
+use crate::event::{Fields, Scalar, SharedEvent, Timestamp, Value};
 
 /// What a script reads fields of.
 #[derive(Debug, Clone)]
@@ -52,6 +52,11 @@ impl Field {
     /// The event itself.
     pub(super) fn event(event: SharedEvent) -> Self {
         Field::Read { root: Root::Event(event), path: ImmutableString::new() }
+    }
+
+    /// The field at a path that is not empty.
+    pub(super) fn read(event: SharedEvent, path: &str) -> Self {
+        Field::Read { root: Root::Event(event), path: path.into() }
     }
 
     /// A signal of a window.
@@ -109,7 +114,8 @@ impl Field {
     }
 
     /// Asks each scalar, arrays opened, until one answers true.
-    pub(super) fn any(&self, visit: &mut dyn FnMut(&Value) -> bool) -> bool {
+    pub(super) fn any(&self, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
+        let visit = &mut |value: &Value| Scalar::of(value).is_some_and(&mut *visit);
         match self {
             Field::Read { root, path } => root.fields().any(path, visit),
             Field::Value(value) => value.any_scalar(visit),
@@ -118,11 +124,11 @@ impl Field {
     }
 
     pub(super) fn any_text(&self, visit: &mut dyn FnMut(&str) -> bool) -> bool {
-        self.any(&mut |value| value.as_text().is_some_and(|text| visit(&text)))
+        self.any(&mut |scalar| visit(scalar.as_text()))
     }
 
     pub(super) fn compare(&self, comparison: Comparison, operand: Operand<'_>) -> bool {
-        self.any(&mut |value| operand.test(comparison, value))
+        self.any(&mut |scalar| operand.test(comparison, scalar))
     }
 
     pub(super) fn compare_field(&self, comparison: Comparison, other: &Field) -> bool {
@@ -137,52 +143,33 @@ impl Field {
         wanted.any_text(&mut |wanted| self.test_text(test, ignore_case, wanted))
     }
 
-    /// A result for each scalar: one for a scalar, an array of those that have one for an array.
-    pub(super) fn map(&self, result: &dyn Fn(&Value) -> Option<Value>) -> Field {
-        match self.value() {
-            None | Some(Value::Object(_)) => Field::Missing,
-            Some(Value::Array(items)) => {
-                let mut results = Vec::new();
-                Value::Array(items).any_scalar(&mut |item| {
-                    results.extend(result(item));
-                    false
-                });
-                Field::result((!results.is_empty()).then_some(Value::Array(results)))
-            }
-            Some(scalar) => Field::result(result(&scalar)),
-        }
+    /// A function of each text.
+    pub(super) fn of_texts(&self, result: &dyn Fn(&str) -> Option<Value>) -> Field {
+        Field::result(calculation::of_texts(self.value().as_ref(), result))
+    }
+
+    pub(super) fn edit_distance(&self, other: Option<&Value>) -> Field {
+        Field::result(calculation::edit_distance(self.value().as_ref(), other))
     }
 
     /// Calculates with a number: for each element of an array.
     pub(super) fn calculate(&self, operator: Arithmetic, other: Num) -> Field {
-        self.map(&|value| Num::of(value)?.calculate(operator, other).map(Num::to_value))
+        Field::result(calculation::with_number(self.value().as_ref(), operator, other))
     }
 
     /// The same with this field on the right.
     pub(super) fn calculate_from(&self, operator: Arithmetic, other: Num) -> Field {
-        self.map(&|value| other.calculate(operator, Num::of(value)?).map(Num::to_value))
+        Field::result(calculation::from_number(other, operator, self.value().as_ref()))
     }
 
     /// Calculates with a field; at most one of the two may be an array.
     pub(super) fn calculate_field(&self, operator: Arithmetic, other: &Field) -> Field {
-        if let Some(right) = other.number() {
-            return self.calculate(operator, right);
-        }
-        self.number().map_or(Field::Missing, |left| other.calculate_from(operator, left))
-    }
-
-    fn number(&self) -> Option<Num> {
-        self.value().as_ref().and_then(Num::of)
+        Field::result(calculation::of_two(self.value().as_ref(), operator, other.value().as_ref()))
     }
 
     /// The length: characters of a text, elements of an array.
-    pub(super) fn len(&self) -> Option<i64> {
-        let length = match self.value()? {
-            Value::Array(items) => items.len(),
-            Value::Object(_) | Value::Null => return None,
-            scalar => scalar.as_text()?.chars().count(),
-        };
-        i64::try_from(length).ok()
+    pub(super) fn len(&self) -> Field {
+        Field::result(calculation::len(self.value().as_ref()))
     }
 }
 

@@ -1,45 +1,79 @@
-//! One test of one field: the leaf of a lowered predicate.
+//! Tests of what an event has: the leaves of a lowered predicate. Equal tests are equal values with equal hashes, so
+//! that a test which many rules share can run once.
+//!
+//! A test is asked of one scalar at a time ([`Asks::holds`]): arrays are opened by whoever reads the event.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use regex::Regex;
 
 use super::{
     compare::{Comparison, Operand, test_scalars},
     number::Num,
+    predicate::Reads,
+    term::Term,
     text::{Network, TextTest},
+    vocabulary,
 };
-use crate::event::{Fields, Value};
+use crate::event::Scalar;
 
 /// A test of the field at a path; false where the field is missing.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FieldTest {
     pub(super) path: Arc<str>,
     pub(super) asks: Asks,
 }
 
-#[derive(Debug)]
+/// A test of what a term gives; false where that is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TermTest {
+    pub(super) term: Term,
+    pub(super) asks: Asks,
+}
+
+/// What is asked: of some scalar of a field or term, but for `Exists`, which objects answer too.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Asks {
     Exists,
     Compare(Comparison, Literal),
-    /// Compares with the field at another path.
-    CompareField(Comparison, Arc<str>),
+    /// Compares with every scalar of another term, often a field; the left one's type decides.
+    CompareWith(Comparison, Term),
+    /// Equal to one of these.
     In(OneOf),
+    /// A number from the first to the last, which `below` excludes or includes.
+    Range {
+        from: Num,
+        below: Comparison,
+        to: Num,
+    },
+    /// A text test against a literal. Several alternatives are an `Any` of such tests of one field.
     Text {
         test: TextTest,
         ignore_case: bool,
-        wanted: String,
+        /// As [`TextTest::canonical`] gives it.
+        wanted: Arc<str>,
     },
-    Matches(Regex),
-    Cidr(Vec<Network>),
+    /// A text test against every scalar of another term.
+    TextWith {
+        test: TextTest,
+        ignore_case: bool,
+        other: Term,
+    },
+    Matches(Pattern),
+    /// In byte order of the networks.
+    Cidr(Arc<[Network]>),
 }
 
 /// A literal of a rule.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Literal {
-    Number(Num),
     Text(Arc<str>),
     Bool(bool),
+    Number(Num),
 }
 
 impl Literal {
@@ -52,56 +86,112 @@ impl Literal {
     }
 }
 
-/// The literals of a list, texts by hash.
-#[derive(Debug)]
+/// The literals of a list, in one order and without doubles.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct OneOf {
-    texts: HashSet<Arc<str>>,
-    others: Vec<Literal>,
+    pub(super) texts: Arc<[Arc<str>]>,
+    pub(super) others: Arc<[Literal]>,
 }
 
 impl OneOf {
-    pub(super) fn new(literals: Vec<Literal>) -> Self {
-        let mut list = OneOf { texts: HashSet::new(), others: Vec::new() };
+    pub(super) fn new(literals: impl IntoIterator<Item = Literal>) -> Self {
+        let (mut texts, mut others) = (BTreeSet::new(), BTreeSet::new());
         for literal in literals {
             match literal {
                 Literal::Text(text) => {
-                    list.texts.insert(text);
+                    texts.insert(text);
                 }
-                other => list.others.push(other),
+                other => {
+                    others.insert(other);
+                }
             }
         }
-        list
+        OneOf { texts: texts.into_iter().collect(), others: others.into_iter().collect() }
     }
 
-    fn holds(&self, value: &Value) -> bool {
-        value.as_text().is_some_and(|text| self.texts.contains(&*text))
-            || self.others.iter().any(|literal| literal.operand().test(Comparison::Equal, value))
+    pub(super) fn is_empty(&self) -> bool {
+        self.texts.is_empty() && self.others.is_empty()
+    }
+
+    fn holds(&self, scalar: Scalar<'_>) -> bool {
+        self.texts.binary_search_by(|text| (**text).cmp(scalar.as_text())).is_ok()
+            || self.others.iter().any(|literal| literal.operand().test(Comparison::Equal, scalar))
+    }
+}
+
+/// A regex, known by how it is written; flags are written in it: `(?i)`.
+#[derive(Debug, Clone)]
+pub(super) struct Pattern(Regex);
+
+impl Pattern {
+    /// # Errors
+    /// What is wrong with the regex.
+    pub(super) fn new(written: &str) -> Result<Self, String> {
+        vocabulary::regex(written).map(Pattern)
+    }
+
+    pub(super) fn written(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.written() == other.written()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.written().hash(state);
+    }
+}
+
+impl Asks {
+    /// A text test against a literal, the same for all that ask the same.
+    pub(super) fn text(test: TextTest, ignore_case: bool, wanted: &str) -> Self {
+        Asks::Text { test, ignore_case, wanted: test.canonical(ignore_case, wanted).into() }
+    }
+
+    /// Whether it holds of one scalar. `reads` is asked for other terms only.
+    pub(super) fn holds(&self, scalar: Scalar<'_>, reads: &dyn Reads) -> bool {
+        match self {
+            Asks::Exists => true,
+            Asks::Compare(comparison, literal) => literal.operand().test(*comparison, scalar),
+            Asks::CompareWith(comparison, other) => {
+                other.any(reads, &mut |right| test_scalars(scalar, *comparison, right))
+            }
+            Asks::In(list) => list.holds(scalar),
+            Asks::Range { from, below, to } => {
+                Operand::Number(*from).test(Comparison::GreaterOrEqual, scalar)
+                    && Operand::Number(*to).test(*below, scalar)
+            }
+            Asks::Text { test, ignore_case, wanted } => test.test(*ignore_case, scalar.as_text(), wanted),
+            Asks::TextWith { test, ignore_case, other } => {
+                other.any(reads, &mut |wanted| test.test(*ignore_case, scalar.as_text(), wanted.as_text()))
+            }
+            Asks::Matches(pattern) => pattern.0.is_match(scalar.as_text()),
+            Asks::Cidr(networks) => networks.iter().any(|network| network.contains(scalar.as_text())),
+        }
     }
 }
 
 impl FieldTest {
-    pub(super) fn holds(&self, fields: &Fields) -> bool {
-        let path = &self.path;
+    pub(super) fn holds(&self, reads: &dyn Reads) -> bool {
         match &self.asks {
-            Asks::Exists => fields.exists(path),
-            Asks::Compare(comparison, literal) => {
-                fields.any(path, &mut |value| literal.operand().test(*comparison, value))
-            }
-            Asks::CompareField(comparison, other) => {
-                fields.any(path, &mut |left| fields.any(other, &mut |right| test_scalars(left, *comparison, right)))
-            }
-            Asks::In(list) => fields.any(path, &mut |value| list.holds(value)),
-            Asks::Text { test, ignore_case, wanted } => {
-                any_text(fields, path, &mut |text| test.test(*ignore_case, text, wanted))
-            }
-            Asks::Matches(regex) => any_text(fields, path, &mut |text| regex.is_match(text)),
-            Asks::Cidr(networks) => {
-                any_text(fields, path, &mut |text| networks.iter().any(|network| network.contains(text)))
-            }
+            Asks::Exists => reads.exists(&self.path),
+            asks => reads.any(&self.path, &mut |scalar| asks.holds(scalar, reads)),
         }
     }
 }
 
-fn any_text(fields: &Fields, path: &str, visit: &mut dyn FnMut(&str) -> bool) -> bool {
-    fields.any(path, &mut |value| value.as_text().is_some_and(|text| visit(&text)))
+impl TermTest {
+    pub(super) fn holds(&self, reads: &dyn Reads) -> bool {
+        match &self.asks {
+            Asks::Exists => self.term.value(reads).is_some(),
+            asks => self.term.any(reads, &mut |scalar| asks.holds(scalar, reads)),
+        }
+    }
 }

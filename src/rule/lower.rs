@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, Expr, FnCallExpr, FnPtr, ImmutableString, Stmt};
+use rhai::{Dynamic, Expr, FnCallExpr, FnPtr, Stmt};
 
 use super::{
     Predicate,
     analysis::Library,
+    bound::literal_of,
     compare::Comparison,
-    field_test::{Asks, FieldTest, Literal, OneOf},
-    number::Num,
+    field_test::{Asks, FieldTest, Literal, OneOf, Pattern},
     source::{Function, Source},
+    term::Term,
     text::{Network, TextTest},
     token::as_written,
-    vocabulary,
 };
 
 /// Functions inside functions; what calls itself is never lowered.
@@ -46,22 +46,6 @@ impl Bound {
             None => literal_of(value).map(Bound::Literal),
         }
     }
-}
-
-fn literal_of(value: &Dynamic) -> Option<Literal> {
-    if let Ok(value) = value.as_int() {
-        return Some(Literal::Number(Num::Int(value.into())));
-    }
-    if let Ok(value) = value.as_float() {
-        return Some(Literal::Number(Num::Float(value)));
-    }
-    if let Ok(value) = value.as_bool() {
-        return Some(Literal::Bool(value));
-    }
-    if let Ok(value) = value.as_char() {
-        return Some(Literal::Text(value.to_string().into()));
-    }
-    value.read_lock::<ImmutableString>().map(|text| Literal::Text(text.as_str().into()))
 }
 
 fn bind(function: &Function, arguments: impl Iterator<Item = Bound>) -> Vec<(&str, Bound)> {
@@ -149,7 +133,7 @@ impl<'a> Lowering<'a> {
                         field(path, Asks::Compare(comparison.swapped(), literal))
                     }
                     (Bound::Event(left), Bound::Event(right)) if !right.is_empty() => {
-                        field(left, Asks::CompareField(comparison, right.into()))
+                        field(left, Asks::CompareWith(comparison, Term::Field(right.into())))
                     }
                     _ => None,
                 }
@@ -170,12 +154,11 @@ impl<'a> Lowering<'a> {
     fn function(&self, name: &str, path: String, arguments: &[Expr]) -> Option<Predicate> {
         if let Some((_, test, ignore_case)) = TextTest::NAMED.iter().find(|(known, ..)| *known == name) {
             let [wanted] = arguments else { return None };
-            let wanted = self.text(wanted)?.to_string();
-            return field(path, Asks::Text { test: *test, ignore_case: *ignore_case, wanted });
+            return field(path, Asks::text(*test, *ignore_case, &self.text(wanted)?));
         }
         match (name, arguments) {
             ("exists", []) => field(path, Asks::Exists),
-            ("matches", [pattern]) => field(path, Asks::Matches(vocabulary::regex(&self.text(pattern)?).ok()?)),
+            ("matches", [pattern]) => field(path, Asks::Matches(Pattern::new(&self.text(pattern)?).ok()?)),
             ("cidr", [_, ..]) => {
                 let networks = arguments.iter().map(|network| Network::parse(&self.text(network)?));
                 field(path, Asks::Cidr(networks.collect::<Option<_>>()?))

@@ -1,11 +1,15 @@
 //! Numbers as rules compare and calculate with them: integers exactly, everything else as 64-bit floats.
 
-use std::cmp::Ordering;
+use std::{
+    cmp::Ordering,
+    hash::{Hash, Hasher},
+};
 
-use crate::event::{Number, Value};
+use crate::event::{Number, Scalar, Value};
 
-/// A number of a field, a literal or a result.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A number of a field, a literal or a result. Equal are numbers that are written alike (0.0 and -0.0 differ, NaN is
+/// itself), so that equal tests can be found; [`Num::compare`] compares values.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Num {
     /// Wide enough that every 64-bit integer, signed or not, is exact.
     Int(i128),
@@ -15,10 +19,14 @@ pub(super) enum Num {
 impl Num {
     /// A number, or a text that is one in JSON's syntax.
     pub(super) fn of(value: &Value) -> Option<Num> {
-        match value {
-            Value::Number(number) => Num::of_written(number.as_written()),
-            Value::Text(text) => Num::parse(text),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        Scalar::of(value).and_then(Num::of_scalar)
+    }
+
+    pub(super) fn of_scalar(scalar: Scalar<'_>) -> Option<Num> {
+        match scalar {
+            Scalar::Number(written) => Num::of_written(written),
+            Scalar::Text(text) => Num::parse(text),
+            Scalar::Bool(_) => None,
         }
     }
 
@@ -84,7 +92,44 @@ impl Num {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl Num {
+    /// The same for numbers that are written alike.
+    fn identity(self) -> (bool, i128) {
+        match self {
+            Num::Int(value) => (true, value),
+            Num::Float(value) => (false, value.to_bits().into()),
+        }
+    }
+}
+
+impl PartialEq for Num {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Num {}
+
+impl PartialOrd for Num {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Some order, for sets; [`Num::compare`] has the order of values.
+impl Ord for Num {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.identity().cmp(&other.identity())
+    }
+}
+
+impl Hash for Num {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Arithmetic {
     Add,
     Subtract,

@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, GlobalRuntimeState, NativeCallContext, Position};
+use rhai::{
+    Caches, Dynamic, Engine, EvalAltResult, FnPtr, GlobalRuntimeState, ImmutableString, NativeCallContext, Position,
+    Scope, Stmt,
+};
 
 use super::token;
 
@@ -42,6 +45,13 @@ impl Script {
         ScriptError { place: place(&self.file.display().to_string(), self.position), reason }
     }
 
+    /// The answer of a predicate.
+    pub(super) fn truth(&self, result: Dynamic) -> Result<bool, ScriptError> {
+        result
+            .as_bool()
+            .map_err(|_| self.error(format!("the closure answered {}, not true or false", self.type_name(&result))))
+    }
+
     /// What kind of value that is, in the author's words.
     pub(super) fn type_name(&self, value: &Dynamic) -> String {
         match value.type_name() {
@@ -61,6 +71,47 @@ impl Script {
 impl std::fmt::Debug for Script {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Script").field("file", &self.file).field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
+/// A part of a closure's body, run by itself with the variables around it. `script` is the closure: its file,
+/// functions and imports, and the place to report.
+#[derive(Clone)]
+pub(super) struct Fragment {
+    pub(super) script: Script,
+    pub(super) statements: Arc<[Stmt]>,
+}
+
+impl Fragment {
+    /// What it gives.
+    pub(super) fn run(
+        &self,
+        variables: impl Iterator<Item = (ImmutableString, Dynamic)>,
+    ) -> Result<Dynamic, ScriptError> {
+        let mut scope = Scope::new();
+        for (name, value) in variables {
+            scope.push_dynamic(name, value);
+        }
+        let mut global = (*self.script.global).clone();
+        // The syntax tree finds variables by their distance in the scope of the whole closure.
+        global.always_search_scope = true;
+        #[expect(deprecated, reason = "Rhai has no other way to run statements that are parsed")]
+        let result =
+            self.script.engine.eval_statements_raw(&mut global, &mut Caches::new(), &mut scope, &self.statements);
+        result.map(Dynamic::flatten).map_err(|error| self.script.describe(*error))
+    }
+
+    pub(super) fn test(
+        &self,
+        variables: impl Iterator<Item = (ImmutableString, Dynamic)>,
+    ) -> Result<bool, ScriptError> {
+        self.script.truth(self.run(variables)?)
+    }
+}
+
+impl std::fmt::Debug for Fragment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fragment").field("script", &self.script).field("statements", &self.statements).finish()
     }
 }
 

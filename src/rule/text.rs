@@ -13,7 +13,7 @@ use base64::{
 pub(super) const EDIT_DISTANCE_CHARS_MAX: usize = 1024;
 
 /// A test of two texts: `f.contains("x")`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum TextTest {
     Contains,
     StartsWith,
@@ -36,10 +36,21 @@ impl TextTest {
     ];
 
     pub(super) fn test(self, ignore_case: bool, text: &str, wanted: &str) -> bool {
-        if self == TextTest::Like {
-            return like(text, wanted);
+        match (self, ignore_case) {
+            (TextTest::Like, true) => like(text, wanted, true),
+            (_, true) => self.holds(&fold(text), &fold(wanted)),
+            (_, false) => self.holds(text, wanted),
         }
-        if ignore_case { self.holds(&fold(text), &fold(wanted)) } else { self.holds(text, wanted) }
+    }
+
+    /// The wanted text of a test, the same for tests that ask the same: folded where case is ignored.
+    pub(super) fn canonical(self, ignore_case: bool, wanted: &str) -> String {
+        match (self, ignore_case) {
+            // A pattern keeps its characters one by one: `?` is one of them.
+            (TextTest::Like, true) => wanted.chars().map(fold_one).collect(),
+            (_, true) => fold(wanted).into_owned(),
+            (_, false) => wanted.to_owned(),
+        }
     }
 
     fn holds(self, text: &str, wanted: &str) -> bool {
@@ -48,7 +59,7 @@ impl TextTest {
             TextTest::StartsWith => text.starts_with(wanted),
             TextTest::EndsWith => text.ends_with(wanted),
             TextTest::Equals => text == wanted,
-            TextTest::Like => like(text, wanted),
+            TextTest::Like => like(text, wanted, false),
         }
     }
 }
@@ -69,9 +80,18 @@ enum Glob {
     Char(char),
 }
 
-/// Whether the whole of `text` is like `pattern`, case ignored: `*` any text, `?` one character, `\*` `\?` `\\`
+/// The lower case of a character, where that is one character too.
+fn fold_one(char: char) -> char {
+    let mut lower = char.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(one), None) if one.to_lowercase().eq([one]) => one,
+        _ => char,
+    }
+}
+
+/// Whether the whole of `text` is like `pattern`: `*` any text, `?` one character, `\*` `\?` `\\`
 /// themselves, any other backslash itself.
-pub(super) fn like(text: &str, pattern: &str) -> bool {
+pub(super) fn like(text: &str, pattern: &str, ignore_case: bool) -> bool {
     let globs = globs(pattern);
     let text: Vec<char> = text.chars().collect();
     let (mut at, mut glob) = (0, 0);
@@ -86,7 +106,7 @@ pub(super) fn like(text: &str, pattern: &str) -> bool {
                 at += 1;
                 glob += 1;
             }
-            Some(Glob::Char(wanted)) if same_letter(*wanted, text[at]) => {
+            Some(Glob::Char(wanted)) if *wanted == text[at] || ignore_case && same_letter(*wanted, text[at]) => {
                 at += 1;
                 glob += 1;
             }
@@ -117,11 +137,11 @@ fn globs(pattern: &str) -> Vec<Glob> {
 }
 
 fn same_letter(a: char, b: char) -> bool {
-    a == b || a.to_lowercase().eq(b.to_lowercase())
+    a.to_lowercase().eq(b.to_lowercase())
 }
 
 /// A range of addresses; an address alone is a range of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Network {
     bits: u128,
     prefix: u32,
@@ -197,12 +217,19 @@ mod tests {
 
     #[test]
     fn like_takes_the_whole_value_and_ignores_case() {
-        assert!(like(r"C:\Windows\CMD.exe", r"*\cmd.exe"));
-        assert!(!like(r"C:\Windows\cmd.exe.txt", r"*\cmd.exe"));
-        assert!(like("a*b", r"a\*b") && !like("axb", r"a\*b"));
-        assert!(like(r"a\b", r"a\\b") && like(r"a\b", r"a\b"));
-        assert!(like("ö", "?") && like("ÄB", "äb") && like("", "*") && like("", "**") && !like("", "?"));
-        assert!(like("mississippi", "m*iss*pi") && !like("mississippi", "m*iss*pa"));
+        assert!(like(r"C:\Windows\CMD.exe", r"*\cmd.exe", true));
+        assert!(!like(r"C:\Windows\cmd.exe.txt", r"*\cmd.exe", true));
+        assert!(like("a*b", r"a\*b", true) && !like("axb", r"a\*b", true));
+        assert!(like(r"a\b", r"a\\b", true) && like(r"a\b", r"a\b", true));
+        assert!(
+            like("ö", "?", true)
+                && like("ÄB", "äb", true)
+                && like("", "*", true)
+                && like("", "**", true)
+                && !like("", "?", true)
+        );
+        assert!(like("mississippi", "m*iss*pi", true) && !like("mississippi", "m*iss*pa", true));
+        assert!(like("aB", "?B", false) && !like("aB", "?b", false));
     }
 
     #[test]

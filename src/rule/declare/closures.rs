@@ -14,6 +14,7 @@ use crate::rule::{
     data::Data,
     entry::{Entry, Report},
     lower::lower,
+    predicate::Code,
     script::Script,
     shape::{self, Shape},
 };
@@ -176,7 +177,7 @@ impl Closures {
             let keep: Vec<Arc<str>> = keep.into_iter().collect();
             shape.pattern(&name, &closure.text, &by, &keep);
             let predicate = lower(around.source, around.library, &closure.script.closure)
-                .unwrap_or_else(|| Predicate::Script(ScriptTest(closure.script)));
+                .unwrap_or_else(|| Predicate::Script(ScriptTest(Arc::new(Code::Closure(closure.script)))));
             patterns.push(Pattern { name, predicate, by, keep });
         }
         if let Some(when) = &self.when {

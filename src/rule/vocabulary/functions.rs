@@ -13,8 +13,8 @@ use crate::{
     event::Value,
     rule::{
         field::Field,
-        number::Num,
-        text::{self, Network, TextTest},
+        term::{TextFunction, TimePart, Zone},
+        text::{Network, TextTest},
         token::CONTAINS,
     },
 };
@@ -106,38 +106,23 @@ pub(super) fn register(engine: &mut Engine) {
     register_values(engine);
     register_regex(engine);
     register_cidr(engine);
-    register_time(engine, "hour", |time| time.hour().into());
-    register_time(engine, "weekday", |time| time.weekday().to_monday_one_offset().into());
+    register_time(engine);
 }
-
-type OfText = fn(&str) -> Option<Value>;
 
 fn register_values(engine: &mut Engine) {
-    engine.register_fn("len", |field: &mut Field| number(field.len()));
-    let texts: [(&str, OfText); 3] = [
-        ("lower", |text| Some(Value::text(text::fold(text)))),
-        ("base64", |text| text::base64(text).map(Value::text)),
-        ("entropy", |text| Some(Num::Float(text::entropy(text)).to_value())),
-    ];
-    for (name, result) in texts {
-        engine.register_fn(name, move |field: &mut Field| field.map(&|value| result(&value.as_text()?)));
+    engine.register_fn("len", |field: &mut Field| field.len());
+    for (name, function) in TextFunction::NAMED {
+        let result = function.function();
+        engine.register_fn(name, move |field: &mut Field| field.of_texts(&result));
         engine.register_fn(name, move |text: ImmutableString| Field::result(result(&text)));
     }
-    let distance = |a: &str, b: &str| text::edit_distance(a, b).map(|found| Num::Int(found as i128).to_value());
-    engine.register_fn("edit_distance", move |field: &mut Field, other: ImmutableString| {
-        field.map(&|value| distance(&value.as_text()?, &other))
+    engine.register_fn("edit_distance", |field: &mut Field, other: ImmutableString| {
+        field.edit_distance(Some(&Value::text(other)))
     });
-    engine.register_fn("edit_distance", move |field: &mut Field, other: Field| {
-        let other = other.value();
-        field.map(&|value| distance(&value.as_text()?, &other.as_ref()?.as_text()?))
+    engine.register_fn("edit_distance", |field: &mut Field, other: Field| field.edit_distance(other.value().as_ref()));
+    engine.register_fn("edit_distance", |text: ImmutableString, other: ImmutableString| {
+        Field::Value(Value::text(text)).edit_distance(Some(&Value::text(other)))
     });
-    engine.register_fn("edit_distance", move |text: ImmutableString, other: ImmutableString| {
-        Field::result(distance(&text, &other))
-    });
-}
-
-fn number(value: Option<i64>) -> Field {
-    Field::result(value.map(|value| Num::Int(value.into()).to_value()))
 }
 
 /// A regex as `matches` takes it, or what is wrong with it.
@@ -207,16 +192,15 @@ fn in_networks(field: &Field, networks: &[Network]) -> bool {
     field.any_text(&mut |text| networks.iter().any(|network| network.contains(text)))
 }
 
-fn register_time(engine: &mut Engine, name: &str, part: fn(jiff::Zoned) -> i64) {
-    let read = move |event: &Field, zone: jiff::tz::TimeZone| {
-        let time = event.time().and_then(|time| jiff::Timestamp::from_nanosecond(time.0.into()).ok());
-        number(time.map(|time| part(time.to_zoned(zone))))
-    };
-    engine.register_fn(name, move |event: &mut Field| read(event, jiff::tz::TimeZone::UTC));
-    engine.register_fn(name, move |event: &mut Field, zone: ImmutableString| {
-        let zone = jiff::tz::TimeZone::get(&zone).map_err(|_| error_of(format!("`{zone}` is no time zone")))?;
-        Ok::<_, Box<EvalAltResult>>(read(event, zone))
-    });
+fn register_time(engine: &mut Engine) {
+    for (name, part) in TimePart::NAMED {
+        let read = move |event: &Field, zone: &Zone| Field::result(event.time().and_then(|time| part.of(time, zone)));
+        engine.register_fn(name, move |event: &mut Field| read(event, &Zone::utc()));
+        engine.register_fn(name, move |event: &mut Field, zone: ImmutableString| {
+            let zone = Zone::named(&zone).ok_or_else(|| error_of(format!("`{zone}` is no time zone")))?;
+            Ok::<_, Box<EvalAltResult>>(read(event, &zone))
+        });
+    }
 }
 
 fn error_of(reason: String) -> Box<EvalAltResult> {

@@ -1,0 +1,161 @@
+//! What is calculated from an event: arithmetic and functions on fields, without Rhai. Each gives what the function of
+//! that name in a script gives, a missing value included.
+
+use std::{
+    borrow::Cow,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use jiff::tz::TimeZone;
+
+use super::{
+    calculation,
+    number::{Arithmetic, Num},
+    predicate::Reads,
+    text,
+};
+use crate::event::{Scalar, Timestamp, Value};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Term {
+    Field(Arc<str>),
+    /// A number of the rule.
+    Number(Num),
+    /// What is known without the event: a text of the rule, or a result; `None` is missing.
+    Known(Option<Value>),
+    Calculate(Arithmetic, Box<Term>, Box<Term>),
+    Len(Box<Term>),
+    Text(TextFunction, Box<Term>),
+    /// Levenshtein's distance.
+    EditDistance(Box<Term>, Box<Term>),
+    Time(TimePart, Zone),
+}
+
+/// A function of each text of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum TextFunction {
+    Lower,
+    Base64,
+    Entropy,
+}
+
+impl TextFunction {
+    pub(super) const NAMED: [(&'static str, TextFunction); 3] =
+        [("lower", TextFunction::Lower), ("base64", TextFunction::Base64), ("entropy", TextFunction::Entropy)];
+
+    pub(super) fn function(self) -> fn(&str) -> Option<Value> {
+        match self {
+            TextFunction::Lower => |text| Some(Value::text(text::fold(text))),
+            TextFunction::Base64 => |text| text::base64(text).map(Value::text),
+            TextFunction::Entropy => |text| Some(Num::Float(text::entropy(text)).to_value()),
+        }
+    }
+}
+
+/// A part of an event's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum TimePart {
+    /// 0 to 23.
+    Hour,
+    /// Monday is 1, Sunday 7.
+    Weekday,
+}
+
+impl TimePart {
+    pub(super) const NAMED: [(&'static str, TimePart); 2] = [("hour", TimePart::Hour), ("weekday", TimePart::Weekday)];
+
+    /// `None` for a time out of the calendar's range.
+    pub(super) fn of(self, time: Timestamp, zone: &Zone) -> Option<Value> {
+        let time = jiff::Timestamp::from_nanosecond(time.0.into()).ok()?.to_zoned(zone.zone.clone());
+        let part: i64 = match self {
+            TimePart::Hour => time.hour().into(),
+            TimePart::Weekday => time.weekday().to_monday_one_offset().into(),
+        };
+        Some(Num::Int(part.into()).to_value())
+    }
+}
+
+/// A time zone, known by its name.
+#[derive(Debug, Clone)]
+pub(super) struct Zone {
+    name: Arc<str>,
+    zone: TimeZone,
+}
+
+impl Zone {
+    pub(super) fn utc() -> Self {
+        Zone { name: "UTC".into(), zone: TimeZone::UTC }
+    }
+
+    /// `None` where no zone has that name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        TimeZone::get(name).ok().map(|zone| Zone { name: name.into(), zone })
+    }
+}
+
+impl PartialEq for Zone {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Zone {}
+
+impl Hash for Zone {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl Term {
+    /// The value; `None` when missing.
+    pub(super) fn value<'a>(&'a self, reads: &'a dyn Reads) -> Option<Cow<'a, Value>> {
+        let result = match self {
+            Term::Field(path) => return reads.value(path),
+            Term::Known(value) => return value.as_ref().map(Cow::Borrowed),
+            Term::Number(number) => Some(number.to_value()),
+            Term::Calculate(operator, left, right) => match (&**left, &**right) {
+                (left, Term::Number(right)) => {
+                    calculation::with_number(left.value(reads).as_deref(), *operator, *right)
+                }
+                (Term::Number(left), right) => {
+                    calculation::from_number(*left, *operator, right.value(reads).as_deref())
+                }
+                (left, right) => {
+                    calculation::of_two(left.value(reads).as_deref(), *operator, right.value(reads).as_deref())
+                }
+            },
+            Term::Len(of) => calculation::len(of.value(reads).as_deref()),
+            Term::Text(function, of) => calculation::of_texts(of.value(reads).as_deref(), &function.function()),
+            Term::EditDistance(of, other) => {
+                calculation::edit_distance(of.value(reads).as_deref(), other.value(reads).as_deref())
+            }
+            Term::Time(part, zone) => part.of(reads.time(), zone),
+        };
+        result.map(Cow::Owned)
+    }
+
+    /// Visits every scalar, arrays opened, until `visit` answers true; says whether it did.
+    pub(super) fn any(&self, reads: &dyn Reads, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
+        match self {
+            Term::Field(path) => reads.any(path, visit),
+            term => term
+                .value(reads)
+                .is_some_and(|value| value.any_scalar(&mut |scalar| Scalar::of(scalar).is_some_and(&mut *visit))),
+        }
+    }
+
+    /// Visits the paths of the fields that it reads.
+    pub(super) fn each_path(&self, visit: &mut dyn FnMut(&Arc<str>)) {
+        match self {
+            Term::Field(path) => visit(path),
+            Term::Number(_) | Term::Known(_) | Term::Time(..) => {}
+            Term::Calculate(_, left, right) | Term::EditDistance(left, right) => {
+                left.each_path(visit);
+                right.each_path(visit);
+            }
+            Term::Len(of) | Term::Text(_, of) => of.each_path(visit),
+        }
+    }
+}
