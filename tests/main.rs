@@ -11,6 +11,7 @@ mod kafka;
 mod logs;
 mod oracle;
 mod properties;
+mod simulation;
 mod sinks;
 mod stages;
 mod tidy;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    rule::{Condition, Rule, Step, Times},
+    rule::{Condition, Rule, Step, Times, Window},
     signal::Signal,
 };
 
@@ -12,6 +12,8 @@ use super::{
 pub fn holds(rule: &Rule, window: &[&Signal], first: Option<i64>) -> bool {
     let enough = |Times(n, pattern): &Times| of(window, pattern) >= *n as usize;
     match &rule.condition {
+        // it waits for nothing to come
+        Condition::Unwritten if matches!(rule.window, Window::Silent(_)) => true,
         Condition::Unwritten if rule.when.is_empty() => {
             rule.patterns.iter().all(|pattern| of(window, &pattern.name) >= 1)
         }

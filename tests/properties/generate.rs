@@ -15,7 +15,10 @@ use crate::oracle::{
 /// 2024-01-01T00:00:00Z
 const START: i64 = 1_704_067_200;
 
-const INPUTS: [&str; 2] = ["auth", "web"];
+/// Long after everything that a generated log makes due.
+pub const AFTERMATH: i64 = START + 30 * 24 * 3600;
+
+pub const INPUTS: [&str; 2] = ["auth", "web"];
 
 const KINDS: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -24,6 +27,15 @@ pub enum Kind {
     Alone,
     Sliding,
     Sequence,
+}
+
+impl Kind {
+    const ALL: [Kind; 3] = [Kind::Alone, Kind::Sliding, Kind::Sequence];
+
+    /// Seeds take turns.
+    pub fn of(seed: u64) -> Self {
+        Kind::ALL[(seed % Kind::ALL.len() as u64) as usize]
+    }
 }
 
 #[derive(Clone)]
@@ -37,6 +49,23 @@ impl Case {
         let mut random = StdRng::seed_from_u64(seed);
         let rules = (0..random.random_range(1..4)).map(|at| rule(&mut random, kind, at)).collect();
         Case { rules, log: log(&mut random) }
+    }
+}
+
+impl Case {
+    /// The same over a log that never ends, with one event in each partition so late that every timer is due before.
+    pub fn to_its_end(mut self) -> Self {
+        let partitions = self.partitions();
+        self.log.until = Until::Infinity;
+        let last = |(input, partition)| Event { input, partition, time: AFTERMATH, fields: Map::new() };
+        let sources = INPUTS.into_iter().flat_map(|input| (0..partitions).map(move |partition| (input, partition)));
+        self.log.events.extend(sources.map(last));
+        self
+    }
+
+    /// How many partitions every input has.
+    pub fn partitions(&self) -> u32 {
+        self.log.events.iter().map(|event| event.partition + 1).max().unwrap_or(1)
     }
 }
 
@@ -57,9 +86,10 @@ impl fmt::Display for Case {
 
 fn rule(random: &mut StdRng, kind: Kind, at: usize) -> Rule {
     let mut patterns = patterns(random, kind);
+    let window = window(random, kind);
     let condition = condition(random, kind, &patterns);
     let names: Vec<String> = patterns.iter().map(|pattern| pattern.name.clone()).collect();
-    let needs_when = matches!(condition, Condition::Unwritten) && kind == Kind::Sliding && names.len() == 1;
+    let needs_when = matches!(condition, Condition::Unwritten) && names.len() == 1 && window_counts(&window);
     let tests = if needs_when || random.random_bool(0.3) { random.random_range(1..3) } else { 0 };
     let when: Vec<Test> = (0..tests).map(|_| test(random, &names)).collect();
     let mut shows: Vec<Aggregate> = (0..random.random_range(0..4)).map(|_| aggregate(random, &names)).collect();
@@ -75,12 +105,17 @@ fn rule(random: &mut StdRng, kind: Kind, at: usize) -> Rule {
             _ => vec![*INPUTS.choose(random).expect("two inputs")],
         }),
         patterns,
-        window: window(random, kind),
+        window,
         condition,
         when,
         shows,
         suppress: random.random_bool(if kind == Kind::Alone { 0.6 } else { 0.4 }).then(|| suppress(random)),
     }
+}
+
+/// Whether a rule that asks for one event would be no window at all.
+fn window_counts(window: &Window) -> bool {
+    matches!(window, Window::Within(_))
 }
 
 fn is_used(condition: &Condition, name: &str, when: &[Test]) -> bool {
@@ -99,8 +134,8 @@ fn is_used(condition: &Condition, name: &str, when: &[Test]) -> bool {
 fn patterns(random: &mut StdRng, kind: Kind) -> Vec<Pattern> {
     let count = match kind {
         Kind::Alone => 1,
-        Kind::Sliding => random.random_range(1..4),
         Kind::Sequence => random.random_range(2..5),
+        _ => random.random_range(1..4),
     };
     let fields: usize = random.random_range(0..3);
     let shared = by(random, fields);

@@ -3,12 +3,14 @@
 //! A case is made from its seed alone. One that fails is made smaller as long as it fails, and printed as a rule file
 //! and a log. `TRIPLINE_SEED=7` runs that seed alone; `TRIPLINE_CASES=100000` runs so many of each kind.
 
-mod compare;
-mod engine;
+pub mod compare;
+pub mod engine;
 mod generate;
+mod invariance;
+mod line;
 mod shrink;
 
-use generate::{Case, Kind};
+pub use generate::{AFTERMATH, Case, INPUTS, Kind};
 
 /// Of each kind, unless the environment says another number.
 const CASES: u64 = 400;
