@@ -3,13 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
+    aggregate::Figures,
     key::{Limits, Tally, Trigger},
     window::Kepts,
 };
 use crate::{
     alert::{self, Alert, Evidence, RiskEntity, Span, State},
     event::Timestamp,
-    rule::{AlertText, Kept, Rule, Window, WindowView},
+    rule::{AlertText, Kept, Rule, SIGNALS_MAX, Window, WindowView},
 };
 
 /// The entities at risk that one alert names.
@@ -82,15 +83,22 @@ impl Firing<'_> {
     }
 
     fn view(&self) -> Arc<WindowView> {
-        let patterns =
-            self.rule.patterns.iter().map(|pattern| (pattern.name.clone(), self.signals.view(&pattern.name))).collect();
+        let mut figures = Figures::total(&self.rule.aggregates);
+        for (name, signals) in self.signals.iter() {
+            let Some(at) = self.rule.patterns.iter().position(|pattern| pattern.name == *name) else { continue };
+            for kept in signals {
+                figures.add(&self.rule.aggregates, at, kept.time, &kept.fields, SIGNALS_MAX as usize);
+            }
+        }
+        let mut patterns = figures.views(self.rule);
+        patterns.iter_mut().for_each(|pattern| pattern.count = self.signals.count(&pattern.name));
         Arc::new(WindowView { key: self.key.to_vec(), start: self.start, end: self.end, patterns })
     }
 
     fn span(&self) -> Option<Span> {
         match self.rule.window {
             Window::None => None,
-            Window::Sliding(_) => Some(Span { start: self.start.to_string(), end: self.end.to_string() }),
+            _ => Some(Span { start: self.start.to_string(), end: self.end.to_string() }),
         }
     }
 

@@ -111,11 +111,11 @@ impl KeyState {
     /// Puts a signal into the window that ends with it; gives the window's start.
     fn enter(&mut self, rule: &Rule, limits: Limits, signal: &Signal, kept: Arc<Kept>, tally: &mut Tally) -> Timestamp {
         let start = match rule.window {
-            Window::None => {
+            Window::Sliding(span) => signal.time.minus(span),
+            _ => {
                 self.window.clear();
                 signal.time
             }
-            Window::Sliding(span) => signal.time.minus(span),
         };
         self.window.expire(start);
         tally.evicted += u64::from(self.window.push(&signal.pattern, kept, limits.signals_per_key_max));
@@ -257,7 +257,7 @@ impl Open {
 
 fn span(rule: &Rule) -> Duration {
     match rule.window {
-        Window::None => Duration::ZERO,
         Window::Sliding(span) => span,
+        _ => Duration::ZERO,
     }
 }

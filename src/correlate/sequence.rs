@@ -53,20 +53,20 @@ impl Progress {
     /// Takes a signal in, in the total order, after [`Progress::expire`] for its window.
     pub fn see(&mut self, steps: &[Step], pattern: &Arc<str>, time: Timestamp, event: &Position) {
         for at in (0..steps.len()).rev() {
-            let step = &steps[at];
-            if !step.patterns.contains(pattern) || self.steps[at].moved_by.as_ref().is_some_and(|(by, _)| by == event) {
+            let Step::Some { n, patterns } = &steps[at] else { continue };
+            if !patterns.contains(pattern) || self.steps[at].moved_by.as_ref().is_some_and(|(by, _)| by == event) {
                 continue;
             }
             let start = match at {
                 0 => Some(time),
-                _ => self.steps[at - 1].complete(steps[at - 1].n, event),
+                _ => self.steps[at - 1].complete(size(&steps[at - 1]), event),
             };
             let filled = &mut self.steps[at];
             // Without a filled step before it, nothing of this step is filled either: see `expire`.
             let Some(start) = start else { continue };
-            filled.moved_by = Some((event.clone(), filled.full(step.n)));
+            filled.moved_by = Some((event.clone(), filled.full(*n)));
             filled.starts.push_front(start);
-            filled.starts.truncate(step.n as usize);
+            filled.starts.truncate(*n as usize);
         }
     }
 
@@ -88,9 +88,16 @@ impl Progress {
     /// Whether every step is filled.
     pub fn is_complete(&self, steps: &[Step]) -> bool {
         match (self.steps.last(), steps.last()) {
-            (Some(filled), Some(step)) => filled.full(step.n).is_some(),
+            (Some(filled), Some(step)) => filled.full(size(step)).is_some(),
             _ => false,
         }
+    }
+}
+
+fn size(step: &Step) -> u32 {
+    match step {
+        Step::Some { n, .. } => *n,
+        Step::None(_) => 0,
     }
 }
 
@@ -103,7 +110,7 @@ mod tests {
     /// Steps by the letters of their patterns: `("ab", 2)` is two events, each an `a` or a `b`.
     fn steps(shape: &[(&str, u32)]) -> Vec<Step> {
         let patterns = |letters: &str| letters.chars().map(|letter| letter.to_string().into()).collect();
-        shape.iter().map(|(letters, n)| Step { n: *n, patterns: patterns(letters) }).collect()
+        shape.iter().map(|(letters, n)| Step::Some { n: *n, patterns: patterns(letters) }).collect()
     }
 
     /// At which events a window of `span` is satisfied; each event is (time, its patterns in byte order).
@@ -124,8 +131,14 @@ mod tests {
 
     /// The same by trying every choice of events.
     fn satisfied_by_search(steps: &[Step], span: i64, events: &[(i64, &str)]) -> Vec<bool> {
-        let wanted: Vec<&Vec<Arc<str>>> =
-            steps.iter().flat_map(|step| std::iter::repeat_n(&step.patterns, step.n as usize)).collect();
+        let wanted: Vec<&Vec<Arc<str>>> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Some { n, patterns } => Some(std::iter::repeat_n(patterns, *n as usize)),
+                Step::None(_) => None,
+            })
+            .flatten()
+            .collect();
         fn fits(wanted: &[&Vec<Arc<str>>], events: &[(i64, &str)]) -> bool {
             let Some((first, rest)) = wanted.split_first() else { return true };
             (0..events.len()).any(|at| {

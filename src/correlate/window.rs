@@ -7,10 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    event::Timestamp,
-    rule::{Kept, PatternView},
-};
+use crate::{event::Timestamp, rule::Kept};
 
 /// Signals by pattern, each in the total order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,13 +73,5 @@ impl Kepts {
     /// The time of the last signal.
     pub fn last_time(&self) -> Option<Timestamp> {
         self.patterns.values().filter_map(|pattern| pattern.signals.back()).map(|signal| signal.time).max()
-    }
-
-    /// A view of the pattern for scripts; it shares the signals.
-    pub fn view(&self, pattern: &str) -> PatternView {
-        match self.patterns.get(pattern) {
-            Some(kept) => PatternView { count: self.count(pattern), signals: kept.signals.clone() },
-            None => PatternView::default(),
-        }
     }
 }

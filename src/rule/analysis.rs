@@ -18,6 +18,7 @@ use rhai::{ASTFlags, Expr, FnPtr, Ident, Position, Stmt};
 pub(super) use known::Known;
 
 use super::{
+    End, Statistic,
     diagnostic::{Diagnostic, Level},
     source::{Function, Source},
     token::as_written,
@@ -51,6 +52,10 @@ pub(super) struct Analysis<'a> {
     pub(super) event_reads: BTreeSet<String>,
     /// Paths that are read of a pattern's signals.
     pub(super) kept_reads: BTreeSet<(Arc<str>, String)>,
+    /// Paths that are read of a pattern's first or last signal; the empty path for its time.
+    pub(super) ends: BTreeSet<(Arc<str>, End, String)>,
+    /// Aggregates that are asked for, with their fields.
+    pub(super) aggregates: Vec<(Arc<str>, Statistic, String)>,
     /// Patterns that are looked at in any way.
     pub(super) mentioned: BTreeSet<Arc<str>>,
     /// Functions that are called, by file, name and number of parameters.
@@ -78,6 +83,8 @@ impl<'a> Analysis<'a> {
             run_depth,
             event_reads: BTreeSet::new(),
             kept_reads: BTreeSet::new(),
+            ends: BTreeSet::new(),
+            aggregates: Vec::new(),
             mentioned: BTreeSet::new(),
             functions: BTreeMap::new(),
             found: Vec::new(),
@@ -171,8 +178,13 @@ impl<'a> Analysis<'a> {
             Known::Event(path) if !path.is_empty() => {
                 self.event_reads.insert(path.clone());
             }
-            Known::Kept(pattern, _, path) if !path.is_empty() => {
+            Known::Kept(pattern, end, path) if !path.is_empty() => {
                 self.kept_reads.insert((pattern.clone(), path.clone()));
+                self.ends.insert((pattern.clone(), *end, path.clone()));
+            }
+            Known::Window | Known::Pattern(_) => self.lost(source, known, position),
+            Known::Closure { captured, .. } => {
+                captured.iter().for_each(|captured| self.uses(source, captured, Position::NONE));
             }
             whole if whole.is_whole() && !position.is_none() => {
                 let message = format!("`{}` is a whole event: name a field of it", whole.shown());
@@ -182,6 +194,19 @@ impl<'a> Analysis<'a> {
             }
             _ => {}
         }
+    }
+
+    /// The window, or a pattern of it, goes where it can't be seen what is asked of it.
+    fn lost(&mut self, source: &Source, known: &Known, position: Position) {
+        let (what, help) = match known {
+            Known::Pattern(pattern) => (
+                format!("the pattern `{pattern}`"),
+                format!("name what you need of it: `w.{pattern}.count`, `w.{pattern}.last.user.name`"),
+            ),
+            _ => ("the window".to_owned(), "name what you need of it: `w.key`, `w.start`, a pattern".to_owned()),
+        };
+        let message = format!("{what} goes where it can't be followed: the engine keeps what it sees named");
+        self.problem(source, "computed-name", position, message, Some(help));
     }
 
     fn must_be_test(&mut self, source: &Source, known: &Known, position: Position) {
@@ -296,7 +321,7 @@ impl<'a> Analysis<'a> {
         }
         let outer = frame.variables.len();
         frame.variables.push((variable.name.to_string(), Known::Unknown));
-        frame.variables.extend(counter.map(|counter| (counter.name.to_string(), Known::Number)));
+        frame.variables.extend(counter.map(|counter| (counter.name.to_string(), Known::Number(None))));
         self.block(frame, body);
         frame.variables.truncate(outer);
     }
@@ -320,7 +345,11 @@ impl<'a> Analysis<'a> {
     fn join(&mut self, frame: &Frame<'a>, mut values: Vec<Known>, position: Position) -> Known {
         let Some(first) = values.pop() else { return Known::Unknown };
         if values.iter().all(|value| value.is_like(&first)) {
-            return if matches!(first, Known::Text(_)) { Known::Text(None) } else { first };
+            return match first {
+                Known::Text(_) => Known::Text(None),
+                Known::Number(_) => Known::Number(None),
+                first => first,
+            };
         }
         values.push(first);
         for value in &values {
@@ -399,7 +428,8 @@ impl<'a> Analysis<'a> {
     fn known(&mut self, frame: &mut Frame<'a>, expression: &Expr) -> Known {
         match expression {
             Expr::BoolConstant(..) => Known::Test,
-            Expr::IntegerConstant(..) | Expr::FloatConstant(..) => Known::Number,
+            Expr::IntegerConstant(value, _) => Known::Number(Some(*value as f64)),
+            Expr::FloatConstant(value, _) => Known::Number(Some(**value)),
             Expr::CharConstant(char, _) => Known::Text(Some(char.to_string())),
             Expr::StringConstant(text, _) => Known::Text(Some(text.to_string())),
             Expr::Unit(_) => Known::Nothing,

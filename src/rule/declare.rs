@@ -5,13 +5,14 @@ mod condition;
 mod key;
 mod meta;
 mod tests_of;
+mod window;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use rhai::{Engine, GlobalRuntimeState, Position};
 
 use super::{
-    InputSet, Rule, Window,
+    InputSet, Rule,
     analysis::Library,
     data::Data,
     diagnostic::Diagnostic,
@@ -93,24 +94,24 @@ pub(super) fn build(declared: &Declared, around: &Surroundings<'_>) -> Built {
 fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: &mut Report<'_>) -> Option<Rule> {
     check_keys(map, declared.position, report);
     let meta = meta::read(map, declared.position, report);
-    let window = map.get("within").and_then(|entry| report.duration(entry, "within", false));
-    let has_window = map.get("within").is_some();
+    let window = window::read(map, report);
+    let has_window = window::is_given(map);
     let mut closures = closures::read(map, declared, around, report);
     let mut inputs = key::inputs(map, declared.position, has_window, around.inputs, report);
     if let InputSet::Named(names) = &mut inputs {
         names.extend(around.read_by_all.cloned());
     }
     let by = key::by(map, declared.position, has_window, &closures.names(), report);
-    let condition = condition::read(map, has_window, &closures, report);
+    let condition = condition::read(map, &closures, report);
     let suppress = condition::suppress(map, report);
     let tests = tests_of::read(map, declared.position, report);
     if report.has_errors() {
         return None;
     }
-    let window = window.map_or(Window::None, Window::Sliding);
     let entities: &[String] = meta.risk.as_ref().map_or(&[], |risk| &risk.entities);
-    let shape = shape::Shape::new(&inputs, window, &condition, suppress);
-    let (patterns, shape) = closures.patterns(&by, entities, shape, around);
+    let shape = shape::Shape::new(&inputs, &window, &condition, suppress);
+    let aggregates = closures.aggregates();
+    let (patterns, shape) = closures.patterns(&by, entities, &aggregates, shape, around);
     Some(Rule {
         meta,
         inputs,
@@ -119,6 +120,7 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
         condition,
         when: closures.when.map(|closure| closure.into_script()),
         alert: closures.alert.map(|closure| closure.into_script()),
+        aggregates,
         suppress,
         shape,
         tests,
@@ -134,14 +136,6 @@ fn check_keys(map: Entry<'_>, position: Position, report: &mut Report<'_>) {
     for (name, _) in map.entries().filter(|(name, _)| !known.contains(name)) {
         let help = super::diagnostic::did_you_mean(name, known.iter().copied());
         report.error("unknown-key", map.key_position(name), format!("unknown key `{name}`"), help);
-    }
-    let windows: Vec<&str> = ["within", "every", "session", "silent", "first_seen", "baseline"]
-        .into_iter()
-        .filter(|name| map.get(name).is_some())
-        .collect();
-    if let [first, second, ..] = windows[..] {
-        let message = format!("a rule has one window, and this one has `{first}` and `{second}`");
-        report.error("two-windows", map.key_position(second), message, None);
     }
     match (map.get("event"), map.get("events")) {
         (None, None) => {

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use rhai::ImmutableString;
 
 use super::{
-    Kept, calculation,
+    Seen, calculation,
     compare::{Comparison, Operand, test_scalars},
     number::{Arithmetic, Num},
     text::TextTest,
@@ -17,7 +17,7 @@ use crate::event::{Fields, Scalar, SharedEvent, Timestamp, Value};
 #[derive(Debug, Clone)]
 pub(super) enum Root {
     Event(SharedEvent),
-    Kept(Arc<Kept>),
+    Kept(Arc<Seen>),
 }
 
 impl Root {
@@ -60,7 +60,7 @@ impl Field {
     }
 
     /// A signal of a window.
-    pub(super) fn kept(kept: Option<&Arc<Kept>>) -> Self {
+    pub(super) fn kept(kept: Option<&Arc<Seen>>) -> Self {
         match kept {
             Some(kept) => Field::Read { root: Root::Kept(kept.clone()), path: ImmutableString::new() },
             None => Field::Missing,

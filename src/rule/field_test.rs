@@ -109,6 +109,10 @@ impl OneOf {
         OneOf { texts: texts.into_iter().collect(), others: others.into_iter().collect() }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.texts.len() + self.others.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.texts.is_empty() && self.others.is_empty()
     }
@@ -153,6 +157,14 @@ impl Asks {
     /// A text test against a literal, the same for all that ask the same.
     pub(super) fn text(test: TextTest, ignore_case: bool, wanted: &str) -> Self {
         Asks::Text { test, ignore_case, wanted: test.canonical(ignore_case, wanted).into() }
+    }
+
+    /// Visits the paths of the fields that it reads besides its own.
+    pub(super) fn each_path(&self, visit: &mut dyn FnMut(&Arc<str>)) {
+        match self {
+            Asks::CompareWith(_, other) | Asks::TextWith { other, .. } => other.each_path(visit),
+            _ => {}
+        }
     }
 
     /// Whether it holds of one scalar. `reads` is asked for other terms only.

@@ -18,8 +18,10 @@ mod entry;
 mod field;
 #[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod field_test;
+mod glob;
 mod load;
 mod lower;
+mod matcher;
 mod model;
 mod number;
 #[expect(dead_code, reason = "the lowering that makes all of these comes next")]
@@ -36,11 +38,14 @@ mod window_script;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+pub use aggregate::*;
 pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
 pub use field_test::{FieldTest, TermTest};
 pub use load::{LoadOptions, Loaded, RuleFiles, load};
+pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Seen as Shown, tested_paths};
 pub use model::*;
+pub use number::Num;
 pub use predicate::{Predicate, ScriptTest};
 pub use script::ScriptError;
 pub use window_script::WindowScript;

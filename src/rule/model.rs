@@ -1,15 +1,10 @@
 //! A rule as the engine runs it: data to plan by, closures to call.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Predicate, WindowScript};
+use super::{Aggregates, Predicate, WindowScript};
 use crate::event::{Fields, InputName, Position, Timestamp};
 
 /// A loaded rule.
@@ -23,6 +18,8 @@ pub struct Rule {
     pub condition: Condition,
     pub when: Option<WindowScript>,
     pub alert: Option<WindowScript>,
+    /// What `when` and `alert` ask of windows.
+    pub aggregates: Aggregates,
     pub suppress: Option<Suppress>,
     /// A hash of all that shapes the rule's windows: patterns, key, window, sequence, aggregates.
     pub shape: u64,
@@ -140,23 +137,53 @@ pub struct Pattern {
     pub keep: Vec<Arc<str>>,
 }
 
-/// How long the past of a key counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which part of a key's past counts, and when it is looked at.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Window {
     /// Each event alone.
     None,
-    /// The closed interval `[t - d, t]`.
+    /// `within: d`. The closed interval `[t - d, t]`, looked at with each signal; with a last `none` also by timer.
     Sliding(Duration),
+    /// `every: d`. `[k·d, (k + 1)·d)` from the epoch, looked at when it ends, by timer; never an empty one.
+    Tumbling(Duration),
+    /// `session: gap`. The run of signals of the key, of any pattern, each at most `gap` after the one before and at
+    /// most `max` after the first; looked at with each signal until it has fired once.
+    Session { gap: Duration, max: Option<Duration> },
+    /// `silent: d`. `[t - d, t]`, looked at by timer at the last signal's time + d; a key without a signal for
+    /// `forget` is dropped.
+    Silent { after: Duration, forget: Duration },
+    /// `first_seen: #{…}`. Looked at with each signal.
+    FirstSeen(FirstSeen),
+    /// `baseline: #{…}`. Looked at when a bucket ends, by timer.
+    Baseline(Baseline),
+}
+
+/// A combination of values not seen for the key in `over`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FirstSeen {
+    pub fields: Vec<Arc<str>>,
+    pub over: Duration,
+    /// From the key's first signal on this long nothing fires.
+    pub learn: Duration,
+}
+
+/// An aggregate per bucket against its own history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Baseline {
+    pub every: Duration,
+    pub over: Duration,
+    /// Deviations above the mean.
+    pub above: f64,
 }
 
 /// What has to be in the window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Every pattern occurs (a rule without `sequence`, `all_of`, `any_of` and `when`); a rule with `when` alone has
-    /// an empty list, which always holds.
+    /// Every pattern occurs (a rule without `sequence`, `all_of`, `any_of` and `when`); a rule with `when` alone and
+    /// one with `silent` have an empty list, which always holds.
     AllOf(Vec<Times>),
     AnyOf(Vec<Times>),
-    /// In order, by distinct events.
+    /// In the total order of signals, by distinct events.
     Sequence(Vec<Step>),
 }
 
@@ -167,11 +194,15 @@ pub struct Times {
     pub pattern: Arc<str>,
 }
 
-/// A step of a sequence: `n` events, each of one of `patterns`.
+/// A step of a sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    pub n: u32,
-    pub patterns: Vec<Arc<str>>,
+pub enum Step {
+    /// `n` events, each of one of `patterns`.
+    Some { n: u32, patterns: Vec<Arc<str>> },
+    /// No signal of the pattern between the chosen neighbours, both excluded. As the first step: from the start of
+    /// the window `[t - d, t]` to its neighbour. As the last: from its neighbour to the first chosen event's time + d,
+    /// the end included, which is when the rule fires. At either end there may be several, of several patterns.
+    None(Arc<str>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,25 +219,6 @@ pub struct Kept {
     pub position: Position,
     pub element: u32,
     pub fields: Fields,
-}
-
-/// What `when` and `alert` see of a window.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WindowView {
-    pub key: Vec<Arc<str>>,
-    pub start: Timestamp,
-    pub end: Timestamp,
-    /// Every pattern of the rule, those without a signal too.
-    pub patterns: BTreeMap<Arc<str>, PatternView>,
-}
-
-/// The signals of one pattern, in the total order.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct PatternView {
-    /// All that were in the window, also where `signals` is bounded.
-    pub count: u64,
-    /// Shared with the window that they come from.
-    pub signals: Arc<VecDeque<Arc<Kept>>>,
 }
 
 /// What `alert` returned.

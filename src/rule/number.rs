@@ -10,7 +10,7 @@ use crate::event::{Number, Scalar, Value};
 /// A number of a field, a literal or a result. Equal are numbers that are written alike (0.0 and -0.0 differ, NaN is
 /// itself), so that equal tests can be found; [`Num::compare`] compares values.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Num {
+pub enum Num {
     /// Wide enough that every 64-bit integer, signed or not, is exact.
     Int(i128),
     Float(f64),
@@ -18,7 +18,7 @@ pub(super) enum Num {
 
 impl Num {
     /// A number, or a text that is one in JSON's syntax.
-    pub(super) fn of(value: &Value) -> Option<Num> {
+    pub fn of(value: &Value) -> Option<Num> {
         Scalar::of(value).and_then(Num::of_scalar)
     }
 
@@ -43,7 +43,7 @@ impl Num {
     }
 
     /// By value, whatever the kinds: 2^53 + 1 is more than the float 2^53.
-    pub(super) fn compare(self, other: Num) -> Option<Ordering> {
+    pub fn compare(self, other: Num) -> Option<Ordering> {
         match (self, other) {
             (Num::Int(a), Num::Int(b)) => Some(a.cmp(&b)),
             (Num::Float(a), Num::Float(b)) => a.partial_cmp(&b),
@@ -52,7 +52,7 @@ impl Num {
         }
     }
 
-    pub(super) fn as_f64(self) -> f64 {
+    pub fn as_f64(self) -> f64 {
         match self {
             Num::Int(value) => value as f64,
             Num::Float(value) => value,
@@ -60,7 +60,7 @@ impl Num {
     }
 
     /// The field value that this number is.
-    pub(super) fn to_value(self) -> Value {
+    pub fn to_value(self) -> Value {
         Value::Number(match self {
             Num::Int(value) => Number::from_written(&value.to_string()),
             Num::Float(value) => Number::from_written(&value.to_string()),

@@ -103,6 +103,23 @@ impl Predicate {
         }
     }
 
+    /// Visits the paths of the fields that its tests read; a script may read any.
+    pub(super) fn each_path(&self, visit: &mut dyn FnMut(&Arc<str>)) {
+        match self {
+            Predicate::All(parts) | Predicate::Any(parts) => parts.iter().for_each(|part| part.each_path(visit)),
+            Predicate::Not(part) => part.each_path(visit),
+            Predicate::Field(test) => {
+                visit(&test.path);
+                test.asks.each_path(visit);
+            }
+            Predicate::Term(test) => {
+                test.term.each_path(visit);
+                test.asks.each_path(visit);
+            }
+            Predicate::Constant(_) | Predicate::Script(_) => {}
+        }
+    }
+
     /// Whether a script is among the leaves: without one, it never fails.
     pub fn runs_script(&self) -> bool {
         match self {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FLOAT, INT, ImmutableString, Map, Position};
 
 use super::{
-    AlertText, WindowView,
-    aggregate::Signals,
+    AlertText, Answer, PatternView, Statistic, WindowView,
+    aggregate::rate,
     duration,
     field::Field,
     number::Num,
@@ -23,6 +23,37 @@ pub struct WindowScript(pub(super) Script);
 /// A window as a script holds it.
 #[derive(Debug, Clone)]
 struct Window(Arc<WindowView>);
+
+/// A pattern of a window, by its place.
+#[derive(Debug, Clone)]
+struct Signals {
+    window: Arc<WindowView>,
+    at: usize,
+}
+
+impl Signals {
+    fn pattern(&self) -> &PatternView {
+        &self.window.patterns[self.at]
+    }
+
+    /// What loading saw is kept; a name that it did not see is an error of the script.
+    fn answer(&self, statistic: Statistic, field: &str) -> Result<&Answer, Box<EvalAltResult>> {
+        let pattern = self.pattern();
+        let not_kept = || error_of(format!("`{}.{}` is not kept", pattern.name, statistic.written(field)));
+        pattern.answer(statistic, field).ok_or_else(not_kept)
+    }
+
+    fn number(&self, statistic: Statistic, field: &str) -> Result<Option<Num>, Box<EvalAltResult>> {
+        self.answer(statistic, field).map(|answer| match answer {
+            Answer::Number(number) => *number,
+            Answer::Value(_) | Answer::Values(_) => None,
+        })
+    }
+
+    fn field(&self, statistic: Statistic, field: &str) -> Result<Field, Box<EvalAltResult>> {
+        Ok(Field::result(self.number(statistic, field)?.map(Num::to_value)))
+    }
+}
 
 impl WindowScript {
     /// Calls a `when` closure.
@@ -107,25 +138,41 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Window>("window").register_type_with_name::<Signals>("pattern");
     engine.register_indexer_get(|window: &mut Window, name: ImmutableString| property(window, &name));
     engine.register_indexer_get(|signals: &mut Signals, name: ImmutableString| signals_property(signals, &name));
-    engine.register_fn("distinct", |signals: &mut Signals, field: &str| count(signals.distinct(field)));
-    engine.register_fn("values", |signals: &mut Signals, field: &str| -> Array {
-        signals.values(field).iter().map(to_dynamic).collect()
+    engine.register_fn("distinct", |signals: &mut Signals, field: &str| {
+        match signals.number(Statistic::Distinct, field)? {
+            Some(Num::Int(count)) => Ok(INT::try_from(count).unwrap_or(INT::MAX)),
+            _ => Ok::<_, Box<EvalAltResult>>(0),
+        }
     });
-    engine.register_fn("top", |signals: &mut Signals, field: &str| Field::result(signals.top(field)));
-    engine.register_fn("sum", |signals: &mut Signals, field: &str| number(Some(signals.sum(field))));
-    engine.register_fn("avg", |signals: &mut Signals, field: &str| number(signals.average(field)));
-    engine.register_fn("min", |signals: &mut Signals, field: &str| number(signals.least(field)));
-    engine.register_fn("max", |signals: &mut Signals, field: &str| number(signals.greatest(field)));
-    engine.register_fn("stddev", |signals: &mut Signals, field: &str| number(signals.deviation(field)));
+    engine.register_fn("values", |signals: &mut Signals, field: &str| {
+        match signals.answer(Statistic::Values, field)? {
+            Answer::Values(values) => Ok::<_, Box<EvalAltResult>>(values.iter().map(to_dynamic).collect::<Array>()),
+            _ => Ok(Array::new()),
+        }
+    });
+    engine.register_fn("top", |signals: &mut Signals, field: &str| match signals.answer(Statistic::Top, field)? {
+        Answer::Value(value) => Ok::<_, Box<EvalAltResult>>(Field::result(value.clone())),
+        _ => Ok(Field::Missing),
+    });
+    for (name, statistic) in [
+        ("sum", Statistic::Sum),
+        ("avg", Statistic::Avg),
+        ("min", Statistic::Min),
+        ("max", Statistic::Max),
+        ("stddev", Statistic::Stddev),
+    ] {
+        engine.register_fn(name, move |signals: &mut Signals, field: &str| signals.field(statistic, field));
+    }
     engine.register_fn("percentile", |signals: &mut Signals, field: &str, percent: INT| {
-        number(signals.percentile(field, percent as f64))
+        signals.field(Statistic::Percentile(percent as f64), field)
     });
     engine.register_fn("percentile", |signals: &mut Signals, field: &str, percent: FLOAT| {
-        number(signals.percentile(field, percent))
+        signals.field(Statistic::Percentile(percent), field)
     });
     engine.register_fn("rate", |signals: &mut Signals, span: &str| {
         let span = duration::parse(span).ok_or_else(|| error_of(format!("`{span}` is no duration")))?;
-        Ok::<_, Box<EvalAltResult>>(number(signals.rate(span)))
+        let rate = rate(signals.pattern().count, signals.window.length(), span);
+        Ok::<_, Box<EvalAltResult>>(Field::result(rate.map(Num::to_value)))
     });
 }
 
@@ -138,10 +185,11 @@ pub(super) fn register_name(engine: &mut Engine, name: &str) {
 }
 
 fn signals_property(signals: &Signals, name: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+    let pattern = signals.pattern();
     match name {
-        "count" => Ok(count(usize::try_from(signals.count()).unwrap_or(usize::MAX)).into()),
-        "first" => Ok(Dynamic::from(Field::kept(signals.kept().next()))),
-        "last" => Ok(Dynamic::from(Field::kept(signals.kept().next_back()))),
+        "count" => Ok(INT::try_from(pattern.count).unwrap_or(INT::MAX).into()),
+        "first" => Ok(Dynamic::from(Field::kept(pattern.first.as_ref()))),
+        "last" => Ok(Dynamic::from(Field::kept(pattern.last.as_ref()))),
         name => Err(error_of(format!("a pattern has no `{name}`"))),
     }
 }
@@ -152,19 +200,11 @@ fn property(window: &Window, name: &str) -> Result<Dynamic, Box<EvalAltResult>> 
         "key" => Ok(view.key.iter().map(|part| Dynamic::from(part.to_string())).collect::<Array>().into()),
         "start" => Ok(view.start.to_string().into()),
         "end" => Ok(view.end.to_string().into()),
-        name => match view.patterns.get_key_value(name) {
-            Some((pattern, _)) => Ok(Dynamic::from(Signals { view: view.clone(), pattern: pattern.clone() })),
+        name => match view.patterns.iter().position(|pattern| &*pattern.name == name) {
+            Some(at) => Ok(Dynamic::from(Signals { window: view.clone(), at })),
             None => Err(error_of(format!("the rule has no pattern `{name}`"))),
         },
     }
-}
-
-fn count(count: usize) -> INT {
-    INT::try_from(count).unwrap_or(INT::MAX)
-}
-
-fn number(number: Option<Num>) -> Field {
-    Field::result(number.map(Num::to_value))
 }
 
 fn error_of(reason: String) -> Box<EvalAltResult> {

@@ -6,6 +6,7 @@ use rhai::{Expr, FnCallExpr, Position};
 
 use super::{Analysis, Frame, Known, Link, known::below};
 use crate::rule::{
+    End, Statistic,
     diagnostic::did_you_mean,
     duration,
     entry::listed,
@@ -210,8 +211,12 @@ impl<'a> Analysis<'a> {
         }
         let takes_event = matches!(name, "hour" | "weekday" | "exists");
         for (known, at) in arguments {
-            if !(takes_event && known.is_whole()) {
-                self.uses(source, known, *at);
+            match known {
+                Known::Kept(pattern, end, path) if takes_event && path.is_empty() => {
+                    self.ends.insert((pattern.clone(), *end, String::new()));
+                }
+                known if takes_event && known.is_whole() => {}
+                known => self.uses(source, known, *at),
             }
         }
         let (first, at) = &arguments[0];
@@ -268,7 +273,7 @@ impl<'a> Analysis<'a> {
                         self.problem(frame.source, "computed-name", at, message, None);
                         Known::Value
                     }
-                    (Known::Number, Known::Event(_)) => {
+                    (Known::Number(_), Known::Event(_)) => {
                         let help = Some("a test asks every element of an array by itself".to_owned());
                         let message = "a field has no elements by number".to_owned();
                         self.problem(frame.source, "index", at, message, help);
@@ -291,9 +296,9 @@ impl<'a> Analysis<'a> {
             Known::Kept(pattern, end, path) => Known::Kept(pattern, end, below(&path, name)),
             Known::Window => self.window_property(source, name, position),
             Known::Pattern(pattern) => match name {
-                "count" => Known::Number,
-                "first" => Known::Kept(pattern, "first", String::new()),
-                "last" => Known::Kept(pattern, "last", String::new()),
+                "count" => Known::Number(None),
+                "first" => Known::Kept(pattern, End::First, String::new()),
+                "last" => Known::Kept(pattern, End::Last, String::new()),
                 name => {
                     let message = format!("a pattern has no `{name}`");
                     let help = match PATTERN_WORDS.contains(&name) {
@@ -370,26 +375,57 @@ impl<'a> Analysis<'a> {
             self.problem(source, "arguments", position, message, help);
             return Known::Unknown;
         }
-        self.check_aggregate_argument(source, pattern, name, &arguments[0]);
+        let percent = arguments.get(1).map(|percent| self.percent(source, percent));
+        if let Some(field) = self.aggregate_argument(source, pattern, name, &arguments[0])
+            && let Some(statistic) = Statistic::named(name, percent.flatten())
+        {
+            self.kept_reads.insert((pattern.clone(), field.clone()));
+            let aggregate = (pattern.clone(), statistic, field);
+            if !self.aggregates.contains(&aggregate) {
+                self.aggregates.push(aggregate);
+            }
+        }
         match name {
-            "distinct" => Known::Number,
+            "distinct" => Known::Number(None),
             "values" => Known::List,
             _ => Known::Value,
         }
     }
 
-    fn check_aggregate_argument(&mut self, source: &'a Source, pattern: &Arc<str>, name: &str, argument: &Argument) {
-        let (known, at) = argument;
+    /// The share that `percentile` asks for.
+    fn percent(&mut self, source: &'a Source, (known, at): &Argument) -> Option<f64> {
+        let help = || Some("write `percentile(\"bytes\", 95)`".to_owned());
+        match known {
+            Known::Number(Some(percent)) if (0.0..=100.0).contains(percent) => return Some(*percent),
+            Known::Number(Some(percent)) => {
+                let message = format!("{percent} percent is not from 0 to 100");
+                self.problem(source, "out-of-range", *at, message, help());
+            }
+            known => {
+                self.uses(source, known, Position::NONE);
+                let message = "a number is needed here, written out: the engine keeps what it sees named".to_owned();
+                self.problem(source, "computed-name", *at, message, help());
+            }
+        }
+        None
+    }
+
+    /// The field of an aggregate; `rate` has none.
+    fn aggregate_argument(
+        &mut self,
+        source: &'a Source,
+        pattern: &Arc<str>,
+        name: &str,
+        (known, at): &Argument,
+    ) -> Option<String> {
         match known {
             Known::Text(Some(text)) if name == "rate" => {
-                if duration::parse(text).is_none() {
+                if duration::parse(text).is_none_or(|span| span.is_zero()) {
                     self.problem(source, "bad-duration", *at, format!("`{text}` is no duration"), None);
                 }
             }
-            Known::Text(Some(path)) => {
-                self.kept_reads.insert((pattern.clone(), path.clone()));
-            }
-            _ if name == "rate" => {}
+            Known::Text(Some(path)) => return Some(path.clone()),
+            known if name == "rate" => self.uses(source, known, *at),
             known => {
                 self.uses(source, known, Position::NONE);
                 let help = Some(format!("write `w.{pattern}.{name}(\"user.name\")`"));
@@ -398,5 +434,6 @@ impl<'a> Analysis<'a> {
                 self.problem(source, "computed-name", *at, message, help);
             }
         }
+        None
     }
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, FnPtr, ImmutableString};
 
+use crate::rule::End;
+
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::rule) enum Known {
     /// A field of the event; the event itself where the path is empty.
     Event(String),
     /// A field of a signal in the window: of which pattern, its `first` or `last`, and the path.
-    Kept(Arc<str>, &'static str, String),
+    Kept(Arc<str>, End, String),
     Window,
     Pattern(Arc<str>),
     /// A result that may be missing, as a field may.
@@ -18,7 +20,8 @@ pub(in crate::rule) enum Known {
     Test,
     /// A text, and which one where it is written out.
     Text(Option<String>),
-    Number,
+    /// A number, and which one where it is written out.
+    Number(Option<f64>),
     List,
     Map,
     Nothing,
@@ -39,7 +42,8 @@ impl Known {
             return Known::of_closure(&closure);
         }
         match value {
-            value if value.is_int() || value.is_float() => Known::Number,
+            value if value.is_int() => Known::Number(value.as_int().ok().map(|value| value as f64)),
+            value if value.is_float() => Known::Number(value.as_float().ok()),
             value if value.is_bool() => Known::Test,
             value if value.is_array() => Known::List,
             value if value.is_map() => Known::Map,
@@ -55,7 +59,7 @@ impl Known {
     /// Whether two ways to a value give the same kind of thing, so that nothing is lost by knowing one of them.
     pub(super) fn is_like(&self, other: &Known) -> bool {
         match (self, other) {
-            (Known::Text(_), Known::Text(_)) => true,
+            (Known::Text(_), Known::Text(_)) | (Known::Number(_), Known::Number(_)) => true,
             (a, b) => a == b,
         }
     }
@@ -75,8 +79,8 @@ impl Known {
         match self {
             Known::Event(path) if path.is_empty() => "e".to_owned(),
             Known::Event(path) => format!("e.{path}"),
-            Known::Kept(pattern, end, path) if path.is_empty() => format!("w.{pattern}.{end}"),
-            Known::Kept(pattern, end, path) => format!("w.{pattern}.{end}.{path}"),
+            Known::Kept(pattern, end, path) if path.is_empty() => format!("w.{pattern}.{}", end.as_str()),
+            Known::Kept(pattern, end, path) => format!("w.{pattern}.{}.{path}", end.as_str()),
             _ => "…".to_owned(),
         }
     }
@@ -90,7 +94,7 @@ impl Known {
             Known::Window => "the window",
             Known::Pattern(_) => "a pattern",
             Known::Text(_) => "a text",
-            Known::Number => "a number",
+            Known::Number(_) => "a number",
             Known::List => "a list",
             Known::Map => "a map",
             Known::Nothing => "nothing",

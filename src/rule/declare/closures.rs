@@ -9,7 +9,7 @@ use rhai::FnPtr;
 
 use super::{Declared, Surroundings, key::KeyFields};
 use crate::rule::{
-    Pattern, Predicate, ScriptTest, WindowScript,
+    Aggregates, End, Pattern, Predicate, ScriptTest, Statistic, WindowScript,
     analysis::{Analysis, Known, Wanted},
     data::Data,
     entry::{Entry, Report},
@@ -37,6 +37,8 @@ pub(super) struct Checked {
     event_reads: BTreeSet<String>,
     kept_reads: BTreeSet<(Arc<str>, String)>,
     mentioned: BTreeSet<Arc<str>>,
+    ends: BTreeSet<(Arc<str>, End, String)>,
+    aggregates: Vec<(Arc<str>, Statistic, String)>,
 }
 
 impl Checked {
@@ -131,8 +133,8 @@ fn checked(
         file: around.source.path.clone(),
         position: entry.position,
     };
-    let Analysis { event_reads, kept_reads, mentioned, .. } = analysis;
-    Some(Checked { script, text, event_reads, kept_reads, mentioned })
+    let Analysis { event_reads, kept_reads, mentioned, ends, aggregates, .. } = analysis;
+    Some(Checked { script, text, event_reads, kept_reads, mentioned, ends, aggregates })
 }
 
 /// Parameters that the closure takes beside what it captured; `None` when this file has no such closure.
@@ -156,12 +158,29 @@ impl Closures {
         self.when.iter().chain(&self.alert)
     }
 
+    /// What windows have to keep for `when` and `alert`.
+    pub(super) fn aggregates(&self) -> Aggregates {
+        let names = self.names();
+        let at = |pattern: &Arc<str>| names.iter().position(|name| name == pattern);
+        let mut aggregates = Aggregates::new(names.len());
+        for closure in self.of_window() {
+            for (pattern, statistic, field) in &closure.aggregates {
+                at(pattern).into_iter().for_each(|pattern| aggregates.add(pattern, *statistic, field));
+            }
+            for (pattern, end, path) in &closure.ends {
+                at(pattern).into_iter().for_each(|pattern| aggregates.add_read(pattern, *end, path));
+            }
+        }
+        aggregates
+    }
+
     /// The patterns with what travels in their signals, and the hash of all that shapes the rule's windows. Leaves
     /// only `when` and `alert` behind.
     pub(super) fn patterns(
         &mut self,
         by: &KeyFields,
         entities: &[String],
+        aggregates: &Aggregates,
         mut shape: Shape,
         around: &Surroundings<'_>,
     ) -> (Vec<Pattern>, u64) {
@@ -180,9 +199,7 @@ impl Closures {
                 .unwrap_or_else(|| Predicate::Script(ScriptTest(Arc::new(Code::Closure(closure.script)))));
             patterns.push(Pattern { name, predicate, by, keep });
         }
-        if let Some(when) = &self.when {
-            shape.part("when", &when.text);
-        }
+        shape.aggregates(aggregates);
         (patterns, shape.finish())
     }
 }

@@ -89,6 +89,7 @@ fn the_shape_is_what_shapes_the_windows() {
         ("e.outcome ==", "e.outcome   /* c */ =="),
         ("alert: |w| #{ title: `${w.key[0]}` }", "alert: |w| #{ title: \"x\" }"),
         ("suppress:", "tests: [], suppress:"),
+        ("user\") > 2", "user\") > 3"),
     ] {
         assert_eq!(base, shape("b/c.rhai", &text.replace(from, to), library), "{to}");
     }
@@ -98,7 +99,7 @@ fn the_shape_is_what_shapes_the_windows() {
         ("[\"ip\"]", "[\"host\"]"),
         ("10m", "11m"),
         ("times(3", "times(4"),
-        ("> 2", "> 3"),
+        ("w.a.distinct", "w.a.max"),
         ("1h", "2h"),
         ("`${w.key[0]}`", "`${w.a.last.new_field}`"),
     ] {

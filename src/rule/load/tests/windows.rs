@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use super::*;
-use crate::rule::{Condition, InputSet, Kept, PatternView, Severity, Step, Suppress, Times, Window, WindowView};
+use crate::{
+    event::Value,
+    rule::{
+        Answer, Column, Condition, InputSet, Num, PatternView, Seen, Severity, Statistic, Step, Suppress, Times,
+        Window, WindowView,
+    },
+};
 
 const SSH: &str = r#"
 rule(#{
@@ -30,21 +36,32 @@ rule(#{
 });
 "#;
 
-fn kept(offset: u64, json: serde_json::Value) -> Arc<Kept> {
-    let event = event(json);
-    let position = Position { offset, ..event.position.clone() };
-    Arc::new(Kept { time: Timestamp(offset as i64), position, element: 0, fields: event.fields.clone() })
+fn seen(json: serde_json::Value) -> Option<Arc<Seen>> {
+    Some(Arc::new(Seen { time: Timestamp(0), fields: event(json).fields.clone() }))
 }
 
-fn view(failures: Vec<Arc<Kept>>, successes: Vec<Arc<Kept>>) -> Arc<WindowView> {
+/// A window with so many failures, and with a success or none.
+fn view(failures: u64, users: &[&str], success: Option<Arc<Seen>>) -> Arc<WindowView> {
+    let of = |statistic, field: &str, answer| (Arc::from(field), statistic, answer);
+    let number = |number: i128| Answer::Number(Some(Num::Int(number)));
+    let texts: Vec<Value> = users.iter().map(Value::text).collect();
+    let failure = vec![
+        of(Statistic::Sum, "bytes", number(10)),
+        of(Statistic::Distinct, "user.name", number(texts.len() as i128)),
+        of(Statistic::Top, "user.name", Answer::Value(texts.first().cloned())),
+        of(Statistic::Values, "user.name", Answer::Values(texts)),
+    ];
+    let nothing = vec![of(Statistic::Avg, "bytes", Answer::Number(None))];
     let pattern =
-        |signals: Vec<Arc<Kept>>| PatternView { count: signals.len() as u64, signals: Arc::new(signals.into()) };
-    let patterns = [("failure".into(), pattern(failures)), ("success".into(), pattern(successes))];
+        |name: &str, count, last, answers| PatternView { name: name.into(), count, first: None, last, answers };
     Arc::new(WindowView {
         key: vec!["203.0.113.9".into()],
         start: Timestamp(0),
         end: Timestamp(60_000_000_000),
-        patterns: patterns.into_iter().collect(),
+        patterns: vec![
+            pattern("failure", failures, None, failure),
+            pattern("success", u64::from(success.is_some()), success, nothing),
+        ],
     })
 }
 
@@ -55,7 +72,8 @@ fn the_whole_map_is_read() {
     assert_eq!(rule.meta.attack, ["T1110.001", "T1078"]);
     assert_eq!(rule.window, Window::Sliding(Duration::from_secs(600)));
     assert_eq!(rule.inputs, InputSet::Named([Arc::from("auth")].into()));
-    let step = |n, patterns: &[&str]| Step { n, patterns: patterns.iter().map(|name| Arc::from(*name)).collect() };
+    let step =
+        |n, patterns: &[&str]| Step::Some { n, patterns: patterns.iter().map(|name| Arc::from(*name)).collect() };
     let steps = vec![step(5, &["failure"]), step(1, &["success", "failure"])];
     assert_eq!(rule.condition, Condition::Sequence(steps));
     let day = Duration::from_secs(86_400);
@@ -101,13 +119,9 @@ fn reads_are_followed_through_variables_functions_and_closures() {
 #[test]
 fn a_window_tests_and_tells() {
     let rule = rule(SSH);
-    let users = ["a", "b", "c", "a"];
-    let failures: Vec<_> =
-        (0..4).map(|at| kept(at, json!({"user.name": users[at as usize], "bytes": at + 1}))).collect();
-    let success = kept(9, json!({"user.name": "root", "source.port": 22}));
-    let full = view(failures.clone(), vec![success]);
+    let full = view(4, &["a", "b", "c"], seen(json!({"user.name": "root", "source.port": 22})));
     assert_eq!(rule.when.as_ref().unwrap().test(&full), Ok(true));
-    assert_eq!(rule.when.as_ref().unwrap().test(&view(failures[..2].to_vec(), vec![])), Ok(false));
+    assert_eq!(rule.when.as_ref().unwrap().test(&view(2, &["a", "b"], None)), Ok(false));
     let alert = rule.alert.as_ref().unwrap().alert(&full).unwrap();
     assert_eq!(alert.title.as_deref(), Some("203.0.113.9 logged in as root after 4 failures"));
     let expected = json!({"bytes": 10, "end": "1970-01-01T00:01:00Z", "none": null, "port": 22, "top": "a",
@@ -118,7 +132,7 @@ fn a_window_tests_and_tells() {
 #[test]
 fn the_empty_window_is_total_too() {
     let rule = rule(SSH);
-    let empty = view(vec![], vec![]);
+    let empty = view(0, &[], None);
     assert_eq!(rule.when.as_ref().unwrap().test(&empty), Ok(false));
     let alert = rule.alert.as_ref().unwrap().alert(&empty).unwrap();
     assert_eq!(alert.title.as_deref(), Some("203.0.113.9 logged in as  after 0 failures"));
@@ -126,32 +140,39 @@ fn the_empty_window_is_total_too() {
 }
 
 #[test]
-fn aggregates_compare_like_fields() {
-    let text = r#"rule(#{ id: "r", events: #{ failure: |e| e.a == 1, success: |e| e.a == 2 }, within: "1m", by: ["a"],
-        any_of: ["failure", "success"], when: |w| WHEN });"#;
-    let failures = [json!({"n": 3}), json!({"n": "4"}), json!({"n": 5.5}), json!({"x": 1})];
-    let full = view(failures.iter().enumerate().map(|(at, json)| kept(at as u64, json.clone())).collect(), vec![]);
-    for (when, wanted) in [
-        ("w.failure.count == 4 && w.failure.sum(\"n\") == 12.5 && w.failure.avg(\"n\") > 4.1", true),
-        ("w.failure.min(\"n\") == 3 && w.failure.max(\"n\") == 5.5 && w.failure.percentile(\"n\", 50) == 4", true),
-        (
-            "w.failure.rate(\"30s\") == 2 && w.failure.stddev(\"n\") < 1.1 && w.failure.sum(\"n\") / w.failure.count > 3",
-            true,
-        ),
-        ("w.success.avg(\"n\") < 1 || w.success.avg(\"n\") >= 1 || w.success.min(\"n\") != 1", false),
-        ("w.success.sum(\"n\") == 0 && w.success.distinct(\"n\") == 0 && !exists(w.success.max(\"n\"))", true),
-        (
-            "w.failure.first.n == 3 && w.failure.last.x == 1 && !exists(w.failure.last.n) && w.success.last.n != 1",
-            false,
-        ),
-        (
-            "\"4\" in w.failure.values(\"n\") && w.failure.values(\"n\").len() == 3 && w.key[0].starts_with(\"203.\")",
-            true,
-        ),
-    ] {
-        let rule = rule(&text.replace("WHEN", when));
-        assert_eq!(rule.when.as_ref().unwrap().test(&full), Ok(wanted), "{when}");
-    }
+fn what_closures_ask_is_what_windows_keep() {
+    let rule = rule(SSH);
+    let aggregates = &rule.aggregates;
+    let written = |pattern: usize| -> Vec<String> {
+        let columns = aggregates.0[pattern].columns.iter();
+        columns.flat_map(|column| column.statistics.iter().map(|what| what.written(&column.field))).collect()
+    };
+    let of_failure = ["sum(\"bytes\")", "distinct(\"user.name\")", "top(\"user.name\")", "values(\"user.name\")"];
+    assert_eq!(written(0), of_failure);
+    assert_eq!(written(1), ["avg(\"bytes\")"]);
+    assert_eq!((&aggregates.0[0].first, &aggregates.0[0].last), (&None, &None));
+    assert_eq!(aggregates.0[1].last, Some(vec!["source.port".into(), "user.name".into()]));
+}
+
+#[test]
+fn what_closures_ask_is_found_through_variables_functions_and_constants() {
+    let rule = rule(
+        r#"
+        const SHARE = 99.5;
+        fn users(p, field) { p.distinct(field) }
+        fn early(w) { let p = w.event; hour(p.first) < 6 }
+        let bytes = "bytes";
+        rule(#{ id: "r", event: |e| e.a == 1, within: "1m", by: ["a"],
+            when: |w| { let p = w.event; let count = p.count; users(p, "user") > 2 && early(w) && p.max(bytes) > count },
+            alert: |w| #{ title: `${w.event.percentile("bytes", 95)} ${w.event.percentile(bytes, 50.5)}` } });
+        "#,
+    );
+    let of_event = &rule.aggregates.0[0];
+    let column =
+        |field: &str, statistics: &[Statistic]| Column { field: field.into(), statistics: statistics.to_vec() };
+    let bytes = [Statistic::Max, Statistic::Percentile(50.5), Statistic::Percentile(95.0)];
+    assert_eq!(of_event.columns, [column("bytes", &bytes), column("user", &[Statistic::Distinct])]);
+    assert_eq!((&of_event.first, &of_event.last), (&Some(vec![]), &None));
 }
 
 #[test]

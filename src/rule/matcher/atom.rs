@@ -1,0 +1,285 @@
+//! The distinct tests of all rules. Tests that ask the same are one atom, whose answer is found at most once an event.
+
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
+
+use memchr::memmem::Finder;
+
+use super::{
+    super::{
+        compare::Comparison,
+        field_test::{Asks, FieldTest, Literal, TermTest},
+        glob::GlobPattern,
+        number::Num,
+        predicate::{Predicate, Reads, ScriptTest},
+        text::{Network, TextTest},
+    },
+    folds::Folds,
+    needle::{self, Needle, Place},
+    program::Node,
+    seen::Seen,
+};
+use crate::event::{Scalar, Slot, Timestamp, Value, Wanted};
+
+/// Lists with more texts are looked up as a whole instead of text by text.
+pub(super) const LIST_CUES_MAX: usize = 256;
+
+/// A test of an event.
+#[derive(Debug)]
+pub(super) enum Atom {
+    Field(Box<FieldAtom>),
+    Term(TermTest, Cue),
+    Script(ScriptTest),
+}
+
+#[derive(Debug)]
+pub(super) struct FieldAtom {
+    path: Arc<str>,
+    pub(super) slot: Slot,
+    pub(super) asks: Asks,
+    cue: Cue,
+    ready: Ready,
+}
+
+/// By what it is noticed, before it is asked, that a test may be true of an event.
+#[derive(Debug)]
+pub(super) enum Cue {
+    /// Something of these about a scalar of the field.
+    Signs(Signs),
+    /// There is something at the path or below it.
+    Exists,
+    /// Another atom, which is true wherever this one is.
+    Instead(u32),
+    /// Nothing: it may be true of any event.
+    None,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    pub(super) needles: Vec<Needle>,
+    pub(super) numbers: Vec<(Comparison, Num)>,
+    /// The numbers prove the test.
+    pub(super) numbers_prove: bool,
+    pub(super) networks: Option<Arc<[Network]>>,
+}
+
+/// What a test needs at hand to be quick.
+#[derive(Debug)]
+enum Ready {
+    Plain,
+    /// A text test on folded texts.
+    Folded(TextTest, Finder<'static>),
+    /// A text test on texts as they are.
+    AsIs(TextTest, Finder<'static>),
+    Glob(GlobPattern),
+}
+
+/// Every distinct test of the rules.
+#[derive(Debug)]
+pub(super) struct Atoms<'a> {
+    pub(super) list: Vec<Atom>,
+    wanted: &'a Wanted,
+    fields: HashMap<FieldTest, u32>,
+    terms: HashMap<TermTest, u32>,
+}
+
+impl<'a> Atoms<'a> {
+    pub(super) fn new(wanted: &'a Wanted) -> Self {
+        Atoms { list: Vec::new(), wanted, fields: HashMap::new(), terms: HashMap::new() }
+    }
+
+    /// The predicate over numbered tests.
+    pub(super) fn node(&mut self, predicate: &Predicate) -> Node {
+        let mut nodes = |parts: &[Predicate]| parts.iter().map(|part| self.node(part)).collect();
+        match predicate {
+            Predicate::Constant(answer) => Node::Constant(*answer),
+            Predicate::All(parts) => Node::All(nodes(parts)),
+            Predicate::Any(parts) => Node::Any(nodes(parts)),
+            Predicate::Not(part) => Node::Not(Box::new(self.node(part))),
+            Predicate::Field(test) => Node::Test(self.field(test)),
+            Predicate::Term(test) => Node::Test(self.term(test)),
+            Predicate::Script(script) => Node::Test(self.push(Atom::Script(script.clone()))),
+        }
+    }
+
+    fn push(&mut self, atom: Atom) -> u32 {
+        self.list.push(atom);
+        self.list.len() as u32 - 1
+    }
+
+    fn field(&mut self, test: &FieldTest) -> u32 {
+        if let Some(known) = self.fields.get(test) {
+            return *known;
+        }
+        let cue = match cue(&test.asks) {
+            Some(cue) => cue,
+            None => Cue::Instead(self.exists(&test.path)),
+        };
+        let slot = self.slot(&test.path);
+        let path = test.path.clone();
+        let atom = FieldAtom { path, slot, asks: test.asks.clone(), cue, ready: Ready::new(&test.asks) };
+        let number = self.push(Atom::Field(Box::new(atom)));
+        self.fields.insert(test.clone(), number);
+        number
+    }
+
+    fn term(&mut self, test: &TermTest) -> u32 {
+        if let Some(known) = self.terms.get(test) {
+            return *known;
+        }
+        // What is calculated from a missing field is missing.
+        let mut field = None;
+        test.term.each_path(&mut |path| field = field.take().or_else(|| Some(path.clone())));
+        let cue = field.map_or(Cue::None, |path| Cue::Instead(self.exists(&path)));
+        let number = self.push(Atom::Term(test.clone(), cue));
+        self.terms.insert(test.clone(), number);
+        number
+    }
+
+    fn exists(&mut self, path: &Arc<str>) -> u32 {
+        self.field(&FieldTest { path: path.clone(), asks: Asks::Exists })
+    }
+
+    fn slot(&self, path: &str) -> Slot {
+        self.wanted.slot(path).expect("the wanted paths hold those that the rules test")
+    }
+}
+
+impl Atom {
+    pub(super) fn cue(&self) -> &Cue {
+        match self {
+            Atom::Field(atom) => &atom.cue,
+            Atom::Term(_, cue) => cue,
+            Atom::Script(_) => &Cue::None,
+        }
+    }
+}
+
+/// `None` where only the field's presence says something.
+fn cue(asks: &Asks) -> Option<Cue> {
+    let mut signs = Signs { numbers_prove: true, ..Signs::default() };
+    match asks {
+        Asks::Exists => return Some(Cue::Exists),
+        Asks::Compare(Comparison::Equal, literal) => signs.equal(literal),
+        Asks::Compare(Comparison::NotEqual, _) => return None,
+        Asks::Compare(comparison, Literal::Number(number)) => signs.numbers.push((*comparison, *number)),
+        Asks::In(list) if list.len() <= LIST_CUES_MAX => {
+            signs.needles.extend(list.texts.iter().map(|text| Needle::whole(text, false)));
+            list.others.iter().for_each(|literal| signs.equal(literal));
+        }
+        Asks::Range { from, .. } => {
+            signs.numbers.push((Comparison::GreaterOrEqual, *from));
+            signs.numbers_prove = false;
+        }
+        Asks::Text { test, ignore_case, wanted } => {
+            signs.needles.push(Needle::of_text(*test, *ignore_case, wanted)?);
+        }
+        Asks::Matches(pattern) => signs.needles = needle::of_regex(pattern.written())?,
+        Asks::Cidr(networks) => signs.networks = Some(networks.clone()),
+        Asks::Compare(..) | Asks::CompareWith(..) | Asks::In(_) | Asks::TextWith { .. } => return None,
+    }
+    Some(Cue::Signs(signs))
+}
+
+impl Signs {
+    fn equal(&mut self, literal: &Literal) {
+        match literal {
+            Literal::Number(number) => self.numbers.push((Comparison::Equal, *number)),
+            Literal::Text(text) => self.needles.push(Needle::whole(text, false)),
+            Literal::Bool(value) => self.needles.push(Needle::whole(if *value { "true" } else { "false" }, false)),
+        }
+    }
+
+    /// Before anything is known of the events: the share of them in which one of these is seen.
+    pub(super) fn guess(&self) -> f32 {
+        let needle = |needle: &Needle| match (needle.place, needle.text.len()) {
+            (Place::Whole, _) => 0.005,
+            (Place::Start | Place::End, 4..) => 0.01,
+            (Place::Start | Place::End, _) => 0.1,
+            (Place::Anywhere, 0..=1) => 0.9,
+            (Place::Anywhere, 2..=3) => 0.4,
+            (Place::Anywhere, 4..=6) => 0.06,
+            (Place::Anywhere, length) => 0.1 / length.min(40) as f32,
+        };
+        let number = |(comparison, _): &(Comparison, Num)| match comparison {
+            Comparison::Equal => 0.005,
+            _ => 0.5,
+        };
+        let networks = if self.networks.is_some() { 0.1 } else { 0.0 };
+        self.needles.iter().map(needle).chain(self.numbers.iter().map(number)).sum::<f32>() + networks
+    }
+}
+
+impl Ready {
+    fn new(asks: &Asks) -> Self {
+        let finder = |text: &str| Finder::new(text.as_bytes()).into_owned();
+        match asks {
+            Asks::Text { test: TextTest::Like, ignore_case, wanted } => {
+                Ready::Glob(GlobPattern::new(wanted, *ignore_case))
+            }
+            Asks::Text { test, ignore_case: true, wanted } => Ready::Folded(*test, finder(wanted)),
+            Asks::Text { test, ignore_case: false, wanted } => Ready::AsIs(*test, finder(wanted)),
+            _ => Ready::Plain,
+        }
+    }
+}
+
+fn holds(test: TextTest, finder: &Finder<'_>, text: &[u8]) -> bool {
+    match test {
+        TextTest::Contains => finder.find(text).is_some(),
+        TextTest::StartsWith => text.starts_with(finder.needle()),
+        TextTest::EndsWith => text.ends_with(finder.needle()),
+        TextTest::Equals => text == finder.needle(),
+        TextTest::Like => false,
+    }
+}
+
+impl FieldAtom {
+    /// The answer for an event.
+    pub(super) fn holds(&self, seen: Seen<'_>, event: u32, folds: &mut Folds) -> bool {
+        let mut scalars = seen.view.scalars(self.slot);
+        match (&self.asks, &self.ready) {
+            (Asks::Exists, _) => seen.view.exists(self.slot),
+            (_, Ready::Folded(test, finder)) => {
+                folds.of(event, seen.view, self.slot).any(|text| holds(*test, finder, text))
+            }
+            (_, Ready::AsIs(test, finder)) => scalars.any(|scalar| holds(*test, finder, scalar.as_text().as_bytes())),
+            (_, Ready::Glob(pattern)) => scalars.any(|scalar| pattern.matches(scalar.as_text())),
+            (asks, Ready::Plain) => scalars.any(|scalar| asks.holds(scalar, &seen)),
+        }
+    }
+
+    /// The test, for people; `None` for one of presence alone.
+    pub(super) fn to_test(&self) -> Option<FieldTest> {
+        let tells = !matches!(self.asks, Asks::Exists);
+        tells.then(|| FieldTest { path: self.path.clone(), asks: self.asks.clone() })
+    }
+
+    /// The answer for a text that is the field's only scalar; `None` where more has to be known.
+    pub(super) fn holds_of(&self, text: &str) -> Option<bool> {
+        match &self.asks {
+            Asks::CompareWith(..) | Asks::TextWith { .. } => None,
+            asks => Some(asks.holds(Scalar::Text(text), &Nothing)),
+        }
+    }
+}
+
+/// An event without fields, for tests that read none besides the scalar that they are given.
+struct Nothing;
+
+impl Reads for Nothing {
+    fn any(&self, _: &str, _: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
+        false
+    }
+
+    fn exists(&self, _: &str) -> bool {
+        false
+    }
+
+    fn value(&self, _: &str) -> Option<Cow<'_, Value>> {
+        None
+    }
+
+    fn time(&self) -> Timestamp {
+        Timestamp::MIN
+    }
+}

@@ -1,0 +1,201 @@
+//! The predicates that an event of certain classes may match, behind their gates.
+//!
+//! The gates of all predicates stand together by field: a text is looked through once for all of them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    super::{number::Num, text::Address},
+    atom::{Atom, Cue},
+    edges::{Edge, Edges, Wholes},
+    folds::Folds,
+    gate::{Gated, Known},
+    grams::Grams,
+    needle::Place,
+    networks::Networks,
+    numbers::Numbers,
+    program::Node,
+    seen::Seen,
+};
+use crate::event::Slot;
+
+/// Predicates with their gates, ready to be asked which of them an event may match.
+#[derive(Debug, Default)]
+pub(super) struct Bucket {
+    /// Predicates without a gate.
+    pub(super) always: Vec<u32>,
+    pub(super) gates: Vec<GateAtom>,
+    /// The predicates of all gates, those of one together.
+    pub(super) behind: Vec<u32>,
+    pub(super) fields: FieldsGates,
+}
+
+/// The gates of all fields.
+#[derive(Debug, Default)]
+pub(super) struct FieldsGates(Vec<FieldGates>);
+
+/// An atom that predicates are behind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GateAtom {
+    pub(super) atom: u32,
+    first: u32,
+    end: u32,
+    /// Events in which it was seen.
+    pub(super) seen: u32,
+}
+
+/// The gates of one field; each table gives `2 * gate`, or one more where what it found proves the atom.
+#[derive(Debug)]
+struct FieldGates {
+    slot: Slot,
+    exists: Vec<u32>,
+    grams: Option<Grams>,
+    starts: Option<Edges>,
+    ends: Option<Edges>,
+    wholes: Option<Wholes>,
+    numbers: Numbers,
+    networks: Networks,
+}
+
+/// Needles by place, and everything else, while the gates of a field are gathered.
+#[derive(Default)]
+struct Gathered {
+    exists: Vec<u32>,
+    needles: [Vec<(Arc<[u8]>, u32)>; 4],
+    numbers: Numbers,
+    networks: Networks,
+}
+
+impl Bucket {
+    /// Of those of the predicates that may be true where what is known holds.
+    pub(super) fn new<'n>(predicates: impl Iterator<Item = (u32, &'n Node)>, known: &Known<'_>) -> Self {
+        let mut always = Vec::new();
+        let mut by_atom: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (predicate, node) in predicates {
+            match known.gate(node) {
+                Gated::Never => {}
+                Gated::Always => always.push(predicate),
+                Gated::By(atoms) => atoms.iter().for_each(|atom| by_atom.entry(*atom).or_default().push(predicate)),
+            }
+        }
+        let mut bucket = Bucket { always, ..Bucket::default() };
+        let mut fields: BTreeMap<Slot, Gathered> = BTreeMap::new();
+        for (atom, behind) in by_atom {
+            let first = bucket.behind.len() as u32;
+            bucket.behind.extend(behind);
+            if let Atom::Field(field) = &known.atoms[atom as usize] {
+                fields
+                    .entry(field.slot)
+                    .or_default()
+                    .enter(known.atoms[atom as usize].cue(), bucket.gates.len() as u32);
+            }
+            bucket.gates.push(GateAtom { atom, first, end: bucket.behind.len() as u32, seen: 0 });
+        }
+        let fields = fields.into_iter().map(|(slot, gathered)| gathered.finish(slot));
+        bucket.fields = FieldsGates(fields.collect());
+        bucket
+    }
+
+    /// Entries of the tables: what it weighs.
+    pub(super) fn weight(&self) -> usize {
+        self.behind.len() + self.fields.0.iter().map(FieldGates::weight).sum::<usize>()
+    }
+}
+
+impl GateAtom {
+    /// Its own among the predicates behind all gates.
+    pub(super) fn behind<'b>(&self, behind: &'b [u32]) -> &'b [u32] {
+        &behind[self.first as usize..self.end as usize]
+    }
+}
+
+impl FieldsGates {
+    /// Calls `found` with each gate that something of the event speaks for, and whether that proves its atom. The
+    /// same gate may be found more than once.
+    pub(super) fn scan(&self, seen: Seen<'_>, event: u32, folds: &mut Folds, found: &mut impl FnMut(u32, bool)) {
+        let mut found = |entry: u32| found(entry >> 1, entry & 1 == 1);
+        for field in &self.0 {
+            if seen.view.exists(field.slot) {
+                field.exists.iter().for_each(|entry| found(*entry));
+                field.scan(folds.of(event, seen.view, field.slot), &mut found);
+            }
+        }
+    }
+}
+
+impl Gathered {
+    fn enter(&mut self, cue: &Cue, gate: u32) {
+        let entry = |proves: bool| gate * 2 + u32::from(proves);
+        match cue {
+            Cue::Exists => self.exists.push(entry(true)),
+            Cue::Signs(signs) => {
+                for needle in &signs.needles {
+                    self.needles[needle.place as usize].push((needle.text.clone(), entry(needle.proves)));
+                }
+                for (comparison, number) in &signs.numbers {
+                    self.numbers.enter(*comparison, *number, entry(signs.numbers_prove));
+                }
+                for network in signs.networks.iter().flat_map(|networks| networks.iter()) {
+                    self.networks.enter(network, entry(true));
+                }
+            }
+            Cue::Instead(_) | Cue::None => {}
+        }
+    }
+
+    fn finish(mut self, slot: Slot) -> FieldGates {
+        self.numbers.sort();
+        let mut take = |place: Place| std::mem::take(&mut self.needles[place as usize]);
+        FieldGates {
+            slot,
+            grams: Grams::new(take(Place::Anywhere)),
+            starts: Edges::new(Edge::Start, take(Place::Start)),
+            ends: Edges::new(Edge::End, take(Place::End)),
+            wholes: Wholes::new(take(Place::Whole)),
+            exists: self.exists,
+            numbers: self.numbers,
+            networks: self.networks,
+        }
+    }
+}
+
+impl FieldGates {
+    fn scan<'t>(&self, texts: impl Iterator<Item = &'t [u8]>, found: &mut impl FnMut(u32)) {
+        for text in texts {
+            if let Some(grams) = &self.grams {
+                grams.scan(text, found);
+            }
+            for edges in self.starts.iter().chain(&self.ends) {
+                edges.scan(text, found);
+            }
+            if let Some(wholes) = &self.wholes {
+                wholes.get(text).for_each(&mut *found);
+            }
+            if self.numbers.is_empty() && self.networks.is_empty() {
+                continue;
+            }
+            // Folding changes neither numbers nor addresses.
+            let Ok(text) = std::str::from_utf8(text) else { continue };
+            if !self.numbers.is_empty()
+                && let Some(number) = Num::parse(text)
+            {
+                self.numbers.scan(number, found);
+            }
+            if !self.networks.is_empty()
+                && let Some(address) = Address::parse(text)
+            {
+                self.networks.scan(address, found);
+            }
+        }
+    }
+
+    fn weight(&self) -> usize {
+        let edges = self.starts.iter().chain(&self.ends).map(Edges::len).sum::<usize>();
+        self.exists.len()
+            + edges
+            + self.grams.as_ref().map_or(0, Grams::len)
+            + self.wholes.as_ref().map_or(0, Wholes::len)
+            + self.numbers.len()
+            + self.networks.len()
+    }
+}

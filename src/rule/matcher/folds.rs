@@ -1,0 +1,52 @@
+//! The texts of an event with case folded away: made once for each field that something asks for.
+
+use crate::event::{Slot, View};
+
+use super::super::text::fold_into;
+
+/// Room that is kept for the next event: one huge record does not hold its memory for ever.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// Folded scalars of one event's fields, in storage that every event reuses.
+#[derive(Debug, Default)]
+pub(super) struct Folds {
+    bytes: Vec<u8>,
+    /// Of each scalar, where it is in `bytes`.
+    ends: Vec<(u32, u32)>,
+    /// By slot: the event that it was folded for, and where its scalars are in `ends`.
+    slots: Vec<(u32, u32, u32)>,
+}
+
+impl Folds {
+    pub(super) fn new(slots: usize) -> Self {
+        Folds { slots: vec![(0, 0, 0); slots], ..Folds::default() }
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Forgets the event before.
+    pub(super) fn begin(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.bytes.shrink_to(KEPT_BYTES_MAX);
+        self.ends.shrink_to(KEPT_BYTES_MAX / size_of::<(u32, u32)>());
+    }
+
+    /// The folded scalars of a field, in order; numbers and booleans as they are written.
+    pub(super) fn of(&mut self, event: u32, view: View<'_>, slot: Slot) -> impl ExactSizeIterator<Item = &[u8]> {
+        if self.slots[slot.index()].0 != event {
+            let first = self.ends.len() as u32;
+            for scalar in view.scalars(slot) {
+                let start = self.bytes.len() as u32;
+                fold_into(scalar.as_text(), &mut self.bytes);
+                self.ends.push((start, self.bytes.len() as u32));
+            }
+            self.slots[slot.index()] = (event, first, self.ends.len() as u32);
+        }
+        let (_, first, end) = self.slots[slot.index()];
+        let bytes = &self.bytes;
+        self.ends[first as usize..end as usize].iter().map(move |(start, end)| &bytes[*start as usize..*end as usize])
+    }
+}

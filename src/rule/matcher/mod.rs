@@ -1,0 +1,265 @@
+//! All predicates of all rules against one event, at the cost of a few.
+//!
+//! 1. Equal tests of all rules are one *atom*; an event asks each at most once.
+//! 2. The fields that most rules pin (a channel, an event id) tell the event's *bucket*: the predicates that can still
+//!    be true, and a *gate* for each of them, atoms one of which has to be true.
+//! 3. The bucket's gates are looked for all at once, field by field: equal texts by hash, numbers among sorted bounds,
+//!    substrings behind a bitmap of 4-grams, edges by their last bytes, networks in a trie, regexes by the literals
+//!    that they need.
+//! 4. A predicate whose gate was seen is asked, test by test. Which gate of several a predicate stands behind is learnt
+//!    from the events; it never changes an answer.
+//!
+//! It gives the answers of [`Predicate::test`](super::Predicate::test), and never reads an event but through its slots:
+//! scripts are the caller's to run.
+
+mod atom;
+mod bucket;
+mod buckets;
+mod edges;
+mod folds;
+mod gate;
+mod grams;
+mod learn;
+mod lookup;
+mod needle;
+mod networks;
+mod numbers;
+mod pin;
+mod program;
+mod scratch;
+mod seen;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use self::{
+    atom::{Atom, Atoms},
+    bucket::{Bucket, GateAtom},
+    folds::Folds,
+    gate::{Gated, Known},
+    pin::{PINS_MAX, Pin, UNKNOWN},
+    program::{Node, Program},
+    scratch::Memo,
+};
+pub use self::{
+    scratch::{MatchCounts, Scratch},
+    seen::Seen,
+};
+use super::{Rule, ScriptError, field_test::FieldTest, predicate::ScriptTest};
+use crate::event::Wanted;
+
+/// The patterns of a rule set, compiled together. It is shared by all who match; each has a [`Scratch`] of its own.
+#[derive(Debug)]
+pub struct Matcher {
+    rules: Vec<Arc<Rule>>,
+    /// Of each pattern: its rule, and which of that rule's patterns it is.
+    patterns: Vec<(u32, u32)>,
+    nodes: Vec<Node>,
+    programs: Vec<Program>,
+    atoms: Vec<Atom>,
+    pins: Vec<Pin>,
+    slots: usize,
+}
+
+/// What has to be seen in an event before a pattern is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Gate {
+    /// The pattern is never true.
+    Never,
+    /// One of these tests is true.
+    AnyOf(Vec<FieldTest>),
+    /// Nothing: the pattern is asked of every event, or of every event that has a certain field.
+    None,
+}
+
+/// The field paths that the patterns of rules test; scripts in them may read others.
+pub fn tested_paths(rules: &[Arc<Rule>]) -> Vec<Arc<str>> {
+    let mut paths = Vec::new();
+    for pattern in rules.iter().flat_map(|rule| &rule.patterns) {
+        pattern.predicate.each_path(&mut |path| paths.push(path.clone()));
+    }
+    paths.sort_unstable();
+    paths.dedup();
+    paths
+}
+
+impl Matcher {
+    /// # Panics
+    /// When `wanted` lacks one of the [`tested_paths`].
+    pub fn new(rules: &[Arc<Rule>], wanted: &Wanted) -> Self {
+        let mut atoms = Atoms::new(wanted);
+        let (mut patterns, mut nodes) = (Vec::new(), Vec::new());
+        for (at, rule) in (0..).zip(rules) {
+            for (own, pattern) in (0..).zip(&rule.patterns) {
+                patterns.push((at, own));
+                nodes.push(atoms.node(&pattern.predicate));
+            }
+        }
+        let atoms = atoms.list;
+        Matcher {
+            rules: rules.to_vec(),
+            patterns,
+            programs: nodes.iter().map(Program::new).collect(),
+            pins: pin::pins(&atoms, &nodes),
+            nodes,
+            atoms,
+            slots: wanted.len(),
+        }
+    }
+
+    /// The gate of a pattern before anything is learnt, whatever the event is in the fields that most rules pin.
+    /// `None` where there is no such pattern.
+    pub fn gate(&self, rule: usize, pattern: usize) -> Option<Gate> {
+        let at = self.patterns.iter().position(|own| *own == (rule as u32, pattern as u32))?;
+        let known = Known { atoms: &self.atoms, answers: vec![None; self.atoms.len()], learnt: &|_| None };
+        Some(match known.gate(&self.nodes[at]) {
+            Gated::Never => Gate::Never,
+            Gated::Always => Gate::None,
+            Gated::By(atoms) => {
+                atoms.iter().map(|atom| self.test_of(*atom)).collect::<Option<_>>().map_or(Gate::None, Gate::AnyOf)
+            }
+        })
+    }
+
+    /// `None` for a sign that says little: that a field exists.
+    fn test_of(&self, atom: u32) -> Option<FieldTest> {
+        match &self.atoms[atom as usize] {
+            Atom::Field(atom) => atom.to_test(),
+            Atom::Term(..) | Atom::Script(_) => None,
+        }
+    }
+
+    /// Room to match one event at a time.
+    pub fn scratch(&self) -> Scratch {
+        Scratch::new(self)
+    }
+
+    /// Finds the patterns that match an event of an input, and calls `visit` with (rule, pattern, answer) in that
+    /// order: for each that matches, and for each with a script that was asked, `false` and failures included.
+    ///
+    /// `scripts` runs a script on the event; it is called only where nothing before it has decided the pattern.
+    pub fn matches(
+        &self,
+        seen: Seen<'_>,
+        input: &str,
+        scratch: &mut Scratch,
+        scripts: &mut dyn FnMut(&ScriptTest) -> Result<bool, ScriptError>,
+        visit: &mut dyn FnMut(usize, usize, Result<bool, ScriptError>),
+    ) {
+        let bucket = self.look(seen, input, scratch);
+        self.ask(seen, scratch, scripts);
+        self.learn(seen, bucket, scratch);
+        for (pattern, answer) in scratch.outcomes.drain(..) {
+            let (rule, own) = self.patterns[pattern as usize];
+            visit(rule as usize, own as usize, answer);
+        }
+    }
+
+    /// How many patterns an event has to be held against: the first half of [`Matcher::matches`] alone, for those who
+    /// measure it.
+    pub fn candidates(&self, seen: Seen<'_>, input: &str, scratch: &mut Scratch) -> usize {
+        self.look(seen, input, scratch);
+        scratch.due.len()
+    }
+
+    /// Finds the event's bucket and the patterns in it whose gates are seen.
+    fn look(&self, seen: Seen<'_>, input: &str, scratch: &mut Scratch) -> usize {
+        scratch.begin();
+        let mut classes = [UNKNOWN; PINS_MAX];
+        for (class, pin) in classes.iter_mut().zip(&self.pins) {
+            *class = pin.class(seen.view, &mut scratch.folded);
+        }
+        let number = scratch.buckets.of(self, input, classes);
+        let Scratch { memo, due_in, folds, buckets, due, doubtful, .. } = scratch;
+        let Bucket { always, gates, behind, fields } = &mut buckets.get(number).bucket;
+        due.extend(always.iter());
+        let mut open = |gate: &mut GateAtom, memo: &mut Memo| {
+            memo.set(gate.atom, true);
+            gate.seen += 1;
+            for pattern in gate.behind(behind) {
+                let last = std::mem::replace(&mut due_in[*pattern as usize], memo.event);
+                if last != memo.event {
+                    due.push(*pattern);
+                }
+            }
+        };
+        fields.scan(seen, memo.event, folds, &mut |gate, proves| {
+            let gate_of = &mut gates[gate as usize];
+            match memo.get(gate_of.atom) {
+                Some(_) => {}
+                None if proves => open(gate_of, memo),
+                None => doubtful.push(gate),
+            }
+        });
+        for gate in doubtful.drain(..) {
+            let gate = &mut gates[gate as usize];
+            if memo.get(gate.atom).is_some() {
+                continue;
+            }
+            if self.holds(gate.atom, seen, memo.event, folds) {
+                open(gate, memo);
+            } else {
+                memo.set(gate.atom, false);
+            }
+        }
+        number
+    }
+
+    /// Asks the patterns that are due.
+    fn ask(
+        &self,
+        seen: Seen<'_>,
+        scratch: &mut Scratch,
+        scripts: &mut dyn FnMut(&ScriptTest) -> Result<bool, ScriptError>,
+    ) {
+        let Scratch { memo, folds, due, outcomes, left_out, counts, .. } = scratch;
+        for pattern in due.iter() {
+            let (rule, _) = self.patterns[*pattern as usize];
+            if left_out[rule as usize] {
+                continue;
+            }
+            let mut ran_script = false;
+            let answer = self.programs[*pattern as usize].run(|test| {
+                if let Some(answer) = memo.get(test) {
+                    return Ok(answer);
+                }
+                if let Atom::Script(script) = &self.atoms[test as usize] {
+                    ran_script = true;
+                    return scripts(script);
+                }
+                let answer = self.holds(test, seen, memo.event, folds);
+                memo.set(test, answer);
+                Ok(answer)
+            });
+            counts.matched += u64::from(answer == Ok(true));
+            if ran_script || answer == Ok(true) {
+                outcomes.push((*pattern, answer));
+            }
+        }
+        counts.asked += due.len() as u64;
+        outcomes.sort_unstable_by_key(|(pattern, _)| *pattern);
+    }
+
+    /// Lets the bucket learn from the event.
+    fn learn(&self, seen: Seen<'_>, number: usize, scratch: &mut Scratch) {
+        let Scratch { memo, folds, buckets, due, .. } = scratch;
+        let learner = &mut buckets.get(number).learner;
+        for atom in learner.probes() {
+            let answer = memo.get(atom).unwrap_or_else(|| self.holds(atom, seen, memo.event, folds));
+            learner.probed(atom, answer);
+        }
+        if learner.count(due.len()) {
+            buckets.review(self, number);
+        }
+    }
+
+    /// The answer of an atom that is no script.
+    fn holds(&self, atom: u32, seen: Seen<'_>, event: u32, folds: &mut Folds) -> bool {
+        match &self.atoms[atom as usize] {
+            Atom::Field(atom) => atom.holds(seen, event, folds),
+            Atom::Term(test, _) => test.holds(&seen),
+            Atom::Script(_) => false,
+        }
+    }
+}

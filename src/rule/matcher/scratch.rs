@@ -1,0 +1,104 @@
+//! What one matcher of events keeps between them: the answers for the current event, and its buckets.
+
+use super::{Matcher, buckets::Buckets, folds::Folds};
+use crate::rule::ScriptError;
+
+/// The answers of atoms for one event, known by its number.
+#[derive(Debug)]
+pub(super) struct Memo {
+    /// The event's number, from 1.
+    pub(super) event: u32,
+    answers: Vec<u32>,
+}
+
+impl Memo {
+    pub(super) fn new(atoms: usize) -> Self {
+        Memo { event: 0, answers: vec![0; atoms] }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, atom: u32) -> Option<bool> {
+        let answer = self.answers[atom as usize];
+        (answer >> 1 == self.event).then_some(answer & 1 == 1)
+    }
+
+    #[inline]
+    pub(super) fn set(&mut self, atom: u32, answer: bool) {
+        self.answers[atom as usize] = self.event << 1 | u32::from(answer);
+    }
+}
+
+/// How much work matching was since the last [`Scratch::take_counts`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MatchCounts {
+    pub events: u64,
+    /// Patterns that were asked.
+    pub asked: u64,
+    /// Patterns that matched.
+    pub matched: u64,
+    /// Buckets that were built, or built again with other gates.
+    pub built: u64,
+}
+
+/// Room to match one event at a time, with what was learnt of the events before. It belongs to one [`Matcher`].
+#[derive(Debug)]
+pub struct Scratch {
+    pub(super) memo: Memo,
+    /// By pattern: the event that it is due in.
+    pub(super) due_in: Vec<u32>,
+    pub(super) folds: Folds,
+    /// Storage to fold one text.
+    pub(super) folded: Vec<u8>,
+    pub(super) buckets: Buckets,
+    /// Patterns to ask.
+    pub(super) due: Vec<u32>,
+    /// Gates that something speaks for.
+    pub(super) doubtful: Vec<u32>,
+    pub(super) outcomes: Vec<(u32, Result<bool, ScriptError>)>,
+    /// By rule.
+    pub(super) left_out: Vec<bool>,
+    pub(super) counts: MatchCounts,
+}
+
+impl Scratch {
+    pub(super) fn new(matcher: &Matcher) -> Self {
+        Scratch {
+            memo: Memo::new(matcher.atoms.len()),
+            due_in: vec![0; matcher.patterns.len()],
+            folds: Folds::new(matcher.slots),
+            folded: Vec::new(),
+            buckets: Buckets::default(),
+            due: Vec::new(),
+            doubtful: Vec::new(),
+            outcomes: Vec::new(),
+            left_out: vec![false; matcher.rules.len()],
+            counts: MatchCounts::default(),
+        }
+    }
+
+    /// Leaves a rule out from now on.
+    pub fn leave_out(&mut self, rule: usize) {
+        self.left_out[rule] = true;
+    }
+
+    pub fn take_counts(&mut self) -> MatchCounts {
+        self.counts.built = std::mem::take(&mut self.buckets.built);
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Forgets the event before.
+    pub(super) fn begin(&mut self) {
+        self.memo.event += 1;
+        if self.memo.event > u32::MAX / 2 {
+            self.memo.event = 1;
+            self.memo.answers.fill(0);
+            self.due_in.fill(0);
+            self.folds = Folds::new(self.folds.slots());
+        }
+        self.folds.begin();
+        self.due.clear();
+        self.doubtful.clear();
+        self.outcomes.clear();
+        self.counts.events += 1;
+    }
+}
