@@ -27,10 +27,16 @@ pub enum Kind {
     Alone,
     Sliding,
     Sequence,
+    /// Sequences with a `none`.
+    Absence,
+    Tumbling,
+    Session,
+    Silent,
 }
 
 impl Kind {
-    const ALL: [Kind; 3] = [Kind::Alone, Kind::Sliding, Kind::Sequence];
+    const ALL: [Kind; 7] =
+        [Kind::Alone, Kind::Sliding, Kind::Sequence, Kind::Absence, Kind::Tumbling, Kind::Session, Kind::Silent];
 
     /// Seeds take turns.
     pub fn of(seed: u64) -> Self {
@@ -115,7 +121,7 @@ fn rule(random: &mut StdRng, kind: Kind, at: usize) -> Rule {
 
 /// Whether a rule that asks for one event would be no window at all.
 fn window_counts(window: &Window) -> bool {
-    matches!(window, Window::Within(_))
+    matches!(window, Window::Within(_) | Window::Every(_) | Window::Session { .. })
 }
 
 fn is_used(condition: &Condition, name: &str, when: &[Test]) -> bool {
@@ -134,7 +140,7 @@ fn is_used(condition: &Condition, name: &str, when: &[Test]) -> bool {
 fn patterns(random: &mut StdRng, kind: Kind) -> Vec<Pattern> {
     let count = match kind {
         Kind::Alone => 1,
-        Kind::Sequence => random.random_range(2..5),
+        Kind::Sequence | Kind::Absence => random.random_range(2..5),
         _ => random.random_range(1..4),
     };
     let fields: usize = random.random_range(0..3);
@@ -162,19 +168,41 @@ fn by(random: &mut StdRng, count: usize) -> Vec<String> {
 fn window(random: &mut StdRng, kind: Kind) -> Window {
     match kind {
         Kind::Alone => Window::Alone,
-        Kind::Sliding | Kind::Sequence => Window::Within(random.random_range(1..25)),
+        Kind::Sliding | Kind::Sequence | Kind::Absence => Window::Within(random.random_range(1..25)),
+        Kind::Tumbling => Window::Every(random.random_range(2..25)),
+        Kind::Session => {
+            let gap = random.random_range(1..8);
+            Window::Session { gap, max: random.random_bool(0.4).then(|| gap + random.random_range(0..20)) }
+        }
+        Kind::Silent => Window::Silent(random.random_range(2..25)),
     }
 }
 
 fn condition(random: &mut StdRng, kind: Kind, patterns: &[Pattern]) -> Condition {
-    match (kind, random.random_range(0..3)) {
-        (Kind::Alone, _) | (Kind::Sliding, 0) => Condition::Unwritten,
-        (Kind::Sliding, 1) => Condition::AllOf(several(random, patterns)),
-        (Kind::Sliding, _) => Condition::AnyOf(several(random, patterns)),
-        (Kind::Sequence, _) => {
-            Condition::Sequence((0..random.random_range(1..4)).map(|_| step(random, patterns)).collect())
-        }
+    match (kind, random.random_range(0..4)) {
+        (Kind::Alone | Kind::Silent, _) => Condition::Unwritten,
+        (Kind::Sequence | Kind::Absence, _) => Condition::Sequence(steps(random, patterns, kind)),
+        (Kind::Tumbling | Kind::Session, 3) if patterns.len() > 1 => Condition::Sequence(steps(random, patterns, kind)),
+        (_, 0) => Condition::Unwritten,
+        (_, 1) => Condition::AllOf(several(random, patterns)),
+        _ => Condition::AnyOf(several(random, patterns)),
     }
+}
+
+/// At least one step that an event fills. Only a sliding window can end in an absence.
+fn steps(random: &mut StdRng, patterns: &[Pattern], kind: Kind) -> Vec<Step> {
+    let mut steps: Vec<Step> = (0..random.random_range(1..4)).map(|_| step(random, patterns)).collect();
+    let nones = match kind {
+        Kind::Sequence => 0,
+        Kind::Absence => random.random_range(1..3),
+        _ => random.random_range(0..2),
+    };
+    for _ in 0..nones {
+        let last = if kind == Kind::Absence { steps.len() } else { steps.len() - 1 };
+        let at = random.random_range(0..=last);
+        steps.insert(at, Step::None(patterns.choose(random).expect("a pattern").name.clone()));
+    }
+    steps
 }
 
 fn several(random: &mut StdRng, patterns: &[Pattern]) -> Vec<Times> {

@@ -13,7 +13,7 @@ mod shrink;
 pub use generate::{AFTERMATH, Case, INPUTS, Kind};
 
 /// Of each kind, unless the environment says another number.
-const CASES: u64 = 400;
+const CASES: u64 = 800;
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -58,4 +58,24 @@ fn sliding_windows_say_what_the_oracle_says() {
 #[test]
 fn sequences_say_what_the_oracle_says() {
     holds(Kind::Sequence);
+}
+
+#[test]
+fn absence_says_what_the_oracle_says() {
+    holds(Kind::Absence);
+}
+
+#[test]
+fn tumbling_windows_say_what_the_oracle_says() {
+    holds(Kind::Tumbling);
+}
+
+#[test]
+fn sessions_say_what_the_oracle_says() {
+    holds(Kind::Session);
+}
+
+#[test]
+fn silence_says_what_the_oracle_says() {
+    holds(Kind::Silent);
 }

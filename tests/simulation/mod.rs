@@ -13,7 +13,7 @@ use std::{any::Any, panic::AssertUnwindSafe};
 
 use crate::properties::{Case, Kind, engine, seeds};
 
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 3_000;
 
 /// Seeds that have failed.
 const KEPT: [u64; 0] = [];
