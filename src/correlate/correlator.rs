@@ -9,7 +9,8 @@ use super::{
     counts::{Counts, Failures},
     frontier::{Admission, Sources},
     group::{Group, Next},
-    key::{KeyState, Limits, StateKey, Tally},
+    key::{Expired, KeyState, Limits, StateKey, Tally, Walk},
+    plan::Plan,
     rules::Rules,
     snapshot::{Changes, Header, Snapshot},
 };
@@ -187,14 +188,15 @@ impl Correlator {
             Admission::StaleEpoch => return self.counts.stale_epoch += 1,
             Admission::Accepted => self.counts.signals += 1,
         }
-        let Some(rule) = self.rules.get(&signal.rule, signal.shape) else {
+        let Some(plan) = self.rules.get(&signal.rule, signal.shape) else {
             return self.counts.unknown_rule += 1;
         };
+        let rule = &plan.rule;
         if !rule.is_ordered() {
             let mut state = KeyState::default();
             let mut tally = Tally::default();
-            let alert = self.unless_quarantined(&rule, |limits| state.apply(&rule, limits, &signal, &mut tally));
-            return self.record(&rule, tally, alert, alerts);
+            let alert = self.walk_with(&plan, &signal.key, &mut tally, |walk| state.apply(&signal, walk));
+            return self.record(rule, tally, alert.flatten(), alerts);
         }
         if signal.late {
             self.counts.late += 1;
@@ -210,7 +212,8 @@ impl Correlator {
 
     /// A signal that was taken in before a crash: it waits again if the walk had not come to it.
     fn hold_again(&mut self, offset: u64, signal: Signal) {
-        let Some(rule) = self.rules.get(&signal.rule, signal.shape) else { return };
+        let Some(plan) = self.rules.get(&signal.rule, signal.shape) else { return };
+        let rule = &plan.rule;
         if !rule.is_ordered() || signal.late {
             return;
         }
@@ -233,59 +236,75 @@ impl Correlator {
     }
 
     fn apply(&mut self, signal: Signal, alerts: &mut Vec<Alert>) {
-        let Some(rule) = self.rules.get(&signal.rule, signal.shape) else {
+        let Some(plan) = self.rules.get(&signal.rule, signal.shape) else {
             return self.counts.unknown_rule += 1;
         };
         let key = Arc::new(StateKey { rule: signal.rule.clone(), shape: signal.shape, key: signal.key.clone() });
-        if self.rules.is_closing(&rule) && !self.keys.get(&key).is_some_and(|slot| slot.state.is_open()) {
+        if self.rules.is_closing(&plan.rule) && !self.keys.get(&key).is_some_and(|slot| slot.state.is_open()) {
             return self.counts.unknown_rule += 1;
         }
         let mut slot = self.keys.remove(&key).unwrap_or_default();
         let mut tally = Tally::default();
-        let alert = self.unless_quarantined(&rule, |limits| slot.state.apply(&rule, limits, &signal, &mut tally));
+        let alert = self.walk_with(&plan, &key.key, &mut tally, |walk| slot.state.apply(&signal, walk));
         self.keys.insert(key.clone(), slot);
         self.dirty.insert(key.clone());
-        self.record(&rule, tally, alert, alerts);
+        self.record(&plan.rule, tally, alert.flatten(), alerts);
         self.schedule(&key);
     }
 
     fn expire(&mut self, now: Timestamp, key: &Arc<StateKey>, alerts: &mut Vec<Alert>) {
+        let Some(plan) = self.rules.get(&key.rule, key.shape) else { return };
+        let is_quarantined = self.is_quarantined(&plan.rule);
         let Some(slot) = self.keys.get_mut(key).filter(|slot| slot.timer == Some(now)) else { return };
         slot.timer = None;
-        let Some(rule) = self.rules.get(&key.rule, key.shape) else { return };
         let mut tally = Tally::default();
-        let alert = slot.state.expire(&rule, self.limits, key, now, &mut tally);
-        if alert.is_some() || slot.state.is_empty() {
+        let mut walk = Walk { plan: &plan, key: &key.key, limits: self.limits, tally: &mut tally };
+        // An alert that is open closes also where the rule is quarantined.
+        let Expired { alert, has_changed } = match is_quarantined && !slot.state.is_open() {
+            false => slot.state.expire(now, &mut walk),
+            true => slot.state.give_up(),
+        };
+        if has_changed {
             self.dirty.insert(key.clone());
         }
-        let has_closed = alert.is_some();
-        self.record(&rule, tally, alert, alerts);
+        let has_closed = alert.as_ref().is_some_and(|alert| alert.state == State::Closed);
+        self.record(&plan.rule, tally, alert, alerts);
         self.schedule(key);
         if has_closed {
-            self.end_if_closed(&rule);
+            self.end_if_closed(&plan.rule);
         }
     }
 
     /// Puts a timer for the key's deadline, unless one is there that comes no later: it looks again.
     fn schedule(&mut self, key: &Arc<StateKey>) {
         let Some(slot) = self.keys.get_mut(key) else { return };
-        let Some(rule) = self.rules.get(&key.rule, key.shape) else { return };
-        let Some(deadline) = slot.state.deadline(&rule) else { return };
+        let Some(plan) = self.rules.get(&key.rule, key.shape) else { return };
+        let Some(deadline) = slot.state.deadline(&plan) else { return };
         if slot.timer.is_some_and(|timer| timer <= deadline) {
             return;
         }
-        if let Some(group) = self.groups.get_mut(&rule.inputs) {
+        if let Some(group) = self.groups.get_mut(&plan.rule.inputs) {
             slot.timer = Some(deadline);
             group.set_timer(deadline, key.clone());
         }
     }
 
-    fn unless_quarantined(&self, rule: &Rule, apply: impl FnOnce(Limits) -> Option<Alert>) -> Option<Alert> {
-        let failures = self.failures.get(&(rule.id().clone(), rule.meta.version.clone()));
-        if failures.is_some_and(|failures| failures.in_a_row() >= self.quarantine_after) {
-            return None;
-        }
-        apply(self.limits)
+    /// Does something with a key, unless its rule is quarantined.
+    fn walk_with<R>(
+        &self,
+        plan: &Plan,
+        key: &[Arc<str>],
+        tally: &mut Tally,
+        work: impl FnOnce(&mut Walk<'_>) -> R,
+    ) -> Option<R> {
+        let walk = &mut Walk { plan, key, limits: self.limits, tally };
+        (!self.is_quarantined(&plan.rule)).then(|| work(walk))
+    }
+
+    fn is_quarantined(&self, rule: &Rule) -> bool {
+        let in_a_row = |failures: &Failures| failures.in_a_row() >= self.quarantine_after;
+        !self.failures.is_empty()
+            && self.failures.get(&(rule.id().clone(), rule.meta.version.clone())).is_some_and(in_a_row)
     }
 
     /// Books what a signal or timer did.
@@ -356,13 +375,13 @@ impl Correlator {
         let mut changes = Changes::default();
         for key in std::mem::take(&mut self.dirty) {
             let Some(slot) = self.keys.get(&key) else { continue };
-            let Some(rule) = self.rules.get(&key.rule, key.shape) else {
+            let Some(plan) = self.rules.get(&key.rule, key.shape) else {
                 self.keys.remove(&key);
                 changes.remove(&key);
                 continue;
             };
             // An emptied key stays until no signal of its time can be read again: it says what was applied.
-            let durable = self.groups.get(&rule.inputs).map_or(Timestamp::MAX, |group| group.durable);
+            let durable = self.groups.get(&plan.rule.inputs).map_or(Timestamp::MAX, |group| group.durable);
             if slot.state.is_empty() && slot.state.applied_time().is_none_or(|applied| applied < durable) {
                 self.keys.remove(&key);
                 changes.remove(&key);

@@ -26,6 +26,8 @@ pub(super) struct Firing<'a> {
     pub end: Timestamp,
     /// The alert's time: the trigger's, or the timer's.
     pub time: Timestamp,
+    /// The time in the alert's id: that of its first record.
+    pub fired_at: Timestamp,
     pub signals: &'a Kepts,
     pub state: State,
     pub suppressed: u64,
@@ -56,7 +58,7 @@ impl Firing<'_> {
             other => unreachable!("a rule's metadata is an object: {other:?}"),
         };
         Alert {
-            id: alert::id(&meta.id, self.key, self.trigger.time, &self.trigger.position, self.trigger.element),
+            id: alert::id(&meta.id, self.key, self.fired_at, &self.trigger.position, self.trigger.element),
             state: self.state,
             rule,
             title: text.title.unwrap_or_else(|| meta.title.clone()),

@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{firing::Firing, sequence::Progress, window::Kepts};
+use super::{contents::Contents, course::Course, firing::Firing, open::Open, plan::Plan};
 use crate::{
     alert::{Alert, State},
     detect::{Order, Signal},
     event::{Position, Timestamp},
-    rule::{Condition, Kept, Rule, ScriptError, Window},
+    rule::{Kept, ScriptError, Window},
 };
 
 /// Which state a signal belongs to. Another shape of the rule is another state.
@@ -23,9 +23,8 @@ pub struct StateKey {
 /// What a key remembers between signals.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyState {
-    window: Kepts,
-    /// For a rule with a `sequence`.
-    progress: Option<Progress>,
+    window: Contents,
+    course: Course,
     open: Option<Open>,
     /// The last signal that was applied: what is read again after a crash is not applied again.
     applied: Option<Order>,
@@ -33,21 +32,7 @@ pub struct KeyState {
     fired_on: Option<Position>,
 }
 
-/// An alert that signals still accumulate into.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Open {
-    trigger: Trigger,
-    /// Start of the window that fired.
-    start: Timestamp,
-    until: Timestamp,
-    /// `until` moves no further than this.
-    until_max: Timestamp,
-    suppressed: u64,
-    /// Of the window that fired, and all since.
-    total: Kepts,
-}
-
-/// The signal that fired.
+/// The signal that fired; for a timer, the last one before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Trigger {
     pub time: Timestamp,
@@ -82,9 +67,42 @@ impl Tally {
     }
 }
 
+/// What a key is told with every signal and timer.
+pub(super) struct Walk<'a> {
+    pub plan: &'a Plan,
+    pub key: &'a [Arc<str>],
+    pub limits: Limits,
+    pub tally: &'a mut Tally,
+}
+
+/// What a timer did.
+#[derive(Debug, Default)]
+pub(super) struct Expired {
+    pub alert: Option<Alert>,
+    /// The state is another one: a commit has to write it.
+    pub has_changed: bool,
+}
+
+/// A window that is looked at: from when to when, why, and when that is. The alert has the time of `end`.
+struct Look {
+    start: Timestamp,
+    end: Timestamp,
+    trigger: Trigger,
+}
+
+impl Trigger {
+    fn of_signal(signal: &Signal) -> Self {
+        Trigger { time: signal.time, position: signal.position.clone(), element: signal.element, late: signal.late }
+    }
+
+    fn of_kept(kept: &Kept) -> Self {
+        Trigger { time: kept.time, position: kept.position.clone(), element: kept.element, late: false }
+    }
+}
+
 impl KeyState {
     /// Applies the next signal of the total order; says what fired.
-    pub fn apply(&mut self, rule: &Rule, limits: Limits, signal: &Signal, tally: &mut Tally) -> Option<Alert> {
+    pub(super) fn apply(&mut self, signal: &Signal, walk: &mut Walk<'_>) -> Option<Alert> {
         let order = signal.order();
         if self.applied.as_ref().is_some_and(|applied| order <= *applied) {
             return None;
@@ -96,127 +114,182 @@ impl KeyState {
             element: signal.element,
             fields: signal.fields.clone(),
         });
+        let trigger = Trigger::of_signal(signal);
+        let begins = self.course.see(&walk.plan.rule.window, &trigger);
         if let Some(open) = &mut self.open {
-            open.take(rule, limits, signal, kept, tally);
+            open.take(&signal.pattern, kept, walk);
             return None;
         }
         if self.fired_on.as_ref() == Some(&signal.position) {
             return None;
         }
         self.fired_on = None;
-        let start = self.enter(rule, limits, signal, kept, tally);
-        self.fire_if_satisfied(rule, limits, signal, start, tally)
-    }
-
-    /// Puts a signal into the window that ends with it; gives the window's start.
-    fn enter(&mut self, rule: &Rule, limits: Limits, signal: &Signal, kept: Arc<Kept>, tally: &mut Tally) -> Timestamp {
-        let start = match rule.window {
-            Window::Sliding(span) => signal.time.minus(span),
-            _ => {
-                self.window.clear();
-                signal.time
-            }
-        };
-        self.window.expire(start);
-        tally.evicted += u64::from(self.window.push(&signal.pattern, kept, limits.signals_per_key_max));
-        if let Condition::Sequence(steps) = &rule.condition {
-            let progress = self.progress.get_or_insert_with(|| Progress::new(steps));
-            progress.expire(start);
-            progress.see(steps, &signal.pattern, signal.time, &signal.position);
+        if begins {
+            self.window.clear();
         }
-        start
+        let start = self.enter(&signal.pattern, kept, walk)?;
+        self.look(Look { start, end: signal.time, trigger }, walk)
     }
 
-    fn fire_if_satisfied(
-        &mut self,
-        rule: &Rule,
-        limits: Limits,
-        signal: &Signal,
-        start: Timestamp,
-        tally: &mut Tally,
-    ) -> Option<Alert> {
-        if !self.meets_condition(rule) {
+    /// Puts a signal into its window. Gives the window's start where it is to be looked at now.
+    fn enter(&mut self, pattern: &Arc<str>, kept: Arc<Kept>, walk: &mut Walk<'_>) -> Option<Timestamp> {
+        let time = kept.time;
+        match walk.plan.rule.window {
+            Window::Sliding(span) => {
+                let start = time.minus(span);
+                self.window.expire(start);
+                self.window.enter(pattern, kept, walk);
+                (!walk.plan.waits_for_absence()).then_some(start)
+            }
+            Window::Tumbling(_) => {
+                self.course.bucket(time, &mut self.window).enter(pattern, kept, walk);
+                None
+            }
+            Window::Session { .. } => {
+                let start = self.course.run_to_look_at()?;
+                self.window.enter(pattern, kept, walk);
+                Some(start)
+            }
+            Window::Silent { .. } => {
+                self.window.expire(time);
+                self.window.enter(pattern, kept, walk);
+                None
+            }
+            Window::None | Window::FirstSeen(_) | Window::Baseline(_) => {
+                self.window.clear();
+                self.window.enter(pattern, kept, walk);
+                Some(time)
+            }
+        }
+    }
+
+    /// Fires if the window satisfies the rule, which empties it.
+    fn look(&mut self, look: Look, walk: &mut Walk<'_>) -> Option<Alert> {
+        if !self.window.meets(walk.plan, look.start) {
             return None;
         }
-        let trigger = Trigger {
-            time: signal.time,
-            position: signal.position.clone(),
-            element: signal.element,
-            late: signal.late,
-        };
-        let state = if rule.suppress.is_some() { State::Opened } else { State::Fired };
+        let rule = &*walk.plan.rule;
         let firing = Firing {
             rule,
-            key: &signal.key,
-            trigger: &trigger,
-            start,
-            end: signal.time,
-            time: signal.time,
-            signals: &self.window,
-            state,
+            key: walk.key,
+            trigger: &look.trigger,
+            start: look.start,
+            end: look.end,
+            time: look.end,
+            fired_at: look.end,
+            signals: &self.window.signals,
+            state: if rule.suppress.is_some() { State::Opened } else { State::Fired },
             suppressed: 0,
         };
-        if !firing.meets_when(tally) {
+        if !firing.meets_when(walk.tally) {
             return None;
         }
-        let alert = firing.alert(limits, tally);
-        let total = std::mem::take(&mut self.window);
-        self.progress = None;
+        let alert = firing.alert(walk.limits, walk.tally);
+        let total = std::mem::take(&mut self.window).signals;
+        self.course.fired();
         match rule.suppress {
-            None => self.fired_on = Some(signal.position.clone()),
-            Some(suppress) => {
-                self.open = Some(Open {
-                    trigger,
-                    start,
-                    until: signal.time.plus(suppress.span.min(suppress.max)),
-                    until_max: signal.time.plus(suppress.max),
-                    suppressed: 0,
-                    total,
-                });
-            }
+            None => self.fired_on = Some(look.trigger.position),
+            Some(suppress) => self.open = Some(Open::new(look.trigger, look.start, look.end, suppress, total)),
         }
         Some(alert)
     }
 
-    fn meets_condition(&self, rule: &Rule) -> bool {
-        match &rule.condition {
-            Condition::AllOf(all) => all.iter().all(|times| self.window.count(&times.pattern) >= u64::from(times.n)),
-            Condition::AnyOf(any) => any.iter().any(|times| self.window.count(&times.pattern) >= u64::from(times.n)),
-            Condition::Sequence(steps) => self.progress.as_ref().is_some_and(|progress| progress.is_complete(steps)),
+    /// When this key has to be looked at although no signal comes: its alert closes, its window ends or has passed, or
+    /// something has been absent for long enough.
+    pub(super) fn deadline(&self, plan: &Plan) -> Option<Timestamp> {
+        if let Some(open) = &self.open {
+            return Some(open.until);
+        }
+        match plan.rule.window {
+            Window::Sliding(span) => {
+                let passed = self.window.signals.last_time();
+                passed.into_iter().chain(self.window.first_to_complete(plan)).min().map(|at| at.plus(span))
+            }
+            Window::None | Window::FirstSeen(_) | Window::Baseline(_) => self.window.signals.last_time(),
+            Window::Tumbling(_) | Window::Session { .. } | Window::Silent { .. } => {
+                self.course.deadline(&plan.rule.window)
+            }
         }
     }
 
-    /// When this key has to be looked at although no signal comes: its alert closes, or its window has passed.
-    pub fn deadline(&self, rule: &Rule) -> Option<Timestamp> {
-        match &self.open {
-            Some(open) => Some(open.until),
-            None => self.window.last_time().map(|last| last.plus(span(rule))),
-        }
-    }
-
-    /// What is due at `now`, after every signal of that time: gives the `closed` record of an alert whose time is
-    /// over, and forgets a window that no signal can join any more.
-    pub fn expire(
-        &mut self,
-        rule: &Rule,
-        limits: Limits,
-        key: &StateKey,
-        now: Timestamp,
-        tally: &mut Tally,
-    ) -> Option<Alert> {
+    /// What is due at `now`, after every signal of that time: the `closed` record of an alert whose time is over, the
+    /// alert of a timer; and a window that no signal can join any more is forgotten.
+    pub(super) fn expire(&mut self, now: Timestamp, walk: &mut Walk<'_>) -> Expired {
+        let window = &walk.plan.rule.window;
         if let Some(open) = self.open.take_if(|open| open.until <= now) {
-            return Some(open.close(rule, limits, key, tally));
+            // A timer that fell due meanwhile, or does now, is dropped.
+            if self.course.deadline(window).is_some_and(|due| due <= now) {
+                self.course = Course::Plain;
+            }
+            return Expired { alert: Some(open.close(walk)), has_changed: true };
         }
-        if self.window.last_time().is_some_and(|last| last.plus(span(rule)) <= now) {
-            self.window.clear();
-            self.progress = None;
+        if self.open.is_some() || self.deadline(walk.plan).is_none_or(|due| due > now) {
+            return Expired::default();
         }
-        None
+        let alert = match *window {
+            Window::Sliding(span) => self.expire_sliding(now, span, walk),
+            Window::Tumbling(span) => self.end_bucket(now, span, walk),
+            Window::Silent { after, .. } => self.fall_silent(now, after, walk),
+            Window::None | Window::Session { .. } | Window::FirstSeen(_) | Window::Baseline(_) => {
+                self.forget();
+                None
+            }
+        };
+        Expired { alert, has_changed: true }
+    }
+
+    fn expire_sliding(&mut self, now: Timestamp, span: Duration, walk: &mut Walk<'_>) -> Option<Alert> {
+        let start = now.minus(span);
+        self.window.expire(start);
+        let mut alert = None;
+        if self.window.first_to_complete(walk.plan).is_some_and(|first| first <= start) {
+            alert = self.look_by_timer(start, now, walk);
+            self.window.pass(start);
+        }
+        if self.open.is_none() && self.window.signals.last_time().is_none_or(|last| last <= start) {
+            self.forget();
+        }
+        alert
+    }
+
+    /// The bucket ends. What came at the very end belongs to the next one, unless firing emptied that too.
+    fn end_bucket(&mut self, now: Timestamp, span: Duration, walk: &mut Walk<'_>) -> Option<Alert> {
+        let next = std::mem::take(&mut self.course);
+        let alert = self.look_by_timer(now.minus(span), now, walk);
+        if alert.is_none() {
+            (self.window, self.course) = next.next_bucket(span);
+        }
+        alert
+    }
+
+    fn fall_silent(&mut self, now: Timestamp, after: Duration, walk: &mut Walk<'_>) -> Option<Alert> {
+        let trigger = self.course.last_heard()?.clone();
+        let alert = self.look(Look { start: now.minus(after), end: now, trigger }, walk);
+        if alert.is_none() {
+            self.forget();
+        }
+        alert
+    }
+
+    fn look_by_timer(&mut self, start: Timestamp, now: Timestamp, walk: &mut Walk<'_>) -> Option<Alert> {
+        let trigger = Trigger::of_kept(self.window.signals.last()?);
+        self.look(Look { start, end: now, trigger }, walk)
+    }
+
+    fn forget(&mut self) {
+        self.window.clear();
+        self.course = Course::Plain;
+    }
+
+    /// Forgets what waits: nothing is to fire.
+    pub(super) fn give_up(&mut self) -> Expired {
+        self.forget();
+        Expired { alert: None, has_changed: true }
     }
 
     /// Nothing that matters later; `applied` still guards what is read again.
     pub fn is_empty(&self) -> bool {
-        self.open.is_none() && self.window.is_empty()
+        self.open.is_none() && self.window.is_empty() && self.course.is_plain()
     }
 
     pub fn is_open(&self) -> bool {
@@ -226,38 +299,5 @@ impl KeyState {
     /// The time of the last signal applied.
     pub fn applied_time(&self) -> Option<Timestamp> {
         self.applied.as_ref().map(|order| order.time)
-    }
-}
-
-impl Open {
-    fn take(&mut self, rule: &Rule, limits: Limits, signal: &Signal, kept: Arc<Kept>, tally: &mut Tally) {
-        self.suppressed += 1;
-        tally.suppressed += 1;
-        tally.evicted += u64::from(self.total.push(&signal.pattern, kept, limits.signals_per_key_max));
-        if let Some(suppress) = rule.suppress {
-            self.until = self.until.max(signal.time.plus(suppress.span).min(self.until_max));
-        }
-    }
-
-    fn close(self, rule: &Rule, limits: Limits, key: &StateKey, tally: &mut Tally) -> Alert {
-        Firing {
-            rule,
-            key: &key.key,
-            trigger: &self.trigger,
-            start: self.start,
-            end: self.total.last_time().unwrap_or(self.trigger.time),
-            time: self.until,
-            signals: &self.total,
-            state: State::Closed,
-            suppressed: self.suppressed,
-        }
-        .alert(limits, tally)
-    }
-}
-
-fn span(rule: &Rule) -> Duration {
-    match rule.window {
-        Window::Sliding(span) => span,
-        _ => Duration::ZERO,
     }
 }

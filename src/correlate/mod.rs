@@ -4,12 +4,16 @@
 
 #[cfg_attr(not(test), expect(dead_code, reason = "windows keep their aggregates with it next"))]
 mod aggregate;
+mod contents;
 mod correlator;
 mod counts;
+mod course;
 mod firing;
 mod frontier;
 mod group;
 mod key;
+mod open;
+mod plan;
 mod rules;
 mod sequence;
 mod snapshot;

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use super::plan::Plan;
 use crate::{
     event::Timestamp,
     rule::{Rule, RuleSet},
@@ -17,7 +18,7 @@ pub(super) type Shape = (Arc<str>, u64);
 /// The rules by id and shape.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    by_id: HashMap<Arc<str>, Vec<Arc<Rule>>>,
+    by_id: HashMap<Arc<str>, Vec<Arc<Plan>>>,
     /// Rules that went; each takes signals until time has passed the last ones that can be on their way.
     retired: BTreeMap<Shape, Timestamp>,
     /// Rules of which only open alerts are left.
@@ -30,24 +31,24 @@ impl Rules {
         let current: HashSet<Shape> = set.rules.iter().map(|rule| (rule.id().clone(), rule.shape)).collect();
         self.retired.retain(|shape, _| !current.contains(shape));
         self.closing.retain(|shape| !current.contains(shape));
-        let before = self.by_id.values().flatten().map(|rule| (rule.id().clone(), rule.shape));
+        let before = self.by_id.values().flatten().map(|plan| (plan.rule.id().clone(), plan.rule.shape));
         for shape in before.filter(|shape| !current.contains(shape) && !self.closing.contains(shape)) {
             self.retired.entry(shape).or_insert(end);
         }
         for rule in &set.rules {
             let shapes = self.by_id.entry(rule.id().clone()).or_default();
-            shapes.retain(|other| other.shape != rule.shape);
-            shapes.push(rule.clone());
+            shapes.retain(|other| other.rule.shape != rule.shape);
+            shapes.push(Arc::new(Plan::new(rule)));
         }
     }
 
-    pub fn get(&self, id: &str, shape: u64) -> Option<Arc<Rule>> {
-        self.by_id.get(id)?.iter().find(|rule| rule.shape == shape).cloned()
+    pub fn get(&self, id: &str, shape: u64) -> Option<Arc<Plan>> {
+        self.by_id.get(id)?.iter().find(|plan| plan.rule.shape == shape).cloned()
     }
 
     /// Takes the retired rules whose time has come.
     pub fn take_over(&mut self, is_past: impl Fn(&Rule, Timestamp) -> bool) -> BTreeSet<Shape> {
-        let is_over = |(id, shape): &Shape, end| self.get(id, *shape).is_none_or(|rule| is_past(&rule, end));
+        let is_over = |(id, shape): &Shape, end| self.get(id, *shape).is_none_or(|plan| is_past(&plan.rule, end));
         let over: BTreeSet<Shape> =
             self.retired.iter().filter(|(shape, end)| is_over(shape, **end)).map(|(shape, _)| shape.clone()).collect();
         self.retired.retain(|shape, _| !over.contains(shape));
@@ -67,7 +68,7 @@ impl Rules {
         self.closing.remove(shape);
         let (id, shape) = shape;
         if let Some(shapes) = self.by_id.get_mut(id) {
-            shapes.retain(|rule| rule.shape != *shape);
+            shapes.retain(|plan| plan.rule.shape != *shape);
             if shapes.is_empty() {
                 self.by_id.remove(id);
             }

@@ -1,182 +1,109 @@
 //! Steps in order inside one window: an automaton that keeps, for each number of events already in place, the latest
 //! start that a choice of so many events can have.
 //!
-//! The latest start is all that matters: a choice that starts later fits every window that an earlier one fits. So a
-//! signal costs one queue operation for each step that names its pattern, whatever the window holds. This is the usual
-//! dynamic programme for the shortest window that contains a subsequence, kept incrementally.
+//! The latest start is nearly all that matters: a choice that starts later fits every window that an earlier one fits.
+//! This is the usual dynamic programme for the shortest window that contains a subsequence, kept incrementally. What
+//! must not come between two steps takes the choices away that wait between them; those that have gone on, and those
+//! that lack another event of the step before, stay.
+//!
+//! At its ends a sequence can be bound by absence too, and there it matters which first events a choice can have: any
+//! event of the first step that is not later than the latest start, since it can take that one's place. Only where
+//! something must not come right after a single first event it can't, so there each run of first events without such a
+//! signal between them is followed by itself.
+//!
+//! A signal costs a queue operation for each step that names its pattern, in each run. Runs are bounded.
 
-use std::{collections::VecDeque, sync::Arc};
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    event::{Position, Timestamp},
-    rule::Step,
-};
+use self::run::Run;
+use super::plan::Sequence;
+use crate::event::{Position, Timestamp};
+
+/// Runs of first events that one key follows; a further one ends the oldest, and is counted.
+pub(super) const RUNS_MAX: usize = 64;
 
 /// The partial matches of one key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// One for each step of the rule.
-    steps: Vec<Filled>,
-}
-
-/// The choices that fill all earlier steps and 1, 2, … events of this one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Filled {
-    /// At index i the latest start of a choice with i + 1 events of this step; it never rises with i.
-    starts: VecDeque<Timestamp>,
-    /// The event that moved this step last, and the start of a filled step before it did: another pattern of the
-    /// same event must not build on it, since one event fills at most one step.
-    moved_by: Option<(Position, Option<Timestamp>)>,
-}
-
-impl Filled {
-    /// The latest start of a choice that fills the step with its `n` events, not counting `event` itself.
-    fn complete(&self, n: u32, event: &Position) -> Option<Timestamp> {
-        match &self.moved_by {
-            Some((position, before)) if position == event => *before,
-            _ => self.full(n),
-        }
-    }
-
-    fn full(&self, n: u32) -> Option<Timestamp> {
-        self.starts.get(n as usize - 1).copied()
-    }
+pub(super) struct Progress {
+    /// In the order of their first events. Only the last one takes further first events.
+    runs: VecDeque<Run>,
+    /// The last signal of a pattern that has to be absent before the first event.
+    last_absent: Option<Timestamp>,
+    /// The event that was seen last. A commit never comes between two signals of one event.
+    #[serde(skip)]
+    event: Option<Position>,
 }
 
 impl Progress {
-    pub fn new(steps: &[Step]) -> Self {
-        Progress { steps: vec![Filled::default(); steps.len()] }
-    }
-
-    /// Takes a signal in, in the total order, after [`Progress::expire`] for its window.
-    pub fn see(&mut self, steps: &[Step], pattern: &Arc<str>, time: Timestamp, event: &Position) {
-        for at in (0..steps.len()).rev() {
-            let Step::Some { n, patterns } = &steps[at] else { continue };
-            if !patterns.contains(pattern) || self.steps[at].moved_by.as_ref().is_some_and(|(by, _)| by == event) {
-                continue;
-            }
-            let start = match at {
-                0 => Some(time),
-                _ => self.steps[at - 1].complete(size(&steps[at - 1]), event),
-            };
-            let filled = &mut self.steps[at];
-            // Without a filled step before it, nothing of this step is filled either: see `expire`.
-            let Some(start) = start else { continue };
-            filled.moved_by = Some((event.clone(), filled.full(*n)));
-            filled.starts.push_front(start);
-            filled.starts.truncate(*n as usize);
+    /// Takes a signal in, in the total order, after [`Progress::expire`] for its window. Says how much had to be given
+    /// up for it.
+    pub fn see(
+        &mut self,
+        plan: &Sequence,
+        pattern: usize,
+        time: Timestamp,
+        event: &Position,
+        starts_max: usize,
+    ) -> u64 {
+        if self.event.as_ref() != Some(event) {
+            self.event = Some(event.clone());
+            self.runs.iter_mut().for_each(Run::next_event);
         }
+        let is_first = plan.steps[0].patterns.contains(&pattern);
+        let ends_run = plan.ends_run().contains(&pattern);
+        let last = self.runs.len().saturating_sub(1);
+        for (at, run) in self.runs.iter_mut().enumerate() {
+            run.see(plan, pattern, time, is_first && at == last && !ends_run && !run.is_over);
+            run.is_over |= ends_run;
+        }
+        let mut given_up = 0;
+        if is_first {
+            if self.runs.back().is_none_or(|run| run.is_over) {
+                let mut run = Run::new(plan);
+                run.see(plan, pattern, time, true);
+                self.runs.push_back(run);
+            }
+            if let Some(run) = self.runs.back_mut() {
+                given_up += run.note_first(plan, time, self.last_absent, starts_max);
+            }
+        }
+        if plan.absent_first().contains(&pattern) {
+            self.last_absent = Some(time);
+        }
+        self.runs.retain(|run| !run.is_dead());
+        while self.runs.len() > RUNS_MAX {
+            self.runs.pop_front();
+            given_up += 1;
+        }
+        given_up
     }
 
-    /// Forgets the choices that start before `start`. Since starts never rise along the steps, a step is empty when
-    /// the one before it is not filled.
+    /// Forgets the choices that start before `start`.
     pub fn expire(&mut self, start: Timestamp) {
-        for filled in &mut self.steps {
-            while filled.starts.back().is_some_and(|at| *at < start) {
-                filled.starts.pop_back();
-            }
-            if let Some((_, before)) = &mut filled.moved_by
-                && before.is_some_and(|at| at < start)
-            {
-                *before = None;
-            }
-        }
+        self.runs.iter_mut().for_each(|run| run.expire(start));
+        self.runs.retain(|run| !run.is_dead());
+        self.last_absent = self.last_absent.filter(|at| *at >= start);
     }
 
-    /// Whether every step is filled.
-    pub fn is_complete(&self, steps: &[Step]) -> bool {
-        match (self.steps.last(), steps.last()) {
-            (Some(filled), Some(step)) => filled.full(size(step)).is_some(),
-            _ => false,
-        }
-    }
-}
-
-fn size(step: &Step) -> u32 {
-    match step {
-        Step::Some { n, .. } => *n,
-        Step::None(_) => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Steps by the letters of their patterns: `("ab", 2)` is two events, each an `a` or a `b`.
-    fn steps(shape: &[(&str, u32)]) -> Vec<Step> {
-        let patterns = |letters: &str| letters.chars().map(|letter| letter.to_string().into()).collect();
-        shape.iter().map(|(letters, n)| Step::Some { n: *n, patterns: patterns(letters) }).collect()
+    /// Whether a choice fills every step in the window from `start` on, to which this was expired.
+    pub fn is_complete(&self, plan: &Sequence, start: Timestamp) -> bool {
+        self.runs.iter().any(|run| run.is_complete(plan, start))
     }
 
-    /// At which events a window of `span` is satisfied; each event is (time, its patterns in byte order).
-    fn satisfied(steps: &[Step], span: i64, events: &[(i64, &str)]) -> Vec<bool> {
-        let mut progress = Progress::new(steps);
-        (0..)
-            .zip(events)
-            .map(|(offset, (time, patterns))| {
-                let event = Position { input: "i".into(), partition: 0, offset };
-                progress.expire(Timestamp(time - span));
-                for pattern in patterns.chars() {
-                    progress.see(steps, &pattern.to_string().into(), Timestamp(*time), &event);
-                }
-                progress.is_complete(steps)
-            })
-            .collect()
+    /// For a sequence that ends with an absence: the earliest time of a first event of a choice that is complete as
+    /// long as nothing comes.
+    pub fn first_to_complete(&self, plan: &Sequence) -> Option<Timestamp> {
+        self.runs.iter().filter_map(|run| run.first_to_complete(plan)).min()
     }
 
-    /// The same by trying every choice of events.
-    fn satisfied_by_search(steps: &[Step], span: i64, events: &[(i64, &str)]) -> Vec<bool> {
-        let wanted: Vec<&Vec<Arc<str>>> = steps
-            .iter()
-            .filter_map(|step| match step {
-                Step::Some { n, patterns } => Some(std::iter::repeat_n(patterns, *n as usize)),
-                Step::None(_) => None,
-            })
-            .flatten()
-            .collect();
-        fn fits(wanted: &[&Vec<Arc<str>>], events: &[(i64, &str)]) -> bool {
-            let Some((first, rest)) = wanted.split_first() else { return true };
-            (0..events.len()).any(|at| {
-                first.iter().any(|pattern| events[at].1.contains(&**pattern)) && fits(rest, &events[at + 1..])
-            })
-        }
-        (0..events.len())
-            .map(|end| {
-                let window: Vec<_> =
-                    events[..=end].iter().filter(|(time, _)| *time >= events[end].0 - span).copied().collect();
-                fits(&wanted, &window)
-            })
-            .collect()
-    }
-
-    #[test]
-    fn one_event_fills_at_most_one_step() {
-        let steps = steps(&[("a", 1), ("b", 1)]);
-        assert_eq!(satisfied(&steps, 10, &[(0, "ab"), (1, "b")]), [false, true]);
-    }
-
-    #[test]
-    fn a_later_start_takes_the_place_of_an_earlier_one() {
-        let steps = steps(&[("a", 1), ("b", 1), ("c", 1)]);
-        assert_eq!(satisfied(&steps, 5, &[(0, "a"), (4, "a"), (5, "b"), (9, "c")]), [false, false, false, true]);
-    }
-
-    proptest! {
-        #[test]
-        fn the_automaton_agrees_with_trying_every_choice(
-            shape in prop::collection::vec((prop::sample::select(vec!["a", "b", "ab", "c"]), 1u32..4), 1..4),
-            gaps in prop::collection::vec((0i64..4, prop::sample::select(vec!["a", "b", "c", "ab", "bc", "abc"])), 1..14),
-            span in 0i64..12,
-        ) {
-            let steps = steps(&shape);
-            let mut now = 0;
-            let events: Vec<_> = gaps.into_iter().map(|(gap, patterns)| { now += gap; (now, patterns) }).collect();
-            prop_assert_eq!(satisfied(&steps, span, &events), satisfied_by_search(&steps, span, &events));
-        }
+    /// What could be complete by now with a first event up to `first` was not enough.
+    pub fn pass(&mut self, first: Timestamp) {
+        self.runs.iter_mut().for_each(|run| run.pass(first));
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The version of the records in the changelog.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 const HEADER_KEY: &[u8] = &[0];
 

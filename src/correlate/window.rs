@@ -70,8 +70,15 @@ impl Kepts {
         self.patterns.iter().map(|(name, pattern)| (name, &*pattern.signals))
     }
 
+    /// The last signal in the total order.
+    pub fn last(&self) -> Option<&Arc<Kept>> {
+        let lasts = self.patterns.values().filter_map(|pattern| pattern.signals.back());
+        // Of one event's signals the last pattern's comes last, and they are visited in this order.
+        lasts.max_by(|a, b| (a.time, &a.position).cmp(&(b.time, &b.position)))
+    }
+
     /// The time of the last signal.
     pub fn last_time(&self) -> Option<Timestamp> {
-        self.patterns.values().filter_map(|pattern| pattern.signals.back()).map(|signal| signal.time).max()
+        self.last().map(|signal| signal.time)
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct Built {
     pub(super) found: Vec<Diagnostic>,
 }
 
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 31] = [
     "id",
     "title",
     "severity",
@@ -66,6 +66,11 @@ const KEYS: [&str; 26] = [
     "events",
     "by",
     "within",
+    "every",
+    "session",
+    "max",
+    "silent",
+    "forget",
     "sequence",
     "all_of",
     "any_of",
@@ -78,8 +83,7 @@ const KEYS: [&str; 26] = [
 ];
 
 /// Keys of the rule language that this engine does not run.
-const KEYS_NOT_YET: [&str; 9] =
-    ["every", "session", "max", "silent", "forget", "first_seen", "learn", "baseline", "then"];
+const KEYS_NOT_YET: [&str; 4] = ["first_seen", "learn", "baseline", "then"];
 
 pub(super) fn build(declared: &Declared, around: &Surroundings<'_>) -> Built {
     let mut report = Report::new(around.source);

@@ -87,10 +87,7 @@ fn step(item: Entry<'_>, list: &str, names: &[Arc<str>], report: &mut Report<'_>
             let found: Vec<_> = patterns.iter().map(|name| pattern(name, item, names, report)).collect();
             Some(Step::Some { n: 1, patterns: found.into_iter().collect::<Option<_>>()? })
         }
-        Data::Step(StepData::None(name)) if list == "sequence" => {
-            report.error("not-yet", item.position, "`none(…)` is not supported yet", None);
-            Some(Step::None(pattern(name, item, names, report)?))
-        }
+        Data::Step(StepData::None(name)) if list == "sequence" => Some(Step::None(pattern(name, item, names, report)?)),
         Data::Step(step) => {
             let name = if matches!(step, StepData::None(_)) { "none" } else { "any" };
             let message = format!("`{name}` is a step of a `sequence`, not of `{list}`");
@@ -98,7 +95,9 @@ fn step(item: Entry<'_>, list: &str, names: &[Arc<str>], report: &mut Report<'_>
             None
         }
         other => {
-            let help = "write a pattern's name, `times(n, \"p\")` or, in a sequence, `any(\"p\", \"q\")`".to_owned();
+            let help =
+                "write a pattern's name, `times(n, \"p\")` or, in a sequence, `any(\"p\", \"q\")` or `none(\"p\")`"
+                    .to_owned();
             report.error("wrong-type", item.position, format!("{} is no step of `{list}`", other.kind()), Some(help));
             None
         }

@@ -1,0 +1,128 @@
+//! Where a key stands in a window that is no span before each signal: its bucket, its run, since when it is silent.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{contents::Contents, key::Trigger};
+use crate::{event::Timestamp, rule::Window};
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Course {
+    #[default]
+    Plain,
+    /// Of `every`: its end, and what came at the very end, which the next bucket begins with: a timer comes after the
+    /// signals of its time.
+    Bucket { end: Timestamp, next: Box<Contents> },
+    /// Of `session`.
+    Run { first: Timestamp, last: Timestamp, has_fired: bool },
+    /// Of `silent`: the signal that was the last so far.
+    Heard(Trigger),
+}
+
+impl Course {
+    /// Takes notice of a signal, whether or not an alert is open. Says whether it begins a window of its own.
+    pub fn see(&mut self, window: &Window, signal: &Trigger) -> bool {
+        match window {
+            Window::Session { gap, max } => match self {
+                Course::Run { first, last, .. } if signal.time <= run_end(*first, *last, *gap, *max) => {
+                    *last = signal.time;
+                    false
+                }
+                _ => {
+                    *self = Course::Run { first: signal.time, last: signal.time, has_fired: false };
+                    true
+                }
+            },
+            Window::Tumbling(span) => {
+                if !matches!(self, Course::Bucket { .. }) {
+                    *self = Course::Bucket { end: bucket_end(signal.time, *span), next: Box::default() };
+                }
+                false
+            }
+            Window::Silent { .. } => {
+                *self = Course::Heard(signal.clone());
+                false
+            }
+            Window::None | Window::Sliding(_) | Window::FirstSeen(_) | Window::Baseline(_) => false,
+        }
+    }
+
+    /// The bucket that a signal belongs to: `current`, or the one that follows it.
+    pub fn bucket<'a>(&'a mut self, time: Timestamp, current: &'a mut Contents) -> &'a mut Contents {
+        match self {
+            Course::Bucket { end, next } if time >= *end => next,
+            _ => current,
+        }
+    }
+
+    /// After the end of a bucket: what the next one holds, and where that stands.
+    pub fn next_bucket(self, span: Duration) -> (Contents, Course) {
+        match self {
+            Course::Bucket { end, next } if !next.is_empty() => {
+                (*next, Course::Bucket { end: end.plus(span), next: Box::default() })
+            }
+            _ => (Contents::default(), Course::Plain),
+        }
+    }
+
+    /// The start of a run that has not fired.
+    pub fn run_to_look_at(&self) -> Option<Timestamp> {
+        match self {
+            Course::Run { first, has_fired: false, .. } => Some(*first),
+            _ => None,
+        }
+    }
+
+    pub fn last_heard(&self) -> Option<&Trigger> {
+        match self {
+            Course::Heard(trigger) => Some(trigger),
+            _ => None,
+        }
+    }
+
+    /// The key has fired: a run goes on and fires no more, everything else is over.
+    pub fn fired(&mut self) {
+        match self {
+            Course::Run { has_fired, .. } => *has_fired = true,
+            _ => *self = Course::Plain,
+        }
+    }
+
+    /// When a timer has to look.
+    pub fn deadline(&self, window: &Window) -> Option<Timestamp> {
+        match (self, window) {
+            (Course::Bucket { end, .. }, _) => Some(*end),
+            (Course::Run { first, last, .. }, Window::Session { gap, max }) => Some(run_end(*first, *last, *gap, *max)),
+            (Course::Heard(last), Window::Silent { after, .. }) => Some(last.time.plus(*after)),
+            _ => None,
+        }
+    }
+
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Course::Plain)
+    }
+}
+
+/// The last time at which a signal still joins the run.
+fn run_end(first: Timestamp, last: Timestamp, gap: Duration, max: Option<Duration>) -> Timestamp {
+    let end = last.plus(gap);
+    max.map_or(end, |max| end.min(first.plus(max)))
+}
+
+/// The end of the bucket that `time` lies in; buckets are counted from the epoch.
+fn bucket_end(time: Timestamp, span: Duration) -> Timestamp {
+    let span = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX).max(1);
+    Timestamp((time.0.div_euclid(span) + 1).saturating_mul(span))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_aligned_to_the_epoch() {
+        let end = |time| bucket_end(Timestamp(time), Duration::from_nanos(10)).0;
+        assert_eq!([-11, -10, -1, 0, 9, 10].map(end), [-10, 0, 0, 10, 10, 20]);
+    }
+}

@@ -1,0 +1,88 @@
+//! A rule as correlation runs it: what its lists say, with patterns by number.
+
+use std::sync::Arc;
+
+use crate::rule::{Condition, Rule, Step};
+
+/// A rule and what is worked out of it once.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub rule: Arc<Rule>,
+    pub sequence: Option<Sequence>,
+}
+
+/// The steps of a sequence that ask for events, and between them what must not come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sequence {
+    pub steps: Vec<Part>,
+    /// Patterns absent from the last chosen event until the first one's time + d.
+    pub absent_after: Vec<usize>,
+}
+
+/// `n` events, each of one of `patterns`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    pub n: usize,
+    pub patterns: Vec<usize>,
+    /// Patterns absent between the event chosen before and the first of this step; of the first step, from the start
+    /// of the window.
+    pub absent_before: Vec<usize>,
+}
+
+impl Plan {
+    pub fn new(rule: &Arc<Rule>) -> Self {
+        let sequence = match &rule.condition {
+            Condition::Sequence(steps) => Some(Sequence::new(steps, &|name| number(rule, name))),
+            Condition::AllOf(_) | Condition::AnyOf(_) => None,
+        };
+        Plan { rule: rule.clone(), sequence }
+    }
+
+    /// The number of a pattern: its place in byte order of the names.
+    pub fn number(&self, pattern: &str) -> Option<usize> {
+        number(&self.rule, pattern)
+    }
+
+    /// Whether the sequence's last step is an absence: then the rule fires by timer.
+    pub fn waits_for_absence(&self) -> bool {
+        self.sequence.as_ref().is_some_and(|sequence| !sequence.absent_after.is_empty())
+    }
+}
+
+impl Sequence {
+    pub fn new(steps: &[Step], number: &dyn Fn(&str) -> Option<usize>) -> Self {
+        let mut parts = Vec::new();
+        let mut absent = Vec::new();
+        for step in steps {
+            match step {
+                Step::None(pattern) => absent.extend(number(pattern)),
+                Step::Some { n, patterns } => parts.push(Part {
+                    n: *n as usize,
+                    patterns: patterns.iter().filter_map(|pattern| number(pattern)).collect(),
+                    absent_before: std::mem::take(&mut absent),
+                }),
+            }
+        }
+        Sequence { steps: parts, absent_after: absent }
+    }
+
+    /// Patterns absent from the start of the window to the first chosen event.
+    pub fn absent_first(&self) -> &[usize] {
+        self.steps.first().map_or(&[], |step| &step.absent_before)
+    }
+
+    /// Patterns that end a run: after them an earlier first event can't take the place of a later one, because they
+    /// must not come between it and what follows. Empty where nobody asks which event was first.
+    pub fn ends_run(&self) -> &[usize] {
+        let is_asked = !(self.absent_first().is_empty() && self.absent_after.is_empty());
+        match self.steps.as_slice() {
+            [first] if first.n == 1 && is_asked => &self.absent_after,
+            [first, second, ..] if first.n == 1 && is_asked => &second.absent_before,
+            _ => &[],
+        }
+    }
+}
+
+fn number(rule: &Rule, pattern: &str) -> Option<usize> {
+    rule.patterns.binary_search_by(|of| (*of.name).cmp(pattern)).ok()
+}
