@@ -370,7 +370,8 @@ impl Correlator {
         }
     }
 
-    /// What a commit has to write so that [`Correlator::restore`] gives this state again.
+    /// What a commit has to write so that [`Correlator::restore`] gives this state again. To be called after
+    /// [`Correlator::advance`]: what has been passed by the frontier is not read again.
     pub fn changes(&mut self) -> Changes {
         let mut changes = Changes::default();
         for key in std::mem::take(&mut self.dirty) {

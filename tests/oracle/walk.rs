@@ -151,7 +151,8 @@ impl<'a> Walk<'a> {
             Window::Every(span) => (due - span, None, last_before(due)),
             Window::Baseline(baseline) if !self.leaves_its_history(baseline, due) => return,
             Window::Baseline(baseline) => (due - baseline.every, None, last_before(due)),
-            _ => (self.since.first().map_or(due, |first| first.time()), None, last_before(due + 1)),
+            Window::Silent(span) => (due - span, None, last_before(due + 1)),
+            Window::Alone | Window::Session { .. } | Window::FirstSeen { .. } => return,
         };
         self.fire_if_satisfied(start, due, first, last.expect("a timer follows a signal"));
     }
@@ -166,8 +167,8 @@ impl<'a> Walk<'a> {
             return false;
         }
         let alert = alert_of(self.rule, self.key, end, trigger, &view);
-        // the bucket that begins at a timer is not the one that fires
-        self.since.retain(|signal| is_bucket && signal.time() >= end);
+        // also what came at the time of a bucket's end, and so before its timer
+        self.since.clear();
         self.fired_run = matches!(self.rule.window, Window::Session { .. }).then(|| self.run_start());
         if let Some(suppress) = self.rule.suppress {
             let signals = window;
@@ -216,7 +217,7 @@ impl<'a> Walk<'a> {
     fn is_new(&self, signal: &Signal) -> bool {
         let Window::FirstSeen { fields, over, learn } = &self.rule.window else { return false };
         let first = self.seen.first().map_or(signal.time(), |first| first.time());
-        if learn.is_some_and(|learn| signal.time() <= first + learn) {
+        if learn.is_some_and(|learn| signal.time() < first + learn) {
             return false;
         }
         combinations(signal, fields).iter().any(|combination| {

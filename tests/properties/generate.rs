@@ -189,17 +189,18 @@ fn condition(random: &mut StdRng, kind: Kind, patterns: &[Pattern]) -> Condition
     }
 }
 
-/// At least one step that an event fills. Only a sliding window can end in an absence.
+/// At least one step that an event fills. Only a sliding window can begin or end with an absence.
 fn steps(random: &mut StdRng, patterns: &[Pattern], kind: Kind) -> Vec<Step> {
     let mut steps: Vec<Step> = (0..random.random_range(1..4)).map(|_| step(random, patterns)).collect();
     let nones = match kind {
         Kind::Sequence => 0,
         Kind::Absence => random.random_range(1..3),
-        _ => random.random_range(0..2),
+        _ if steps.len() > 1 => random.random_range(0..2),
+        _ => 0,
     };
     for _ in 0..nones {
-        let last = if kind == Kind::Absence { steps.len() } else { steps.len() - 1 };
-        let at = random.random_range(0..=last);
+        let places = if kind == Kind::Absence { 0..=steps.len() } else { 1..=steps.len() - 1 };
+        let at = random.random_range(places);
         steps.insert(at, Step::None(patterns.choose(random).expect("a pattern").name.clone()));
     }
     steps

@@ -6,7 +6,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use tripline::alert::Alert;
 
 use super::{
-    compare, engine,
+    checked, compare, engine,
     generate::{Case, Kind},
     line, seeds,
 };
@@ -20,50 +20,62 @@ fn lines(alerts: &[Alert]) -> Vec<String> {
     lines
 }
 
-/// Cases of every kind, one after the other.
-fn cases() -> impl Iterator<Item = (u64, Case)> {
-    seeds(CASES).map(|seed| {
+/// Checks cases of every kind, one after the other.
+fn holds(check: impl Fn(u64, &Case) -> Result<(), String>) {
+    for seed in seeds(CASES) {
         let mut case = Case::of(Kind::of(seed), seed);
         case.log.until = Until::Infinity;
-        (seed, case)
-    })
+        checked(seed, case, &|case| check(seed, case).map(|()| 0));
+    }
+}
+
+fn same(found: &[String], expected: &[String], what: &str) -> Result<(), String> {
+    let only = |a: &[String], b: &[String]| {
+        let lines: Vec<&String> = a.iter().filter(|line| !b.contains(line)).collect();
+        format!("{lines:#?}")
+    };
+    let difference = || format!("{what}: surplus {}, missing {}", only(found, expected), only(expected, found));
+    if found == expected { Ok(()) } else { Err(difference()) }
 }
 
 #[test]
 fn partitions_of_signals_interleavings_batches_and_restarts_change_no_byte() {
-    for (seed, case) in cases() {
-        let rules = engine::rules(&case.rules).expect("the rules load");
-        let expected = lines(&engine::replay(&rules, &case.log).expect("the rules run"));
+    holds(|seed, case| {
+        let rules = engine::rules(&case.rules)?;
+        let expected = lines(&engine::replay(&rules, &case.log)?);
         let mut random = StdRng::seed_from_u64(seed);
-        for partitions in [1, 2, 7] {
+        [1, 2, 7].into_iter().try_for_each(|partitions| {
             let signals = line::signals(&rules, &case.log, partitions, &mut random);
             let alerts: Vec<Alert> =
                 signals.iter().flat_map(|records| line::alerts(&rules, records, &mut random)).collect();
-            assert_eq!(lines(&alerts), expected, "TRIPLINE_SEED={seed}, {partitions} partitions\n{case}");
-        }
-    }
+            same(&lines(&alerts), &expected, &format!("{partitions} signals partitions"))
+        })
+    });
 }
 
 /// As long as what ties in time shares a partition, and nothing is late.
 #[test]
 fn the_number_of_events_partitions_changes_positions_alone() {
-    for (seed, mut case) in cases() {
+    holds(|_, case| {
+        let mut case = case.clone();
         case.log.lateness = 1_000_000;
-        let essences = [1, 2, 4].map(|partitions| {
+        let mut essence_of = |partitions: i64| {
             for event in &mut case.log.events {
-                event.partition = u32::try_from(event.time % i64::from(partitions)).expect("a small number");
+                event.partition = u32::try_from(event.time % partitions).expect("a small number");
             }
             essence(&case)
-        });
-        assert_eq!(essences[0], essences[1], "TRIPLINE_SEED={seed}, 1 and 2 partitions\n{case}");
-        assert_eq!(essences[0], essences[2], "TRIPLINE_SEED={seed}, 1 and 4 partitions\n{case}");
-    }
+        };
+        let expected = essence_of(1)?;
+        [2, 4].into_iter().try_for_each(|partitions| {
+            same(&essence_of(partitions)?, &expected, &format!("{partitions} events partitions"))
+        })
+    });
 }
 
 /// All of the alerts but the positions, and the ids that are made of them.
-fn essence(case: &Case) -> Vec<String> {
-    let rules = engine::rules(&case.rules).expect("the rules load");
-    let alerts = engine::replay(&rules, &case.log).expect("the rules run");
+fn essence(case: &Case) -> Result<Vec<String>, String> {
+    let rules = engine::rules(&case.rules)?;
+    let alerts = engine::replay(&rules, &case.log)?;
     let without = |alert: oracle::Alert| {
         let oracle::Alert { trigger: (input, _, _, time), .. } = &alert;
         let trigger = (input.clone(), 0, 0, time.clone());
@@ -72,5 +84,5 @@ fn essence(case: &Case) -> Vec<String> {
     let mut lines: Vec<String> =
         alerts.iter().map(compare::told).map(without).map(|alert| format!("{alert:?}")).collect();
     lines.sort();
-    lines
+    Ok(lines)
 }

@@ -99,6 +99,7 @@ pub fn alerts(rules: &Arc<RuleSet>, records: &[SignalRecord], random: &mut StdRn
 
 impl Durable {
     fn commit(&mut self, correlator: &mut Correlator, pending: &mut Vec<Alert>) {
+        correlator.advance(&mut |_| {}, pending);
         for (key, value) in correlator.changes().records {
             match value {
                 Some(value) => drop(self.state.insert(key, value)),

@@ -1,23 +1,22 @@
 //! A smaller case that fails too: whatever can be left out, is.
 
-use super::{compare::difference, generate::Case};
+use super::generate::Case;
 use crate::oracle::{Condition, Rule, Step, Until};
 
+/// What is wrong with a case, if anything is.
+pub type Check<'a> = &'a dyn Fn(&Case) -> Result<u64, String>;
+
 /// Tries smaller cases until none fails; gives the last that did, with its difference.
-pub fn shrink(mut case: Case, mut why: String) -> (Case, String) {
+pub fn shrink(mut case: Case, mut why: String, check: Check<'_>) -> (Case, String) {
     while let Some((smaller, difference)) = smaller(&case).into_iter().find_map(|smaller| {
-        let why = difference_if_loaded(&smaller)?;
+        // a rule that does not load is no smaller case
+        super::engine::rules(&smaller.rules).ok()?;
+        let why = check(&smaller).err()?;
         Some((smaller, why))
     }) {
         (case, why) = (smaller, difference);
     }
     (case, why)
-}
-
-/// A rule that does not load is no smaller case.
-fn difference_if_loaded(case: &Case) -> Option<String> {
-    super::engine::rules(&case.rules).ok()?;
-    difference(case).err()
 }
 
 fn smaller(case: &Case) -> Vec<Case> {

@@ -1,4 +1,7 @@
-//! Processes, the partitions that they own, and what befalls them.
+//! Processes, the partitions that they own, and what comes of it.
+
+mod harm;
+mod setting;
 
 use std::{
     cell::OnceCell,
@@ -15,16 +18,16 @@ use tokio::sync::{mpsc, watch};
 use tripline::{
     alert::Alert,
     clock::Clock,
-    config::{Config, Filter, Format, Input, InputKind, Retry, Sink, SinkKind},
+    config::Config,
     correlate::Snapshot,
     event::Timestamp,
-    log::{Assignment, Log, LogError, Record, Start, TopicPartition},
-    notify::Receiver,
+    log::{Assignment, Log, Record, Start, TopicPartition},
     rule::RuleSet,
     stage::{AtWork, Ended, Order, Seat, Stage, Stages, Surroundings, no_hook},
     telemetry::Telemetry,
 };
 
+use self::setting::{TOLD, config, receiver, topics, values};
 use super::{
     engine,
     tasks::{TaskId, Tasks},
@@ -37,9 +40,6 @@ use crate::{
 
 /// A run that takes more turns than this stands still.
 const TURNS_MAX: u64 = 300_000;
-
-/// Where delivered alerts go.
-const TOLD: &str = "told";
 
 /// What came of one run, or of several.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -265,91 +265,6 @@ impl World {
         self.owners.insert((role, at), task);
     }
 
-    async fn do_harm(&mut self) {
-        match self.random.random_range(0..10) {
-            0..2 => self.crash_process(),
-            2..4 => self.crash_line(),
-            4..6 => self.move_line(),
-            6..8 => self.steal().await,
-            8 if self.processes.len() < 3 => self.start_process(),
-            _ => self.load_rules_again(),
-        }
-    }
-
-    /// Everything that the process was at is cut off where it stands.
-    fn crash_process(&mut self) {
-        let Some(id) = self.processes.keys().copied().collect::<Vec<_>>().choose(&mut self.random).copied() else {
-            return;
-        };
-        let started = self.processes[&id].stages.get().is_some();
-        if !started {
-            return;
-        }
-        self.told.crashes += 1;
-        self.processes.remove(&id);
-        let lines: Vec<TaskId> =
-            self.lines.iter().filter(|(_, line)| line.process == id).map(|(task, _)| *task).collect();
-        lines.into_iter().for_each(|task| self.kill(task));
-        self.wire.forget(id);
-        if self.processes.is_empty() {
-            self.start_process();
-        }
-    }
-
-    /// One line is cut off, as by a panic.
-    fn crash_line(&mut self) {
-        if let Some(task) = self.any_line() {
-            self.told.crashes += 1;
-            self.kill(task);
-        }
-    }
-
-    fn kill(&mut self, task: TaskId) {
-        self.tasks.kill(task);
-        self.lines.remove(&task);
-        self.owners.retain(|_, owner| *owner != task);
-    }
-
-    /// A line gives its partition back in order; whoever is next gets it.
-    fn move_line(&mut self) {
-        if let Some(task) = self.any_line() {
-            self.told.moves += 1;
-            self.lines[&task].orders.send(Order::Stop).ok();
-        }
-    }
-
-    /// A partition goes to another process, and its old line hears of it when it hears of it.
-    async fn steal(&mut self) {
-        let Some(task) = self.any_line() else { return };
-        let Line { process: loser, role, at, .. } = &self.lines[&task];
-        let (loser, role, at) = (*loser, *role, at.clone());
-        if self.owners.get(&(role, at.clone())) != Some(&task) {
-            self.lines[&task].orders.send(Order::Abandon).ok();
-            return;
-        }
-        let others = self.processes.iter().filter(|(id, process)| **id != loser && process.stages.get().is_some());
-        let others: Vec<ProcessId> = others.map(|(id, _)| *id).collect();
-        let Some(winner) = others.choose(&mut self.random).copied() else { return };
-        let old = self.lines.values().any(|line| (line.process, line.role, &line.at) == (winner, role, &at));
-        if !old {
-            self.told.moves += 1;
-            self.start_line(winner, role, at).await;
-            if self.random.random_bool(0.5) {
-                self.lines[&task].orders.send(Order::Abandon).ok();
-            }
-        }
-    }
-
-    fn any_line(&mut self) -> Option<TaskId> {
-        self.lines.keys().copied().collect::<Vec<_>>().choose(&mut self.random).copied()
-    }
-
-    fn load_rules_again(&mut self) {
-        for process in self.processes.values() {
-            process.rules.send_replace(Arc::new((*self.rules).clone()));
-        }
-    }
-
     /// Whether every signals partition has committed a walk past everything.
     async fn has_walked_all(&self) -> bool {
         let end = Timestamp::from_millis(AFTERMATH * 1_000).minus(Duration::from_secs(600));
@@ -429,58 +344,4 @@ fn stage(stages: &Stages, role: Role) -> &Stage {
         Role::Correlate => &stages.correlate,
         Role::Notify => &stages.notify[0],
     }
-}
-
-fn topics() -> tripline::stage::Topics {
-    tripline::stage::Topics::new("tripline")
-}
-
-/// Small batches and short intervals: a lot of places to crash at.
-fn config(random: &mut StdRng, case: &Case) -> Config {
-    let defaults = Config::default();
-    let input = |name: &&str| Input {
-        name: (*name).to_owned(),
-        kind: InputKind::Http,
-        format: Format::Json,
-        lateness: Duration::from_secs(case.log.lateness as u64),
-        idle_timeout: Duration::from_secs(30 * 24 * 3600),
-        ..defaults.inputs[0].clone()
-    };
-    let mut config = Config { inputs: INPUTS.iter().map(input).collect(), ..defaults };
-    let mut millis = |max: u64| Duration::from_millis(random.random_range(5..max));
-    config.correlate.commit_interval = millis(60);
-    config.detect.marker_interval = millis(60);
-    config.detect.commit_interval = millis(90);
-    config.detect.left_out_after = Duration::from_secs(1_000 * 24 * 3600);
-    config.detect.batch_records_max = random.random_range(1..30);
-    config.correlate.batch_records_max = random.random_range(1..30);
-    config.correlate.partitions = random.random_range(1..4);
-    config.local.events_partitions = case.partitions();
-    config
-}
-
-/// Alerts go to a topic of the same log, over the same wire.
-fn receiver(log: &Arc<dyn Log>) -> Receiver {
-    let sink = Sink {
-        name: TOLD.to_owned(),
-        kind: SinkKind::Kafka { brokers: None, topic: TOLD.to_owned(), properties: BTreeMap::new() },
-        filter: Filter::default(),
-        timeout: Duration::from_secs(5),
-        retry: Retry { attempts_max: 1_000, backoff_min: Duration::ZERO, backoff_max: Duration::ZERO },
-    };
-    Receiver::new(&sink, &|_, _| Ok::<_, LogError>(log.clone())).expect("a receiver")
-}
-
-/// Every alert of a topic.
-async fn values(log: &dyn Log, topic: &str) -> Vec<Alert> {
-    let mut values = Vec::new();
-    for partition in 0..log.partitions(topic).await.expect("the topic is there") {
-        let at = TopicPartition { topic: topic.to_owned(), partition };
-        let mut reader = log.reader(&at, Start::Earliest).await.expect("the topic can be read");
-        let visit = &mut |record: tripline::log::RecordRef<'_>| {
-            values.push(serde_json::from_slice(record.value.unwrap_or_default()).expect("an alert"));
-        };
-        reader.drain(usize::MAX, visit).expect("the topic can be read");
-    }
-    values
 }
