@@ -20,11 +20,15 @@ pub async fn status(state: Data<State>) -> Json<Status> {
     Json(state.telemetry.status())
 }
 
-pub async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "live": true }))
+/// 503 when a line's thread hangs: only another process helps.
+pub async fn live(state: Data<State>) -> HttpResponse {
+    let hanging = state.telemetry.hanging();
+    let mut response = if hanging.is_empty() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.json(json!({ "live": hanging.is_empty(), "hanging": hanging }))
 }
 
-/// 503 while the process starts or stops, and while a line is down.
+/// 503 while the process starts or stops, while a stage is out of its group, and while a line is down or restores its
+/// state.
 pub async fn ready(state: Data<State>) -> HttpResponse {
     let reasons = state.telemetry.status().not_ready();
     let mut response = if reasons.is_empty() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };

@@ -8,7 +8,7 @@
 //! | `POST /v1/events?input=NAME[&key=K]` | `{"accepted": n, "rejected": n}` |
 //! | `GET /v1/status` | [`crate::telemetry::Status`] as JSON |
 //! | `GET /metrics` | Prometheus' text format |
-//! | `GET /health/live` | 200 while the process answers |
+//! | `GET /health/live` | 200 while the actors are heard of, else 503 with those that hang |
 //! | `GET /health/ready` | 200, or 503 with the reasons |
 
 mod body;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{decode::Format, event::Timestamp, replay::Until};
+use crate::{decode::Format, event::Timestamp, replay::Until, stage::Stages};
 
 /// Correlates security events over time and tells people what it finds.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ pub enum Command {
     Test(TestArgs),
     /// Run rules over files, without a server
     Replay(ReplayArgs),
+    /// Show or create the topics that a configuration needs
+    Topics(TopicsArgs),
     /// Ask a running server how it is
     Status(StatusArgs),
 }
@@ -46,6 +48,30 @@ pub struct RunArgs {
     /// Rule file, or folder of rules
     #[arg(long, value_name = "PATH")]
     pub rules: Option<PathBuf>,
+    /// Stages that this process runs, some of detect,correlate,notify; others run the rest. Kafka only
+    #[arg(long, value_name = "STAGES", default_value_t)]
+    pub stages: Stages,
+}
+
+#[derive(Debug, Args)]
+pub struct TopicsArgs {
+    #[command(subcommand)]
+    pub command: TopicsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TopicsCommand {
+    /// Show every topic with its settings, and which are missing
+    Plan(TopicsOf),
+    /// Create the topics that are missing
+    Apply(TopicsOf),
+}
+
+#[derive(Debug, Args)]
+pub struct TopicsOf {
+    /// Configuration file; it must name brokers
+    #[arg(long, value_name = "FILE", env = "TRIPLINE_CONFIG")]
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

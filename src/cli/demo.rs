@@ -22,6 +22,7 @@ use crate::{
     clock::Clock,
     config::{Config, Input, InputKind, Logging},
     rule::LoadOptions,
+    stage::Stages,
     telemetry::{self, Status},
 };
 
@@ -74,7 +75,7 @@ async fn show(config: Arc<Config>, rules: Rules) -> Result<u8> {
     let lines: usize = LOGS.iter().map(|(_, log)| log.lines().count()).sum();
     let (escalations, _escalated) = mpsc::unbounded_channel();
     let started = Instant::now();
-    let server = Server::start(config, &rules, Clock::System, escalations).await?;
+    let server = Server::start(config, Stages::default(), &rules, Clock::System, escalations).await?;
     tell(format_args!(
         "Forty minutes of a few hosts' logs, {lines} lines of sshd, sudo, a web server and JSON, against {} rules:\n",
         rules.set.rules.len()

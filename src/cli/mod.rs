@@ -14,6 +14,7 @@ mod run;
 mod server;
 mod status;
 mod test;
+mod topics;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Topics(args) => topics::run(&args),
         Command::Status(args) => status::run(&args),
     };
     result.map(ExitCode::from).unwrap_or_else(|error| {

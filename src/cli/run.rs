@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -19,14 +19,23 @@ use super::{
     rules::Rules,
     server::{self, Server},
 };
-use crate::{clock::Clock, config::Config, rule::LoadOptions, stage::Escalation, telemetry};
+use crate::{
+    clock::Clock,
+    config::Config,
+    rule::LoadOptions,
+    stage::{Escalation, Stages},
+    telemetry,
+};
 
 pub fn run(args: &RunArgs) -> Result<u8> {
     let config = server::configure(args)?;
+    if config.kafka.is_none() && !args.stages.are_all() {
+        bail!("--stages {}: the embedded log belongs to one process, which runs all stages", args.stages);
+    }
     telemetry::log::init(&config.logging);
     let rules = load_rules(&config)?;
     show_errors(&config, &rules);
-    server::block_on(serve(config, rules))
+    server::block_on(serve(config, args.stages, rules))
 }
 
 /// The rules at the configured path.
@@ -42,7 +51,7 @@ fn show_errors(config: &Config, rules: &Rules) {
     if config.logging.json { rules.log() } else { rules.report() }
 }
 
-async fn serve(config: Config, rules: Rules) -> Result<u8> {
+async fn serve(config: Config, stages: Stages, rules: Rules) -> Result<u8> {
     let grace = config.grace;
     let (escalations, mut escalated) = mpsc::unbounded_channel::<Escalation>();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
@@ -52,7 +61,7 @@ async fn serve(config: Config, rules: Rules) -> Result<u8> {
     let mut rules = rules;
     // A start can take as long as the log has no room, or Kafka no broker.
     let server = tokio::select! {
-        started = Server::start(config.clone(), &rules, Clock::System, escalations) => started?,
+        started = Server::start(config.clone(), stages, &rules, Clock::System, escalations) => started?,
         _ = terminate.recv() => return Ok(0),
         _ = interrupt.recv() => return Ok(0),
     };

@@ -14,11 +14,11 @@ use super::{args::RunArgs, rules::Rules};
 use crate::{
     api::Api,
     clock::Clock,
-    config::{self, Config, Input, InputKind, Kafka, Overrides},
+    config::{self, Config, Delivery, Input, InputKind, Kafka, Overrides},
     input::{Intake, file::FileReceiver, syslog::SyslogReceiver},
     log::{Log, LogError, kafka::KafkaLog, local::LocalLog},
     notify::Receiver,
-    stage::{Escalation, Pipeline, Surroundings, Topics, no_hook},
+    stage::{Escalation, Pipeline, Stages, Surroundings, Topics, no_hook},
     telemetry::{Phase, Telemetry},
 };
 
@@ -61,6 +61,7 @@ impl Server {
     /// When the log, a sink, a receiver or the API can't start as configured.
     pub async fn start(
         config: Arc<Config>,
+        stages: Stages,
         rules: &Rules,
         clock: Clock,
         escalations: mpsc::UnboundedSender<Escalation>,
@@ -70,8 +71,10 @@ impl Server {
         let open = |brokers: Option<&str>, properties: &BTreeMap<String, String>| {
             log_of_sink(&config, &log, brokers, properties)
         };
-        let sinks = config.sinks.iter().map(|sink| Receiver::new(sink, &open)).collect::<Result<Vec<_>, _>>()?;
-        let around = Surroundings { config: config.clone(), log, clock, telemetry: telemetry.clone(), hook: no_hook() };
+        let sinks = config.sinks.iter().filter(|_| stages.notify);
+        let sinks = sinks.map(|sink| Receiver::new(sink, &open)).collect::<Result<Vec<_>, _>>()?;
+        let around =
+            Surroundings { config: config.clone(), log, clock, telemetry: telemetry.clone(), hook: no_hook(), stages };
         tell_rules(&telemetry, rules);
         // The doors first: what is wrong with them shows before a stage runs, and while the stages wait for a log
         // without room, senders are told so.
@@ -150,6 +153,8 @@ fn log_of_sink(
             if let Some(brokers) = brokers {
                 own = Kafka { brokers: brokers.to_owned(), ..Kafka::at(brokers) };
             }
+            // A sink appends; it has no state that belongs to what it writes.
+            own.delivery = Delivery::AtLeastOnce;
             own.properties.extend(properties.clone());
             Ok(KafkaLog::connect(&own)?)
         }
@@ -167,7 +172,8 @@ impl Receivers {
         let topics = around.topics();
         let mut receivers = Receivers { stop: CancellationToken::new(), tasks: Vec::new() };
         let mut http = HashMap::new();
-        for input in &around.config.inputs {
+        // Who runs detect also takes in what it reads.
+        for input in around.config.inputs.iter().filter(|_| around.stages.detect) {
             if matches!(input.kind, InputKind::Kafka { .. }) {
                 continue;
             }

@@ -111,8 +111,18 @@ pub struct Kafka {
     pub events_retention: Duration,
     pub signals_retention: Duration,
     pub alerts_retention: Duration,
+    pub delivery: Delivery,
     /// Any librdkafka property, over the tuned defaults.
     pub properties: BTreeMap<String, String>,
+}
+
+/// How often an alert is in the alerts log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Alerts, state and position are one transaction.
+    ExactlyOnce,
+    /// They follow one another: a crash in between repeats alerts, with the same ids.
+    AtLeastOnce,
 }
 
 /// Properties by name only: a value may be a password.
@@ -128,6 +138,7 @@ impl fmt::Debug for Kafka {
             .field("events_retention", &self.events_retention)
             .field("signals_retention", &self.signals_retention)
             .field("alerts_retention", &self.alerts_retention)
+            .field("delivery", &self.delivery)
             .field("properties", &self.properties.keys())
             .finish()
     }
@@ -147,6 +158,7 @@ impl Kafka {
             events_retention: days(7),
             signals_retention: days(7),
             alerts_retention: days(90),
+            delivery: Delivery::ExactlyOnce,
             properties: BTreeMap::new(),
         }
     }

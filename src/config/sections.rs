@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Config, Correlate, Detect, Http, Kafka, LocalLog, Logging, Retry, Rules, Supervisor,
+    Config, Correlate, Delivery, Detect, Http, Kafka, LocalLog, Logging, Retry, Rules, Supervisor,
     error::Problem,
     input,
     layers::Layers,
@@ -67,6 +67,9 @@ fn kafka(layers: &mut Layers) -> Option<Kafka> {
     if !(replication == -1 || (1..=i64::from(i16::MAX)).contains(&replication)) {
         layers.wrong(&way.key("replication"), "expected -1 (the broker's default) or the number of copies");
     }
+    let delivery = text(written.delivery, "exactly_once");
+    let deliveries = [("exactly_once", Delivery::ExactlyOnce), ("at_least_once", Delivery::AtLeastOnce)];
+    let delivery = layers.choice(&way.key("delivery"), &delivery, &deliveries);
     let Some(brokers) = written.brokers else {
         if layers.has_keys("kafka") {
             layers.missing(&way, "[kafka]", "brokers", "\"localhost:9092\"");
@@ -83,6 +86,7 @@ fn kafka(layers: &mut Layers) -> Option<Kafka> {
         events_retention: span(written.events_retention, plainly.events_retention),
         signals_retention: span(written.signals_retention, plainly.signals_retention),
         alerts_retention: span(written.alerts_retention, plainly.alerts_retention),
+        delivery: delivery.unwrap_or(plainly.delivery),
         properties: properties.into_iter().map(|(name, value)| (name, plain(&value))).collect(),
         ..plainly
     })
@@ -145,7 +149,7 @@ fn correlate(layers: &mut Layers) -> Correlate {
     Correlate {
         partitions: count(signals.partitions, 32),
         batch_records_max: count(written.batch_records_max, 1_000) as usize,
-        commit_interval: span(written.commit_interval, Duration::from_millis(200)),
+        commit_interval: span(written.commit_interval, Duration::from_millis(50)),
         signals_per_key_max: count(written.signals_per_key_max, 10_000) as usize,
         evidence_max: count(written.evidence_max, 10) as usize,
     }

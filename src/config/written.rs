@@ -16,6 +16,7 @@ pub struct Kafka {
     pub events_retention: Option<Span>,
     pub signals_retention: Option<Span>,
     pub alerts_retention: Option<Span>,
+    pub delivery: Option<Text>,
     pub properties: Option<Properties>,
 }
 

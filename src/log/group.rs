@@ -429,7 +429,7 @@ mod tests {
     fn join(groups: &Groups) -> (Box<dyn Member>, mpsc::UnboundedReceiver<Membership>) {
         let (sender, events) = mpsc::unbounded_channel();
         let topics = vec![("a".to_owned(), Start::Earliest)];
-        (groups.join(Subscription { group: "g".to_owned(), topics }, sender).unwrap(), events)
+        (groups.join(Subscription { group: "g".to_owned(), topics, with_state: true }, sender).unwrap(), events)
     }
 
     #[tokio::test]

@@ -79,12 +79,10 @@ pub struct Commit {
 
 /// What one step of a stage says: records and how far it got.
 ///
-/// On the memory and the local log it takes effect whole or not at all. On Kafka `records` are acknowledged in order
-/// of topic class: first `alerts`, then `state`, then the commits, so that a crash in between repeats records and
-/// loses none.
+/// With `state` it takes effect whole or not at all, unless Kafka is configured for at-least-once. Without, a crash on
+/// Kafka may leave its records there without its commits, so that they are repeated; none is lost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transaction {
-    /// Acknowledged before `state` is sent.
     pub records: Vec<Record>,
     /// Changelog records of compacted topics; the last one is the header that makes the others count.
     pub state: Vec<Record>,
@@ -103,6 +101,9 @@ pub enum Start {
 pub struct Subscription {
     pub group: String,
     pub topics: Vec<(String, Start)>,
+    /// Its steps carry state: what a former owner of a partition left unfinished is ended before the partition is
+    /// assigned.
+    pub with_state: bool,
 }
 
 /// What happens to a member, in order. The receiver must take every message; see [`Membership::Revoked`].
@@ -182,6 +183,15 @@ pub trait Log: Send + Sync {
     ) -> Result<Box<dyn Member>, LogError>;
     /// Every live key of a compacted partition with its newest value.
     fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>>;
+    /// The same, telling `progress` meanwhile how many records it has read, and of how many. A log that has them at
+    /// hand tells nothing.
+    fn restore<'a>(
+        &'a self,
+        at: &'a TopicPartition,
+        _progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<BTreeMap<Bytes, Bytes>, LogError>> {
+        self.compacted(at)
+    }
     /// A reader outside any group.
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>>;
     /// (first offset still there, next offset to be written)

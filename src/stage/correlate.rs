@@ -1,7 +1,10 @@
 //! A correlate line: restores one signals partition from its changelog, walks its signals, and commits alerts, state
 //! and position in one transaction.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     sync::mpsc,
@@ -23,11 +26,14 @@ use crate::{
     detect::SignalRecord,
     event::{DeadLetter, Position},
     log::{Assignment, Commit, Committed, Log, LogError, Reader, Record, TopicPartition, Transaction},
-    telemetry::Telemetry,
+    telemetry::{LineState, Telemetry},
 };
 
 /// A partition where only time moved commits this often.
 const QUIET_COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often a long restore says in the log how far it is.
+const RESTORE_LOG_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What all correlate lines of a process share.
 pub struct Correlating {
@@ -44,12 +50,42 @@ pub struct Correlating {
 pub fn work(shared: Arc<Correlating>, assignment: Assignment, seat: Seat) -> Work {
     Box::new(move |orders| {
         Box::pin(async move {
+            let (telemetry, at) = (shared.telemetry.clone(), assignment.at.clone());
+            telemetry.line_state("correlate", "", &at, LineState::Restoring);
             match CorrelateLine::restore(shared, assignment, seat).await {
-                Ok(line) => line.run(orders).await.unwrap_or_else(|ended| ended),
+                Ok(line) => {
+                    telemetry.line_state("correlate", "", &at, LineState::Running);
+                    line.run(orders).await.unwrap_or_else(|ended| ended)
+                }
                 Err(ended) => ended,
             }
         })
     })
+}
+
+/// A restore that is under way, for those who watch.
+struct Restoring<'a> {
+    telemetry: &'a Telemetry,
+    partition: u32,
+    logged_at: Mutex<Instant>,
+}
+
+impl<'a> Restoring<'a> {
+    fn new(telemetry: &'a Telemetry, partition: u32) -> Self {
+        Restoring { telemetry, partition, logged_at: Mutex::new(Instant::now()) }
+    }
+
+    /// Takes (records read, records there are); a long one says in the log how far it is.
+    fn report(&self) -> impl Fn(u64, u64) + Send + Sync {
+        |read, of| {
+            self.telemetry.restoring(self.partition, read, of);
+            let mut logged_at = self.logged_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if logged_at.elapsed() >= RESTORE_LOG_INTERVAL {
+                *logged_at = Instant::now();
+                info!(partition = self.partition, read, of, "restoring state");
+            }
+        }
+    }
 }
 
 struct CorrelateLine {
@@ -70,7 +106,10 @@ impl CorrelateLine {
         let Assignment { at, committed, mut reader } = assignment;
         let started = Instant::now();
         let state = TopicPartition { topic: shared.topics.state.clone(), partition: at.partition };
-        let records = shared.log.compacted(&state).await?;
+        let records = {
+            let restoring = Restoring::new(&shared.telemetry, at.partition);
+            shared.log.restore(&state, &restoring.report()).await?
+        };
         let snapshot = Snapshot::read(records.iter())
             .map_err(|error| Ended::Halted(format!("{}/{}: {error}", state.topic, state.partition)))?;
         let (limits, quarantine_after) = (limits(&shared.config), shared.config.detect.quarantine_after);
@@ -105,6 +144,7 @@ impl CorrelateLine {
             alerts: Vec::new(),
             dead_letters: Vec::new(),
         };
+        line.shared.telemetry.resumed(line.at.partition, started.elapsed());
         line.tell(from);
         Ok(line)
     }

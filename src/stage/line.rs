@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, WrapFuture, fut::ActorFutureExt};
@@ -49,6 +50,9 @@ impl AtWork {
     }
 }
 
+/// How often an actor says that it is alive.
+pub const BEAT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The actor of one line.
 pub struct Line {
     at: TopicPartition,
@@ -56,12 +60,16 @@ pub struct Line {
     orders: mpsc::UnboundedSender<Order>,
     taken: Option<mpsc::UnboundedReceiver<Order>>,
     supervisor: Recipient<LineStopped>,
+    beat: Beat,
 }
 
+/// Called by a line's actor as long as its thread comes round to it.
+pub type Beat = Box<dyn Fn() + Send>;
+
 impl Line {
-    pub fn new(at: TopicPartition, work: Work, supervisor: Recipient<LineStopped>) -> Self {
+    pub fn new(at: TopicPartition, work: Work, supervisor: Recipient<LineStopped>, beat: Beat) -> Self {
         let (orders, taken) = mpsc::unbounded_channel();
-        Line { at, work: Some(work), orders, taken: Some(taken), supervisor }
+        Line { at, work: Some(work), orders, taken: Some(taken), supervisor, beat }
     }
 }
 
@@ -70,6 +78,8 @@ impl Actor for Line {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
+        (self.beat)();
+        ctx.run_interval(BEAT_INTERVAL, |line, _| (line.beat)());
         let (Some(work), Some(orders)) = (self.work.take(), self.taken.take()) else { return ctx.stop() };
         let guarded = AssertUnwindSafe(async move { work(orders).await }).catch_unwind();
         ctx.spawn(guarded.into_actor(self).map(|ended, line, ctx| {

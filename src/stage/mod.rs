@@ -6,6 +6,7 @@ mod correlate;
 mod detect;
 mod input_topic;
 mod line;
+mod lines;
 mod messages;
 mod notify;
 mod pipeline;
@@ -18,10 +19,11 @@ use std::sync::Arc;
 
 pub use correlate::limits;
 pub use line::{AtWork, Work};
+pub use lines::{Lines, Stage};
 pub use messages::{Ended, Order};
 pub use pipeline::{Pipeline, PipelineError, Surroundings};
 pub use seat::Seat;
-pub use stages::{Stage, Stages};
+pub use stages::Stages;
 pub use supervisor::Escalation;
 pub use topics::Topics;
 

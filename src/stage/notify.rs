@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::MissedTickBehavior,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -28,6 +31,9 @@ const BATCH_MAX: usize = 100;
 /// The first and the longest pause before a commit that the log did not take is tried again.
 const COMMIT_PAUSE_MIN: Duration = Duration::from_millis(100);
 const COMMIT_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the reader has passed what is no alert.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the lines of one sink share.
 pub struct Notifying {
@@ -77,6 +83,8 @@ struct Read {
 
 impl NotifyLine {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) -> Result<Ended, LogError> {
+        let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -84,12 +92,32 @@ impl NotifyLine {
                     Some(Order::Stop) | None => return self.commit(Vec::new()).await.map(|()| Ended::Stopped),
                     Some(Order::Abandon) => return Ok(Ended::Stopped),
                 },
+                _ = ticks.tick() => {
+                    self.pass_by().await?;
+                    continue;
+                }
                 ready = self.reader.ready() => ready?,
             }
             let batch = self.read()?;
             if let Some(ended) = self.deliver(batch, &mut orders).await? {
                 return Ok(ended);
             }
+        }
+    }
+
+    /// What is no alert, such as the end of a transaction, takes offsets too: without passing them by, the lag would
+    /// never be 0.
+    async fn pass_by(&mut self) -> Result<(), LogError> {
+        let looked = self.reader.drain(0, &mut |_| {})?;
+        self.take_note_of_gap(looked.gap);
+        self.next = self.next.max(looked.next);
+        self.commit(Vec::new()).await
+    }
+
+    fn take_note_of_gap(&self, alerts: u64) {
+        if alerts > 0 {
+            let (sink, partition) = (&self.shared.sink, self.at.partition);
+            error!(sink, partition, alerts, "alerts were removed by retention before they were delivered");
         }
     }
 
@@ -103,10 +131,7 @@ impl NotifyLine {
             };
             batch.push(Read { offset: record.offset, bytes, alert });
         })?;
-        if drained.gap > 0 {
-            let (sink, partition, alerts) = (&self.shared.sink, self.at.partition, drained.gap);
-            error!(sink, partition, alerts, "alerts were removed by retention before they were delivered");
-        }
+        self.take_note_of_gap(drained.gap);
         Ok(batch)
     }
 

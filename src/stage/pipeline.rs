@@ -6,9 +6,9 @@ use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Hook, Topics,
+    Hook, Stages, Topics,
+    lines::{Lines, Stage},
     messages::{Drain, UseRules},
-    stages::{Stage, Stages},
     supervisor::{Escalation, Placement, Post, Supervisor},
 };
 use crate::{
@@ -28,6 +28,7 @@ pub struct Surroundings {
     pub clock: Clock,
     pub telemetry: Telemetry,
     pub hook: Hook,
+    pub stages: Stages,
 }
 
 impl Surroundings {
@@ -43,8 +44,8 @@ impl Surroundings {
 
 /// The running stages.
 pub struct Pipeline {
-    detect: Addr<Supervisor>,
-    correlate: Addr<Supervisor>,
+    detect: Option<Addr<Supervisor>>,
+    correlate: Option<Addr<Supervisor>>,
     notify: Vec<Addr<Supervisor>>,
 }
 
@@ -58,8 +59,8 @@ pub enum PipelineError {
 }
 
 impl Pipeline {
-    /// Creates the topics that are missing and starts every stage, as soon as the log takes records. To be called
-    /// inside an actix system.
+    /// Creates the topics that are missing and starts the stages of this process, as soon as the log takes records. To
+    /// be called inside an actix system.
     ///
     /// # Errors
     /// When the log refuses its topics, or two inputs read one topic.
@@ -69,29 +70,36 @@ impl Pipeline {
         receivers: Vec<Receiver>,
         escalations: mpsc::UnboundedSender<Escalation>,
     ) -> Result<Self, PipelineError> {
-        let Stages { detect, correlate, notify } = Stages::open(around, receivers).await?;
-        let start = |stage: Stage, placement: Placement| {
+        let Lines { detect, correlate, notify } = Lines::open(around, receivers).await?;
+        let start = |Stage { stage, name, subscription, factory }: Stage, placement: Placement| {
             let post = Post {
                 stage,
+                name,
                 log: around.log.clone(),
+                subscription,
                 placement,
+                factory,
                 settings: around.config.supervisor.clone(),
                 telemetry: around.telemetry.clone(),
                 escalations: escalations.clone(),
             };
             Supervisor::new(post, rules.clone()).start()
         };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let detect = start(detect, Placement::OwnThread);
+        let on_cores = || {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            Placement::Shared((0..cores).map(|_| Arbiter::new()).collect())
+        };
         let alone = || Placement::Shared(vec![Arbiter::new()]);
-        let notify = notify.into_iter().map(|stage| start(stage, alone())).collect();
-        let correlate = start(correlate, Placement::Shared((0..cores).map(|_| Arbiter::new()).collect()));
-        Ok(Pipeline { detect, correlate, notify })
+        Ok(Pipeline {
+            detect: detect.map(|stage| start(stage, Placement::OwnThread)),
+            correlate: correlate.map(|stage| start(stage, on_cores())),
+            notify: notify.into_iter().map(|stage| start(stage, alone())).collect(),
+        })
     }
 
     /// Passes a new rule set on: correlate first, so that it knows a shape before detect speaks of it.
     pub async fn use_rules(&self, rules: &Arc<RuleSet>) {
-        for supervisor in [&self.correlate, &self.detect] {
+        for supervisor in [&self.correlate, &self.detect].into_iter().flatten() {
             // A supervisor that is gone has escalated; the process is about to end.
             let _ = supervisor.send(UseRules(rules.clone())).await;
         }
@@ -100,7 +108,7 @@ impl Pipeline {
     /// Stops reading, lets every stage commit what it has, and leaves the groups: detect first, so that the others
     /// see all of it.
     pub async fn drain(self) {
-        for supervisor in [self.detect, self.correlate].into_iter().chain(self.notify) {
+        for supervisor in [self.detect, self.correlate].into_iter().flatten().chain(self.notify) {
             let (answer, drained) = oneshot::channel();
             supervisor.do_send(Drain(answer));
             let _ = drained.await;

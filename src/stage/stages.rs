@@ -1,158 +1,64 @@
-//! The three stages before anybody runs them: what they read, and the work of their lines.
-//!
-//! The pipeline puts a supervisor over each. A scheduler of its own, such as a simulation's, gives lines their
-//! partitions and their turns itself.
+//! Which stages a process runs: all of them, or some, so that stages scale apart.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr};
 
-use tokio::sync::Mutex;
-use tracing::warn;
-
-use super::{
-    PipelineError, Seat, Surroundings, Topics, Work,
-    alignment::Alignment,
-    correlate::{self, Correlating},
-    detect::{self, Detecting},
-    input_topic::{InputTopic, input_topics},
-    notify::{self, Notifying},
-};
-use crate::{
-    detect::{Roster, SignalRecord},
-    log::{Assignment, LogError, Record, Start, Subscription},
-    notify::Receiver,
-};
-
-/// Between two tries to append what the stages begin with.
-const LOG_PAUSE: Duration = Duration::from_secs(1);
-
-/// Makes a line's work from its assignment.
-type Factory = Box<dyn Fn(Assignment, Seat) -> Work>;
-
-/// The stages of one process.
+/// A choice of stages; all of them by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stages {
-    pub detect: Stage,
-    pub correlate: Stage,
-    /// One for each receiver.
-    pub notify: Vec<Stage>,
+    pub detect: bool,
+    pub correlate: bool,
+    pub notify: bool,
 }
 
-/// One stage: what it subscribes to, and its lines.
-pub struct Stage {
-    /// `detect`, `correlate` or `notify`.
-    pub stage: &'static str,
-    /// The receiver's; empty for the other stages.
-    pub name: String,
-    pub subscription: Subscription,
-    factory: Factory,
-}
-
-impl Stage {
-    /// The work of the line that owns `assignment`.
-    pub fn work(&self, assignment: Assignment, seat: Seat) -> Work {
-        (self.factory)(assignment, seat)
+impl Default for Stages {
+    fn default() -> Self {
+        Stages { detect: true, correlate: true, notify: true }
     }
 }
 
 impl Stages {
-    /// Creates the topics that are missing and says which partitions there are, as soon as the log takes records.
-    ///
-    /// # Errors
-    /// When the log refuses its topics, or two inputs read one topic.
-    pub async fn open(around: &Surroundings, receivers: Vec<Receiver>) -> Result<Self, PipelineError> {
-        let topics = around.topics();
-        around.log.ensure(&topics.specs(&around.config)).await?;
-        let inputs = input_topics(&around.config, &topics);
-        let shared = Arc::new(Detecting {
-            log: around.log.clone(),
-            group: around.group().to_owned(),
-            topics: topics.clone(),
-            config: around.config.clone(),
-            clock: around.clock.clone(),
-            telemetry: around.telemetry.clone(),
-            alignment: Alignment::default(),
-            hook: around.hook.clone(),
-        });
-        let roster = SignalRecord::Roster(roster(around, &inputs).await?);
-        append(around, shared.to_all(&roster, around.clock.now_ms()).collect()).await?;
-        Ok(Stages {
-            detect: detect_stage(shared, inputs)?,
-            correlate: correlate_stage(around, &topics),
-            notify: receivers.into_iter().map(|receiver| notify_stage(around, receiver, &topics)).collect(),
-        })
+    pub fn are_all(self) -> bool {
+        self == Stages::default()
     }
 }
 
-/// Appends as soon as the log can: the lines would wait for nothing else.
-async fn append(around: &Surroundings, records: Vec<Record>) -> Result<(), LogError> {
-    loop {
-        match around.log.append(records.clone()).await {
-            Err(error) if error.is_transient() => warn!(%error, "the stages wait for the log"),
-            outcome => return outcome.map(drop),
+impl FromStr for Stages {
+    type Err = String;
+
+    /// `detect,notify`
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut stages = Stages { detect: false, correlate: false, notify: false };
+        for name in text.split(',') {
+            match name.trim() {
+                "detect" => stages.detect = true,
+                "correlate" => stages.correlate = true,
+                "notify" => stages.notify = true,
+                other => return Err(format!("no stage \"{other}\": write some of detect,correlate,notify")),
+            }
         }
-        tokio::time::sleep(LOG_PAUSE).await;
+        Ok(stages)
     }
 }
 
-/// Every input with its partitions, as they are now.
-async fn roster(around: &Surroundings, inputs: &[InputTopic]) -> Result<Roster, LogError> {
-    let mut roster = Roster::default();
-    for input in inputs {
-        let partitions = around.log.partitions(&input.topic).await?;
-        let numbers = (0..partitions).map(|partition| input.first_partition + partition);
-        roster.inputs.entry(input.input.name.as_str().into()).or_default().extend(numbers);
+impl fmt::Display for Stages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = [(self.detect, "detect"), (self.correlate, "correlate"), (self.notify, "notify")];
+        let names: Vec<&str> = named.iter().filter(|(runs, _)| *runs).map(|(_, name)| *name).collect();
+        f.write_str(&names.join(","))
     }
-    Ok(roster)
 }
 
-fn detect_stage(shared: Arc<Detecting>, inputs: Vec<InputTopic>) -> Result<Stage, PipelineError> {
-    let mut by_topic: HashMap<String, Arc<InputTopic>> = HashMap::new();
-    for input in inputs {
-        let (topic, second) = (input.topic.clone(), input.input.name.clone());
-        if let Some(first) = by_topic.insert(topic.clone(), Arc::new(input)) {
-            return Err(PipelineError::SharedTopic { topic, first: first.input.name.clone(), second });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_are_read_as_they_are_written() {
+        for text in ["detect", "detect,notify", "detect,correlate,notify"] {
+            assert_eq!(text.parse::<Stages>().expect("they exist").to_string(), text);
         }
+        assert!("detect, correlate,notify".parse::<Stages>().expect("they exist").are_all());
+        assert!("detect,tell".parse::<Stages>().expect_err("there is no such stage").contains("\"tell\""));
+        assert!("".parse::<Stages>().is_err());
     }
-    let subscription = Subscription {
-        group: shared.group.clone(),
-        topics: by_topic.iter().map(|(topic, input)| (topic.clone(), input.start())).collect(),
-    };
-    let factory: Factory = Box::new(move |assignment, seat| {
-        let input = by_topic[&assignment.at.topic].clone();
-        detect::work(shared.clone(), input, assignment, seat)
-    });
-    Ok(Stage { stage: "detect", name: String::new(), subscription, factory })
-}
-
-fn correlate_stage(around: &Surroundings, topics: &Topics) -> Stage {
-    let group = format!("{}.correlate", around.group());
-    let shared = Arc::new(Correlating {
-        log: around.log.clone(),
-        group: group.clone(),
-        topics: topics.clone(),
-        config: around.config.clone(),
-        clock: around.clock.clone(),
-        telemetry: around.telemetry.clone(),
-        hook: around.hook.clone(),
-    });
-    let factory: Factory = Box::new(move |assignment, seat| correlate::work(shared.clone(), assignment, seat));
-    let subscription = Subscription { group, topics: vec![(topics.signals.clone(), Start::Earliest)] };
-    Stage { stage: "correlate", name: String::new(), subscription, factory }
-}
-
-fn notify_stage(around: &Surroundings, receiver: Receiver, topics: &Topics) -> Stage {
-    let sink = receiver.name().to_owned();
-    let group = format!("{}.notify.{sink}", around.group());
-    let shared = Arc::new(Notifying {
-        log: around.log.clone(),
-        group: group.clone(),
-        topics: topics.clone(),
-        clock: around.clock.clone(),
-        telemetry: around.telemetry.clone(),
-        sink: sink.clone(),
-        receiver: Mutex::new(receiver),
-        hook: around.hook.clone(),
-    });
-    let factory: Factory = Box::new(move |assignment, seat| notify::work(shared.clone(), assignment, seat));
-    let subscription = Subscription { group, topics: vec![(topics.alerts.clone(), Start::Earliest)] };
-    Stage { stage: "notify", name: sink, subscription, factory }
 }

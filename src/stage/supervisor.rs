@@ -17,20 +17,22 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::{
-    line::Line,
+    line::{BEAT_INTERVAL, Beat, Line, Work},
     messages::{Drain, Ended, LineStopped, MembershipChanged, Order, UseRules},
-    seat::{Booked, Cause, Restarts, Seated},
-    stages::Stage,
+    seat::{Booked, Cause, Restarts, Seat, Seated},
 };
 use crate::{
     config,
-    log::{Assignment, Log, LogError, Member, Membership, TopicPartition},
+    log::{Assignment, Log, LogError, Member, Membership, Subscription, TopicPartition},
     rule::RuleSet,
     telemetry::{LineState, Telemetry},
 };
 
 /// How often the board is told what the group has committed and where its logs end.
 const LAG_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Makes a line's work from its assignment.
+pub type Factory = Box<dyn Fn(Assignment, Seat) -> Work>;
 
 /// Where lines run.
 pub enum Placement {
@@ -49,9 +51,13 @@ pub struct Escalation {
 
 /// What a supervisor is made of.
 pub struct Post {
-    pub stage: Stage,
+    pub stage: &'static str,
+    /// The line's name in logs and on the status board: the sink's for notify, else empty.
+    pub name: String,
     pub log: Arc<dyn Log>,
+    pub subscription: Subscription,
     pub placement: Placement,
+    pub factory: Factory,
     pub settings: config::Supervisor,
     pub telemetry: Telemetry,
     pub escalations: mpsc::UnboundedSender<Escalation>,
@@ -93,8 +99,9 @@ impl Supervisor {
 
     fn join(&mut self, ctx: &mut Context<Self>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        match self.post.log.join(self.post.stage.subscription.clone(), sender) {
+        match self.post.log.join(self.post.subscription.clone(), sender) {
             Ok(member) => {
+                self.post.telemetry.membership(self.post.stage, &self.post.name, None);
                 let slot = self.member.clone();
                 let seat = async move { *slot.lock().await = Some(member) };
                 ctx.wait(seat.into_actor(self));
@@ -125,7 +132,8 @@ impl Supervisor {
 
     fn rejoin_later(&mut self, error: &LogError, ctx: &mut Context<Self>) {
         let failures = self.failures.book(self.post.settings.period);
-        error!(stage = self.post.stage.stage, name = self.post.stage.name, %error, failures, "group membership failed");
+        error!(stage = self.post.stage, name = self.post.name, %error, failures, "group membership failed");
+        self.post.telemetry.membership(self.post.stage, &self.post.name, Some(&error.to_string()));
         if failures > self.post.settings.restarts_max && !error.is_transient() {
             return self.escalate(format!("group membership: {error}"));
         }
@@ -154,20 +162,24 @@ impl Supervisor {
         seated.ended = false;
         let next = assignment.committed.as_ref().map(|committed| committed.next);
         let seat = seated.seat(next, self.rules.subscribe());
-        let work = self.post.stage.work(assignment, seat);
+        let work = (self.post.factory)(assignment, seat);
         let handle = match &self.post.placement {
             Placement::OwnThread => seated.arbiter.get_or_insert_with(Arbiter::new).handle(),
             Placement::Shared(arbiters) => arbiters[at.partition as usize % arbiters.len()].handle(),
         };
         let supervisor = ctx.address().recipient();
-        let line_at = at.clone();
-        seated.line = Some(Line::start_in_arbiter(&handle, move |_| Line::new(line_at, work, supervisor)));
-        self.post.telemetry.line_state(self.post.stage.stage, &self.post.stage.name, &at, LineState::Running);
+        // Before the line begins: it may have another word for what it does.
+        self.post.telemetry.line_state(self.post.stage, &self.post.name, &at, LineState::Running);
+        let (telemetry, stage, name, line_at) =
+            (self.post.telemetry.clone(), self.post.stage, self.post.name.clone(), at.clone());
+        let beat: Beat = Box::new(move || telemetry.beat(stage, &name, &line_at));
+        seated.line = Some(Line::start_in_arbiter(&handle, move |_| Line::new(at, work, supervisor, beat)));
     }
 
     fn line_stopped(&mut self, at: TopicPartition, ended: Ended, ctx: &mut Context<Self>) {
         let Some(seated) = self.lines.get_mut(&at) else { return };
         seated.line = None;
+        self.post.telemetry.beat_over(self.post.stage, &self.post.name, &at);
         let state = match ended {
             Ended::Stopped | Ended::Fenced => {
                 seated.ended = true;
@@ -175,21 +187,15 @@ impl Supervisor {
             }
             Ended::Halted(reason) => {
                 seated.ended = true;
-                error!(
-                    stage = self.post.stage.stage,
-                    topic = at.topic,
-                    partition = at.partition,
-                    reason,
-                    "line halted"
-                );
-                self.post.telemetry.line_error(self.post.stage.stage, &self.post.stage.name, &at, &reason);
+                error!(stage = self.post.stage, topic = at.topic, partition = at.partition, reason, "line halted");
+                self.post.telemetry.line_error(self.post.stage, &self.post.name, &at, &reason);
                 LineState::Halted
             }
             Ended::Waiting(reason) => self.restart_later(&at, &reason, Cause::Log, ctx),
             Ended::Failed(reason) => self.restart_later(&at, &reason, Cause::Failure, ctx),
             Ended::Panicked(reason) => self.restart_later(&at, &reason, Cause::Panic, ctx),
         };
-        self.post.telemetry.line_state(self.post.stage.stage, &self.post.stage.name, &at, state);
+        self.post.telemetry.line_state(self.post.stage, &self.post.name, &at, state);
         self.settle(ctx);
         if self.back.remove(&at) {
             self.lines.entry(at.clone()).or_default().ended = false;
@@ -201,23 +207,13 @@ impl Supervisor {
         let post = &self.post;
         let Some(seated) = self.lines.get_mut(at) else { return LineState::Stopped };
         let Booked { offset, failures } = seated.book(cause, post.settings.period);
-        post.telemetry.line_error(post.stage.stage, &post.stage.name, at, reason);
+        post.telemetry.line_error(post.stage, &post.name, at, reason);
         let (topic, partition) = (&at.topic, at.partition);
-        warn!(
-            stage = post.stage.stage,
-            name = post.stage.name,
-            topic,
-            partition,
-            offset,
-            failures,
-            ?cause,
-            reason,
-            "line failed"
-        );
+        warn!(stage = post.stage, name = post.name, topic, partition, offset, failures, ?cause, reason, "line failed");
         if seated.ended {
             return LineState::Stopped;
         }
-        post.telemetry.count_restart(post.stage.stage);
+        post.telemetry.count_restart(post.stage);
         if failures > post.settings.restarts_max && cause != Cause::Log {
             seated.ended = true;
             self.escalate(format!("{topic}/{partition}: {reason}"));
@@ -257,7 +253,7 @@ impl Supervisor {
     /// A log that can't be asked leaves the last answer standing.
     fn tell_lag(&self, ctx: &mut Context<Self>) {
         let lines: Vec<TopicPartition> = self.lines.keys().cloned().collect();
-        let Post { stage: Stage { stage, name, subscription, .. }, log, telemetry, .. } = &self.post;
+        let Post { stage, name, log, subscription, telemetry, .. } = &self.post;
         let (stage, name, log) = (*stage, name.clone(), log.clone());
         let (group, telemetry) = (subscription.group.clone(), telemetry.clone());
         let ask = async move {
@@ -271,6 +267,10 @@ impl Supervisor {
         ctx.spawn(ask.into_actor(self));
     }
 
+    fn beat(&self) {
+        self.post.telemetry.beat(self.post.stage, &self.post.name, &own_place());
+    }
+
     /// Exponential with full jitter.
     fn backoff(&self, restarts: u32) -> Duration {
         let settings = &self.post.settings;
@@ -280,13 +280,8 @@ impl Supervisor {
     }
 
     fn escalate(&self, reason: String) {
-        error!(
-            stage = self.post.stage.stage,
-            name = self.post.stage.name,
-            reason,
-            "restart limit passed, the process ends"
-        );
-        let _ = self.post.escalations.send(Escalation { stage: self.post.stage.stage, reason });
+        error!(stage = self.post.stage, name = self.post.name, reason, "restart limit passed, the process ends");
+        let _ = self.post.escalations.send(Escalation { stage: self.post.stage, reason });
     }
 
     fn give_up(&mut self, partitions: &[TopicPartition], order: Order) {
@@ -298,12 +293,7 @@ impl Supervisor {
                 line.do_send(order);
             }
         }
-        info!(
-            stage = self.post.stage.stage,
-            name = self.post.stage.name,
-            partitions = partitions.len(),
-            "partitions given up"
-        );
+        info!(stage = self.post.stage, name = self.post.name, partitions = partitions.len(), "partitions given up");
     }
 
     /// The partitions are another's: their lines end as they are.
@@ -334,7 +324,7 @@ impl Supervisor {
     }
 
     fn forget(&mut self, at: &TopicPartition) {
-        self.post.telemetry.line_gone(self.post.stage.stage, &self.post.stage.name, at);
+        self.post.telemetry.line_gone(self.post.stage, &self.post.name, at);
         if let Some(arbiter) = self.lines.remove(at).and_then(|seated| seated.arbiter) {
             arbiter.stop();
         }
@@ -371,7 +361,18 @@ impl Actor for Supervisor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.join(ctx);
         ctx.run_interval(LAG_INTERVAL, |supervisor, ctx| supervisor.tell_lag(ctx));
+        self.beat();
+        ctx.run_interval(BEAT_INTERVAL, |supervisor, _| supervisor.beat());
     }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.post.telemetry.beat_over(self.post.stage, &self.post.name, &own_place());
+    }
+}
+
+/// Where a supervisor's own signs of life are kept, among those of its lines.
+fn own_place() -> TopicPartition {
+    TopicPartition { topic: "supervisor".to_owned(), partition: 0 }
 }
 
 impl StreamHandler<MembershipChanged> for Supervisor {
@@ -382,8 +383,8 @@ impl StreamHandler<MembershipChanged> for Supervisor {
         match change {
             Membership::Assigned(assignments) => {
                 info!(
-                    stage = self.post.stage.stage,
-                    name = self.post.stage.name,
+                    stage = self.post.stage,
+                    name = self.post.name,
                     partitions = assignments.len(),
                     "partitions assigned"
                 );

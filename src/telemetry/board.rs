@@ -4,14 +4,18 @@
 //! than one such moment. Entries are as many as there are inputs, partitions, sinks and rules; reasons of dead letters
 //! are bounded by [`REASONS_MAX`].
 
-use std::{hash::Hash, sync::Arc};
+use std::{
+    hash::Hash,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use super::status::{
     DeadLetters, IntakeStatus, LeftOut, LineStatus, Phase, Restarts, RuleSetStatus, RuleStatus, SignalsStatus,
-    SinkStatus, SourceStatus, Status,
+    SinkStatus, SourceStatus, StageStatus, Status,
 };
 use crate::{input::Intake, log::TopicPartition};
 
@@ -29,7 +33,10 @@ pub struct Board {
     rule_set: ArcSwap<RuleSetStatus>,
     intakes: DashMap<Arc<str>, Arc<Intake>>,
     refused: DashMap<Arc<str>, (u64, String)>,
+    stages: DashMap<(Arc<str>, Arc<str>), StageStatus>,
     lines: DashMap<LineKey, LineStatus>,
+    /// When each actor was last seen alive.
+    beats: DashMap<LineKey, Instant>,
     sources: DashMap<(Arc<str>, u32), SourceStatus>,
     signals: DashMap<u32, SignalsStatus>,
     sinks: DashMap<Arc<str>, SinkStatus>,
@@ -46,7 +53,9 @@ impl Default for Board {
             rule_set: ArcSwap::default(),
             intakes: DashMap::new(),
             refused: DashMap::new(),
+            stages: DashMap::new(),
             lines: DashMap::new(),
+            beats: DashMap::new(),
             sources: DashMap::new(),
             signals: DashMap::new(),
             sinks: DashMap::new(),
@@ -111,8 +120,37 @@ impl Board {
         update(&self.lines, line_key(stage, name, at), new, change);
     }
 
+    pub fn stage(&self, stage: &str, name: &str, change: impl FnOnce(&mut StageStatus)) {
+        let new = |(stage, name): &(Arc<str>, Arc<str>)| StageStatus {
+            stage: stage.clone(),
+            name: name.clone(),
+            ..Default::default()
+        };
+        update(&self.stages, (stage.into(), name.into()), new, change);
+    }
+
+    pub fn beat(&self, stage: &str, name: &str, at: &TopicPartition) {
+        self.beats.insert(line_key(stage, name, at), Instant::now());
+    }
+
+    /// The actor has ended: nothing more is to be heard of it.
+    pub fn beat_over(&self, stage: &str, name: &str, at: &TopicPartition) {
+        self.beats.remove(&line_key(stage, name, at));
+    }
+
+    /// Actors that have not been heard of for so long, sorted.
+    pub fn silent_for(&self, silence: Duration) -> Vec<String> {
+        let beats = entries(&self.beats).into_iter().filter(|(_, at)| at.elapsed() > silence);
+        let title = |((stage, name, topic, partition), _): (LineKey, Instant)| {
+            let line = LineStatus { stage, name, topic, partition, ..Default::default() };
+            line.title()
+        };
+        beats.map(title).collect()
+    }
+
     /// What a line told of its partition goes with it.
     pub fn line_gone(&self, stage: &str, name: &str, at: &TopicPartition) {
+        self.beat_over(stage, name, at);
         self.lines.remove(&line_key(stage, name, at));
         match stage {
             "detect" => self.sources.retain(|_, source| !is_of(source, at)),
@@ -170,6 +208,7 @@ impl Board {
             phase: **self.phase.load(),
             rule_set: (**self.rule_set.load()).clone(),
             intake: intakes.map(|(input, intake)| self.intake_status(input, &intake)).collect(),
+            stages: values(&self.stages),
             lines: values(&self.lines),
             sources: values(&self.sources),
             signals: values(&self.signals),
@@ -180,6 +219,7 @@ impl Board {
             left_out: entries(&self.left_out).into_iter().map(|(input, count)| LeftOut { input, count }).collect(),
         };
         status.intake.iter_mut().for_each(|intake| cut(&mut intake.last_error));
+        status.stages.iter_mut().for_each(|stage| cut(&mut stage.last_error));
         status.lines.iter_mut().for_each(|line| cut(&mut line.last_error));
         status.sinks.iter_mut().for_each(|sink| cut(&mut sink.last_error));
         status.rules.iter_mut().for_each(|rule| cut(&mut rule.last_failure));

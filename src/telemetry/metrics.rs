@@ -6,7 +6,7 @@
 use std::fmt::Display;
 
 use prometheus::{
-    HistogramOpts, HistogramVec, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, Registry, TextEncoder,
     proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType},
 };
 
@@ -17,6 +17,7 @@ use crate::event::Timestamp;
 pub struct Metrics {
     registry: Registry,
     pub(super) http_request_seconds: HistogramVec,
+    pub(super) resume_seconds: Histogram,
 }
 
 impl Default for Metrics {
@@ -27,7 +28,13 @@ impl Default for Metrics {
             ("tripline_http_request_seconds", "How long HTTP requests took to answer", &["route", "status"]),
             &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0],
         );
-        Metrics { registry, http_request_seconds }
+        let resume_seconds = histogram(
+            &registry,
+            ("tripline_signals_resume_seconds", "From a partition's assignment until its line read on", &[]),
+            &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0],
+        )
+        .with_label_values::<&str>(&[]);
+        Metrics { registry, http_request_seconds, resume_seconds }
     }
 }
 
@@ -199,6 +206,9 @@ const FAMILIES: &[Family] = &[
     each!("tripline_intake_refused_total", "HTTP bodies that the log refused", INPUT, intake, |intake, samples| {
         samples.put(&[&intake.input], intake.refused)
     }),
+    each!("tripline_stage_joined", "1 while the stage is in its group", MEMBER, stages, |stage, samples| {
+        samples.put_flag(&[&stage.stage, &stage.name], stage.last_error.is_none())
+    }),
     each!("tripline_line_running", "1 while the line works", LINE, lines, |line, samples| {
         samples.put_flag(&[&line.stage, &line.name, &line.topic, &line.partition], line.state == LineState::Running)
     }),
@@ -261,6 +271,12 @@ const FAMILIES: &[Family] = &[
         signals,
         |signals, samples| { samples.put(&[&signals.partition], signals.buffered) }
     ),
+    each!("tripline_signals_restored_records", "Changelog read so far", SIGNALS, signals, |signals, samples| {
+        samples.put(&[&signals.partition], signals.restored)
+    }),
+    each!("tripline_signals_to_restore_records", "Changelog to read", SIGNALS, signals, |signals, samples| {
+        samples.put(&[&signals.partition], signals.to_restore)
+    }),
     each!("tripline_signals_keys", "Keys with state", SIGNALS, signals, |signals, samples| {
         samples.put(&[&signals.partition], signals.keys)
     }),
@@ -349,6 +365,7 @@ const FAMILIES: &[Family] = &[
 
 const STAGE: &[&str] = &["stage"];
 const STAGE_REASON: &[&str] = &["stage", "reason"];
+const MEMBER: &[&str] = &["stage", "name"];
 const LINE: &[&str] = &["stage", "name", "topic", "partition"];
 
 #[cfg(test)]
@@ -386,6 +403,8 @@ mod tests {
         telemetry.count_dead_letter("decode", "not_json");
         telemetry.count_restart("correlate");
         telemetry.count_left_out("auth");
+        telemetry.restoring(1, 300, 4_000);
+        telemetry.membership("correlate", "", Some("the brokers do not answer"));
         telemetry.answered("/metrics", 200, Duration::from_millis(2));
         telemetry
     }
@@ -405,6 +424,9 @@ mod tests {
             "tripline_sink_sending_since_timestamp_seconds{sink=\"mail\"} 1",
             "tripline_http_request_seconds_count{route=\"/metrics\",status=\"200\"} 1",
             "tripline_up 0",
+            "tripline_signals_restored_records{partition=\"1\"} 300",
+            "tripline_signals_to_restore_records{partition=\"1\"} 4000",
+            "tripline_stage_joined{stage=\"correlate\",name=\"\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }

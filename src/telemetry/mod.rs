@@ -14,7 +14,7 @@ use board::Board;
 use metrics::Metrics;
 pub use status::{
     DeadLetters, IntakeStatus, LeftOut, LineState, LineStatus, Phase, Restarts, RuleSetStatus, RuleStatus,
-    SignalsStatus, SinkStatus, SourceStatus, Status,
+    SignalsStatus, SinkStatus, SourceStatus, StageStatus, Status,
 };
 
 use crate::{
@@ -25,6 +25,10 @@ use crate::{
     log::TopicPartition,
     notify::Delivered,
 };
+
+/// An actor says each second that it is alive. The longest that a thread of the stages has work without a pause is the
+/// restoring of a partition with millions of keys.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// A handle on board and metrics; clones share them. Every call is short, and none may be made per event: stages tell
 /// what a batch was.
@@ -75,6 +79,24 @@ impl Telemetry {
     }
 }
 
+/// The actors' signs of life.
+impl Telemetry {
+    /// The actor of a line is alive: its thread comes round to it.
+    pub fn beat(&self, stage: &str, name: &str, at: &TopicPartition) {
+        self.board.beat(stage, name, at);
+    }
+
+    /// The actor of a line has ended.
+    pub fn beat_over(&self, stage: &str, name: &str, at: &TopicPartition) {
+        self.board.beat_over(stage, name, at);
+    }
+
+    /// Lines whose actors were not heard of for [`SILENCE_MAX`]: their threads hang.
+    pub fn hanging(&self) -> Vec<String> {
+        self.board.silent_for(SILENCE_MAX)
+    }
+}
+
 /// Lines of any stage. `name` tells the sinks' apart; other stages leave it empty.
 impl Telemetry {
     pub fn line_state(&self, stage: &str, name: &str, at: &TopicPartition, state: LineState) {
@@ -94,6 +116,11 @@ impl Telemetry {
             line.committed = Some(committed);
             line.end = Some(end);
         });
+    }
+
+    /// A stage's membership in its group: `error` says why it has none.
+    pub fn membership(&self, stage: &str, name: &str, error: Option<&str>) {
+        self.board.stage(stage, name, |stage| stage.last_error = error.map(str::to_owned));
     }
 
     /// The partition went to another process, and its entries with it.
@@ -157,6 +184,20 @@ impl Telemetry {
 
 /// Correlate.
 impl Telemetry {
+    /// The state of a signals partition is being restored: so many records of its changelog are read, of so many.
+    pub fn restoring(&self, partition: u32, read: u64, of: u64) {
+        self.board.signals(partition, |signals| (signals.restored, signals.to_restore) = (read, of));
+    }
+
+    /// A line reads on, so long after its partition was assigned to it.
+    pub fn resumed(&self, partition: u32, took: Duration) {
+        self.metrics.resume_seconds.observe(took.as_secs_f64());
+        self.board.signals(partition, |signals| {
+            (signals.restored, signals.to_restore) = (0, 0);
+            signals.resume_millis = Some(took.as_millis() as u64);
+        });
+    }
+
     /// A batch of a signals partition was worked through; `next` is the offset after it.
     pub fn correlated(&self, partition: u32, next: u64, counts: &Counts, standing: &Standing) {
         self.board.signals(partition, |signals| {

@@ -15,6 +15,7 @@ pub struct Status {
     pub phase: Phase,
     pub rule_set: RuleSetStatus,
     pub intake: Vec<IntakeStatus>,
+    pub stages: Vec<StageStatus>,
     pub lines: Vec<LineStatus>,
     pub sources: Vec<SourceStatus>,
     pub signals: Vec<SignalsStatus>,
@@ -33,9 +34,12 @@ impl Status {
             Phase::Running => None,
             phase => Some(format!("the process is {}", phase.as_str())),
         };
-        let down = |line: &&LineStatus| matches!(line.state, LineState::Restarting | LineState::Halted);
-        let lines = self.lines.iter().filter(down).map(|line| format!("{} is {}", line.title(), line.state.as_str()));
-        phase.into_iter().chain(lines).collect()
+        let outside = self.stages.iter().filter(|stage| stage.last_error.is_some());
+        let outside = outside.map(|stage| format!("{} is out of its group", stage.title()));
+        let is_down = |line: &&LineStatus| line.state.is_down();
+        let lines =
+            self.lines.iter().filter(is_down).map(|line| format!("{} is {}", line.title(), line.state.as_str()));
+        phase.into_iter().chain(outside).chain(lines).collect()
     }
 }
 
@@ -63,6 +67,8 @@ impl Phase {
 pub enum LineState {
     #[default]
     Running,
+    /// It reads the state that its partition's former line left.
+    Restoring,
     /// It failed and waits for its next try.
     Restarting,
     Stopped,
@@ -71,9 +77,15 @@ pub enum LineState {
 }
 
 impl LineState {
+    /// Whether its partition stands still.
+    pub fn is_down(self) -> bool {
+        matches!(self, LineState::Restoring | LineState::Restarting | LineState::Halted)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             LineState::Running => "running",
+            LineState::Restoring => "restoring",
             LineState::Restarting => "restarting",
             LineState::Stopped => "stopped",
             LineState::Halted => "halted",
@@ -111,6 +123,22 @@ pub struct IntakeStatus {
     pub refused: u64,
     /// Why the last one was.
     pub last_error: Option<String>,
+}
+
+/// A stage's membership in its group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageStatus {
+    pub stage: Arc<str>,
+    /// The sink, where the stage is notify.
+    pub name: Arc<str>,
+    /// Why it is out of its group, while it is.
+    pub last_error: Option<String>,
+}
+
+impl StageStatus {
+    fn title(&self) -> String {
+        if self.name.is_empty() { self.stage.to_string() } else { format!("{} {}", self.stage, self.name) }
+    }
 }
 
 /// A line: one partition's work in one stage.
@@ -191,6 +219,11 @@ pub struct SignalsStatus {
     pub evicted: u64,
     /// Counted into an alert that was open.
     pub suppressed: u64,
+    /// While its state is restored: records of the changelog that are read, and how many there are.
+    pub restored: u64,
+    pub to_restore: u64,
+    /// How long the last line took from its assignment until it read on.
+    pub resume_millis: Option<u64>,
 }
 
 /// A receiver of alerts.

@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Display},
 };
 
-use super::status::{LineState, LineStatus, SignalsStatus, Status};
+use super::status::{LineStatus, SignalsStatus, Status};
 
 impl Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,8 +23,9 @@ impl Display for Status {
 }
 
 impl Status {
-    fn tables(&self) -> [Table; 7] {
+    fn tables(&self) -> [Table; 8] {
         [
+            self.restores(),
             self.receivers(),
             self.sources(),
             self.signals(),
@@ -109,6 +110,15 @@ impl Status {
         table
     }
 
+    /// Partitions whose state is being restored.
+    fn restores(&self) -> Table {
+        let mut table = Table::new(&["RESTORING", ">READ", ">OF"]);
+        for signals in self.signals.iter().filter(|signals| signals.to_restore > 0) {
+            table.row(&[&format!("signals {}", signals.partition), &signals.restored, &signals.to_restore]);
+        }
+        table
+    }
+
     fn rules(&self) -> Table {
         let mut table = Table::new(&["RULE", ">MATCHED", ">FIRED", ">MISSING KEY", ">LATE", ">FAILURES", "STATE"]);
         for rule in &self.rules {
@@ -154,8 +164,8 @@ impl Status {
     fn lines(&self) -> Table {
         let mut table = Table::new(&["STAGE", "LINES", "STATE", ">LAG", ">RESTARTS", "LAST ERROR"]);
         let sort = |line: &LineStatus| {
-            let is_down = matches!(line.state, LineState::Restarting | LineState::Halted);
-            (line.stage.clone(), line.name.clone(), line.topic.clone(), line.state, is_down.then_some(line.partition))
+            let down = line.state.is_down().then_some(line.partition);
+            (line.stage.clone(), line.name.clone(), line.topic.clone(), line.state, down)
         };
         let mut sorts: BTreeMap<_, Vec<&LineStatus>> = BTreeMap::new();
         for line in &self.lines {

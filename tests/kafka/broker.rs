@@ -92,9 +92,9 @@ fn start() -> Broker {
         .unwrap_or_else(|why| panic!("the test broker did not start: {why}"))
 }
 
-/// Three ports that are free now, all different because all are held until the last is known.
-fn free_ports() -> [u16; 3] {
-    let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+/// Ports that are free now, all different because all are held until the last is known.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     held.map(|listener| listener.local_addr().expect("its address").port())
 }
 
@@ -154,7 +154,8 @@ auto.create.topics.enable=true
     )
 }
 
-fn await_ready(bootstrap: &str, dir: &Path, mut process: Child) -> Result<Child, String> {
+/// Waits until a broker that was started by a script answers.
+pub fn await_ready(bootstrap: &str, dir: &Path, mut process: Child) -> Result<Child, String> {
     let client: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", bootstrap).create().map_err(|error| error.to_string())?;
     let deadline = Instant::now() + START_MAX;
@@ -190,6 +191,7 @@ pub fn kafka(prefix: &str) -> config::Kafka {
         events_retention: Duration::from_secs(7 * 86_400),
         signals_retention: Duration::from_secs(7 * 86_400),
         alerts_retention: Duration::from_secs(7 * 86_400),
+        delivery: config::Delivery::ExactlyOnce,
         properties: BTreeMap::from([("session.timeout.ms".to_owned(), "6000".to_owned())]),
     }
 }
@@ -234,8 +236,13 @@ pub type Read = (u32, u64, Option<Vec<u8>>, Option<Vec<u8>>);
 
 /// Every committed record of a topic, partition by partition, up to the end that it has now.
 pub fn topic_records(topic: &str) -> Vec<Read> {
+    topic_records_at(&broker().bootstrap, topic)
+}
+
+/// The same, of any broker.
+pub fn topic_records_at(bootstrap: &str, topic: &str) -> Vec<Read> {
     let client: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &broker().bootstrap)
+        .set("bootstrap.servers", bootstrap)
         .set("group.id", "tests-topic-records")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")

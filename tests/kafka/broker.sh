@@ -2,7 +2,9 @@
 # Runs one Apache Kafka broker for the tests until its standard input ends, then kills it and removes its files.
 #
 #   broker.sh fetch             only fetches the broker's jars, when they are missing
-#   broker.sh run DIR           formats DIR/data and runs the broker of DIR/server.properties; logs to DIR/broker.log
+#   broker.sh run DIR           formats DIR/data and runs the broker of DIR/server.properties; logs to DIR/broker.log,
+#                               its process id in DIR/pid
+#   broker.sh again DIR         runs it on the data that it left when it was killed
 #
 # The jars lie under ${TRIPLINE_TEST_CACHE:-target/kafka}/libs. SCRAM, when set, is a user for `StorageTool format`.
 set -eu
@@ -40,21 +42,24 @@ storage() {
 
 need java
 fetch
-[ "$1" = run ] || exit 0
+[ "$1" = fetch ] && exit
 
 dir=$2
 config=$dir/server.properties
-id=$(storage random-uuid 2>/dev/null)
-if [ -n "${SCRAM:-}" ]; then
-    storage format -t "$id" -c "$config" --add-scram "$SCRAM" >"$dir/format.log" 2>&1
-else
-    storage format -t "$id" -c "$config" >"$dir/format.log" 2>&1
+if [ "$1" = run ]; then
+    id=$(storage random-uuid 2>/dev/null)
+    if [ -n "${SCRAM:-}" ]; then
+        storage format -t "$id" -c "$config" --add-scram "$SCRAM" >"$dir/format.log" 2>&1
+    else
+        storage format -t "$id" -c "$config" >"$dir/format.log" 2>&1
+    fi
 fi
 
 exec 3<&0
 # shellcheck disable=SC2086
 java $jvm -cp "$cache/libs/*" kafka.Kafka "$config" </dev/null >"$dir/broker.log" 2>&1 3<&- &
 broker=$!
+echo "$broker" >"$dir/pid"
 # Standard input ends with the test process, however that ends.
 {
     cat <&3 >/dev/null

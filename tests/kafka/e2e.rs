@@ -2,9 +2,10 @@
 //!
 //! What is expected is what `tripline replay` says of the same records.
 
+mod apart;
 mod failover;
 mod flow;
-mod process;
+pub mod process;
 mod same;
 mod secure;
-mod story;
+pub mod story;

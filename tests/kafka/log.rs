@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{
+    consumer::{CommitMode, Consumer},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
 use tokio::{sync::mpsc, time::timeout};
 use tripline::{
     config,
@@ -86,7 +89,8 @@ struct Seat {
 
 fn join(log: &KafkaLog, group: &str, topic: &str, start: Start) -> Seat {
     let (sender, events) = mpsc::unbounded_channel();
-    let subscription = Subscription { group: group.to_owned(), topics: vec![(topic.to_owned(), start)] };
+    let topics = vec![(topic.to_owned(), start)];
+    let subscription = Subscription { group: group.to_owned(), topics, with_state: true };
     Seat { member: log.join(subscription, sender).expect("the subscription is valid"), events }
 }
 
@@ -559,9 +563,14 @@ async fn a_compacted_partition_restores_the_newest_value_of_every_live_key() {
 }
 
 fn transactional(id: &str) -> BaseProducer {
+    transactional_for(id, "60000")
+}
+
+fn transactional_for(id: &str, timeout_ms: &str) -> BaseProducer {
     let producer: BaseProducer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", &broker().bootstrap)
         .set("transactional.id", id)
+        .set("transaction.timeout.ms", timeout_ms)
         .create()
         .expect("a producer");
     producer.init_transactions(SOON).expect("transactions");
@@ -620,6 +629,99 @@ async fn an_open_transaction_counts_to_the_end_and_its_records_are_seen_when_it_
     assert_eq!(read(reader.as_mut(), 1).await.0, ["1"]);
     let live = soon("restore", restored).await.expect("it runs").expect("it is readable");
     assert_eq!(live, BTreeMap::from([(Bytes::from("a"), Bytes::from("1"))]));
+}
+
+/// A step with an alert, a piece of state and the position that they follow from.
+fn step(alerts: &str, state: &str, group: &str, signals: &TopicPartition, value: &str) -> Transaction {
+    let commit = commit(group, signals, 1, "").commits;
+    Transaction {
+        records: vec![record(alerts, 0, "a", value)],
+        state: vec![record(state, 0, "s", value)],
+        commits: commit,
+    }
+}
+
+async fn three_topics(log: &KafkaLog, prefix: &str) -> [String; 3] {
+    let names = ["alerts", "state", "signals"].map(|name| format!("{prefix}.{name}"));
+    let specs = [spec(&names[0], 1, deleting()), spec(&names[1], 1, Cleanup::Compact), spec(&names[2], 1, deleting())];
+    soon("creation", log.ensure(&specs)).await.expect("the topics are created");
+    names
+}
+
+#[tokio::test]
+async fn a_step_that_can_not_be_written_whole_leaves_nothing_and_others_go_on() {
+    let prefix = unique_prefix();
+    let log = connect(&kafka(&prefix));
+    let [alerts, state, signals] = three_topics(&log, &prefix).await;
+    let (group, place) = (format!("{prefix}.group"), at(&signals, 0));
+    produce(&signals, 0, &["a"]);
+    let mut seat = join(&log, &group, &signals, Start::Earliest);
+    seat.only().await;
+    let mut broken = step(&alerts, &state, &group, &place, "broken");
+    broken.records.push(record(&alerts, 7, "a", "no such partition"));
+    let (broken, good) = (log.commit(broken), log.commit(step(&alerts, &state, &group, &place, "good")));
+    let refused = soon("the broken step", broken).await;
+    assert!(matches!(refused, Err(LogError::NoPartition { partition: 7, .. })), "{refused:?}");
+    soon("the good step", good).await.expect("it takes effect");
+    let values = |topic: &str| -> Vec<String> {
+        topic_records(topic).iter().map(|(_, _, _, value)| text(value.as_deref())).collect()
+    };
+    assert_eq!((values(&alerts), values(&state)), (vec!["good".to_owned()], vec!["good".to_owned()]));
+    assert_eq!(log.committed(&group, &place).await.expect("an answer").map(|committed| committed.next), Some(1));
+}
+
+#[tokio::test]
+async fn what_a_dead_owner_left_open_is_ended_by_its_successor_and_not_by_time() {
+    let prefix = unique_prefix();
+    // Far longer than the test waits.
+    let mut process = kafka(&prefix);
+    process.properties.insert("transaction.timeout.ms".into(), "600000".into());
+    let log = connect(&process);
+    let [alerts, state, signals] = three_topics(&log, &prefix).await;
+    let (group, place) = (format!("{prefix}.group"), at(&signals, 0));
+    produce(&signals, 0, &["a", "b"]);
+
+    // An owner that died inside a transaction: its records and its position are written.
+    let signed = list(&place, 1);
+    signed.find_partition(&signals, 0).expect("the partition").set_metadata(format!("tx:{prefix}-dead its words"));
+    lookup(&group).commit(&signed, CommitMode::Sync).expect("the signed position");
+    let dead = transactional_for(&format!("{prefix}-dead"), "600000");
+    open_transaction(&dead, &alerts, "a", "one");
+    dead.send_offsets_to_transaction(&list(&place, 2), &lookup(&group).group_metadata().expect("a group"), SOON)
+        .expect("the position");
+
+    let mut seat = join(&log, &group, &signals, Start::Earliest);
+    let committed = Some(Committed { next: 1, metadata: "its words".to_owned() });
+    assert_eq!(seat.only().await.committed, committed, "what was not committed counts for nothing");
+    soon("a step", log.commit(step(&alerts, &state, &group, &place, "again"))).await.expect("it takes effect");
+    assert_eq!(topic_records(&alerts).len(), 1, "readers are held up by nothing");
+    let late = tokio::task::spawn_blocking(move || dead.commit_transaction(SOON)).await.expect("it ends");
+    assert!(late.is_err(), "the dead came back");
+    assert_eq!(topic_records(&alerts).len(), 1);
+
+    assert!(signed_by(&group, &place).is_some_and(|id| !id.ends_with("-dead")), "the successor signs");
+    soon("leaving", seat.member.leave()).await;
+    assert_eq!(signed_by(&group, &place), None, "who gives a partition back has nothing open");
+}
+
+/// A client of the group that sees what is committed, without a seat.
+fn lookup(group: &str) -> rdkafka::consumer::BaseConsumer {
+    let mut client = rdkafka::ClientConfig::new();
+    client.set("bootstrap.servers", &broker().bootstrap).set("group.id", group);
+    client.set("isolation.level", "read_uncommitted").create().expect("a client")
+}
+
+fn list(at: &TopicPartition, next: i64) -> rdkafka::TopicPartitionList {
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(&at.topic, at.partition as i32, rdkafka::Offset::Offset(next)).expect("an offset");
+    list
+}
+
+/// The transactional id in front of the position's metadata.
+fn signed_by(group: &str, at: &TopicPartition) -> Option<String> {
+    let found = lookup(group).committed_offsets(list(at, 0), SOON).expect("an answer");
+    let element = found.find_partition(&at.topic, at.partition as i32).expect("the partition");
+    Some(element.metadata().strip_prefix("tx:")?.split_once(' ')?.0.to_owned())
 }
 
 #[tokio::test]

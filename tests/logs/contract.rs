@@ -347,7 +347,7 @@ impl Seat {
     pub fn join(log: &dyn Log, group: &str, topic: &str) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let topics = vec![(topic.to_owned(), Start::Earliest)];
-        let member = log.join(Subscription { group: group.to_owned(), topics }, sender).unwrap();
+        let member = log.join(Subscription { group: group.to_owned(), topics, with_state: true }, sender).unwrap();
         Seat { member, events, owned: BTreeMap::new() }
     }
 

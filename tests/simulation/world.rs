@@ -23,7 +23,7 @@ use tripline::{
     event::Timestamp,
     log::{Assignment, Log, Record, Start, TopicPartition},
     rule::RuleSet,
-    stage::{AtWork, Ended, Order, Seat, Stage, Stages, Surroundings, no_hook},
+    stage::{AtWork, Ended, Lines, Order, Seat, Stage, Stages, Surroundings, no_hook},
     telemetry::Telemetry,
 };
 
@@ -96,7 +96,7 @@ struct Process {
     log: Arc<dyn Log>,
     rules: watch::Sender<Arc<RuleSet>>,
     /// Nothing while it starts.
-    stages: Rc<OnceCell<Stages>>,
+    lines: Rc<OnceCell<Lines>>,
 }
 
 struct Line {
@@ -193,13 +193,14 @@ impl World {
             clock: Clock::manual(AFTERMATH * 1_000),
             telemetry: Telemetry::default(),
             hook: no_hook(),
+            stages: Stages::default(),
         };
-        let stages = Rc::new(OnceCell::new());
-        let slot = stages.clone();
+        let lines = Rc::new(OnceCell::new());
+        let slot = lines.clone();
         let receiver = receiver(&log);
         self.tasks.add(
             async move {
-                match Stages::open(&around, vec![receiver]).await {
+                match Lines::open(&around, vec![receiver]).await {
                     Ok(opened) => drop(slot.set(opened)),
                     Err(error) => panic!("a process does not start: {error}"),
                 }
@@ -208,7 +209,7 @@ impl World {
             .boxed_local(),
         );
         let (rules, _) = watch::channel(self.rules.clone());
-        self.processes.insert(id, Process { log, rules, stages });
+        self.processes.insert(id, Process { log, rules, lines });
     }
 
     /// Gives a free partition to a process, if there are both.
@@ -216,7 +217,7 @@ impl World {
         let free: Vec<_> = self.places().into_iter().filter(|place| !self.owners.contains_key(place)).collect();
         let Some((role, at)) = free.choose(&mut self.random).cloned() else { return };
         let started: Vec<ProcessId> =
-            self.processes.iter().filter(|(_, process)| process.stages.get().is_some()).map(|(id, _)| *id).collect();
+            self.processes.iter().filter(|(_, process)| process.lines.get().is_some()).map(|(id, _)| *id).collect();
         let Some(process) = started.choose(&mut self.random).copied() else { return };
         // one line of a partition in a process, however it came to lose it
         let old = self.lines.values().any(|line| (line.process, line.role, &line.at) == (process, role, &at));
@@ -243,7 +244,7 @@ impl World {
 
     async fn start_line(&mut self, id: ProcessId, role: Role, at: TopicPartition) {
         let process = &self.processes[&id];
-        let stage = stage(process.stages.get().expect("a process that has started"), role);
+        let stage = stage(process.lines.get().expect("a process that has started"), role);
         let group = &stage.subscription.group;
         self.wire.assign(group, &at, id);
         let committed = process.log.committed(group, &at).await.expect("the memory log answers");
@@ -338,10 +339,11 @@ impl World {
     }
 }
 
-fn stage(stages: &Stages, role: Role) -> &Stage {
-    match role {
-        Role::Detect => &stages.detect,
-        Role::Correlate => &stages.correlate,
-        Role::Notify => &stages.notify[0],
-    }
+fn stage(lines: &Lines, role: Role) -> &Stage {
+    let stage = match role {
+        Role::Detect => lines.detect.as_ref(),
+        Role::Correlate => lines.correlate.as_ref(),
+        Role::Notify => lines.notify.first(),
+    };
+    stage.expect("every process runs all stages")
 }

@@ -17,7 +17,7 @@ use tripline::{
     log::{Log, Record, Start, TopicPartition},
     notify::Receiver,
     rule::{LoadOptions, RuleFiles, RuleSet, load},
-    stage::{Escalation, Hook, Pipeline, Surroundings, Topics, no_hook},
+    stage::{Escalation, Hook, Pipeline, Stages, Surroundings, Topics, no_hook},
     telemetry::{Status, Telemetry},
 };
 
@@ -134,6 +134,7 @@ pub fn around(config: &Config, log: &Arc<dyn Log>, hook: Hook) -> Surroundings {
         clock: Clock::System,
         telemetry: Telemetry::default(),
         hook,
+        stages: Stages::default(),
     }
 }
 

@@ -1,7 +1,11 @@
 //! A seat in a consumer group: turns rebalances into [`Membership`] messages and commits for the partitions it owns.
+//!
+//! Where steps are transactions, a partition's owner signs the group's position with the transactional id of its
+//! process, and takes the name away when it gives the partition back. The next owner ends by that id what a process
+//! left open that died, at once; by itself the broker would, some time after the transaction's time limit.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -13,17 +17,22 @@ use std::{
 use futures_util::future::BoxFuture;
 use rdkafka::{TopicPartitionList, consumer::Consumer as _};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
-    client::{Client, Seated, native_offset, native_partition},
-    commits,
-    context::{Consumer, Rebalance, lock},
+    client::{self, Client, Seated, native_offset, native_partition},
+    commits::{self, Kept},
+    context::{Consumer, Context, Rebalance, lock},
     lane::Lane,
     probe::Probe,
+    properties::Use,
     reader::KafkaReader,
+    transactor,
 };
-use crate::log::{Assignment, Commit, Committed, LogError, Member, Membership, Start, Subscription, TopicPartition};
+use crate::{
+    config,
+    log::{Assignment, Commit, Committed, LogError, Member, Membership, Start, Subscription, TopicPartition},
+};
 
 /// How long a revocation waits for the stage's last commit. Far below `max.poll.interval.ms` (5 min), which bounds how
 /// long the other members wait for this one.
@@ -37,17 +46,38 @@ pub(super) struct Seat {
     pub client: Client,
     starts: HashMap<String, Start>,
     probe: Arc<Probe>,
-    owned: Mutex<BTreeMap<TopicPartition, Arc<Lane>>>,
+    /// The transactional id that positions are signed with.
+    owner: Option<Arc<str>>,
+    /// Where steps are transactions: ends those of former owners, and reads their positions.
+    former: Option<Former>,
+    owned: Mutex<BTreeMap<TopicPartition, Owned>>,
+}
+
+struct Owned {
+    lane: Arc<Lane>,
+    /// Where we began to read.
+    from: u64,
+    /// What the group committed last, by nobody but us.
+    committed: Option<Committed>,
 }
 
 impl Seat {
-    pub fn new(subscription: &Subscription, number: u32, client: &Client, probe: &Arc<Probe>) -> Seat {
+    pub fn new(
+        subscription: &Subscription,
+        number: u32,
+        client: &Client,
+        probe: &Arc<Probe>,
+        owner: Option<Arc<str>>,
+        former: Option<Former>,
+    ) -> Seat {
         Seat {
             group: subscription.group.clone(),
             number,
             client: client.clone(),
             starts: subscription.topics.iter().cloned().collect(),
             probe: probe.clone(),
+            owner,
+            former,
             owned: Mutex::default(),
         }
     }
@@ -56,11 +86,46 @@ impl Seat {
         lock(&self.owned).contains_key(at)
     }
 
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
+    /// What the group committed last in a partition of ours, where that is known.
+    pub fn committed(&self, at: &TopicPartition) -> Option<Committed> {
+        lock(&self.owned).get(at)?.committed.clone()
+    }
+
+    pub fn note_committed(&self, at: &TopicPartition, committed: &Committed) {
+        if let Some(owned) = lock(&self.owned).get_mut(at) {
+            owned.committed = Some(committed.clone());
+        }
+    }
+
     /// Commits one partition's position and waits for the coordinator's word. Blocks.
     pub fn commit(&self, commit: &Commit) -> Result<(), LogError> {
         let at = TopicPartition { topic: commit.topic.clone(), partition: commit.partition };
         let consumer = self.client.consumer().map_err(|_| not_ours(&at, &self.group))?;
-        commits::commit(&consumer, commit, || if self.owns(&at) { Ok(()) } else { Err(not_ours(&at, &self.group)) })
+        let list = commits::listed([commits::position(&at, &commit.committed)], self.owner())?;
+        let ours = || if self.owns(&at) { Ok(()) } else { Err(not_ours(&at, &self.group)) };
+        commits::commit(&consumer, &self.group, &list, ours)?;
+        self.note_committed(&at, &commit.committed);
+        Ok(())
+    }
+
+    /// Signs the positions of these partitions of ours, or takes the signature away. Blocks.
+    fn sign(&self, consumer: &Consumer, partitions: &[TopicPartition], owner: Option<&str>) -> Result<(), LogError> {
+        let list = {
+            let owned = lock(&self.owned);
+            let positions = partitions.iter().filter_map(|at| {
+                let Owned { from, committed, .. } = owned.get(at)?;
+                Some(committed.as_ref().map_or((at, *from, None), |committed| commits::position(at, committed)))
+            });
+            commits::listed(positions, owner)?
+        };
+        if list.count() == 0 {
+            return Ok(());
+        }
+        commits::commit(consumer, &self.group, &list, || Ok(()))
     }
 
     /// Where the group starts in a partition that it never committed. Blocks.
@@ -73,13 +138,21 @@ impl Seat {
     }
 
     /// What the group committed last, and where to go on. Blocks.
+    ///
+    /// Where steps are transactions, a position that one has written and not committed yet is not waited for: the
+    /// state, which is read afterwards, comes from the same transactions and waits for them. A broker that is killed
+    /// and returns has been seen to hold such a position open for good, when its transaction had long been ended.
     fn position(
         &self,
         consumer: &Consumer,
         partitions: &[TopicPartition],
     ) -> Result<Vec<(Option<Committed>, u64)>, LogError> {
-        let committed = commits::committed(consumer, partitions)?;
-        let positions = committed.into_iter().zip(partitions).map(|(committed, at)| {
+        let kept = match &self.former {
+            Some(former) => former.positions(partitions)?,
+            None => commits::committed(consumer, partitions)?,
+        };
+        let positions = kept.into_iter().zip(partitions).map(|(kept, at)| {
+            let committed = kept.and_then(|kept| kept.committed);
             let next = match &committed {
                 Some(committed) => committed.next,
                 None => self.first(at)?,
@@ -110,6 +183,9 @@ impl SeatedMember {
     }
 
     fn assign(&mut self, consumer: &Arc<Consumer>, partitions: &[TopicPartition]) -> Result<(), LogError> {
+        if let Some(former) = &self.seat.former {
+            former.end_transactions(partitions, self.seat.owner())?;
+        }
         let mut list = TopicPartitionList::new();
         let mut assignments = Vec::with_capacity(partitions.len());
         for (at, (committed, next)) in partitions.iter().zip(self.seat.position(consumer, partitions)?) {
@@ -117,12 +193,17 @@ impl SeatedMember {
                 .map_err(|error| LogError::Broker(format!("{}/{}: {error}", at.topic, at.partition)))?;
             let lane = self.lane(consumer, at)?;
             let reader = Box::new(KafkaReader::new(lane.clone(), lane.open(next)));
-            lock(&self.seat.owned).insert(at.clone(), lane);
+            lock(&self.seat.owned).insert(at.clone(), Owned { lane, from: next, committed: committed.clone() });
             assignments.push(Assignment { at: at.clone(), committed, reader });
         }
         consumer
             .incremental_assign(&list)
             .map_err(|error| LogError::Broker(format!("group {}: can't take partitions: {error}", self.seat.group)))?;
+        if self.seat.owner.is_some()
+            && let Err(error) = self.seat.sign(consumer, partitions, self.seat.owner())
+        {
+            warn!(group = self.seat.group, %error, "partitions not signed: a successor would wait for what is left open");
+        }
         if !assignments.is_empty() {
             info!(group = self.seat.group, partitions = assignments.len(), "partitions assigned");
             self.events.send(Membership::Assigned(assignments)).ok();
@@ -143,7 +224,7 @@ impl SeatedMember {
 
     fn revoke(&mut self, consumer: &Consumer, partitions: &[TopicPartition]) {
         if self.leaving {
-            self.release(partitions);
+            self.give_back(consumer, partitions);
         } else if consumer.assignment_lost() {
             self.release(partitions);
             warn!(group = self.seat.group, partitions = partitions.len(), "partitions lost");
@@ -153,9 +234,9 @@ impl SeatedMember {
             let (done, answer) = oneshot::channel();
             let revoked = Membership::Revoked { partitions: partitions.to_vec(), done };
             if self.events.send(revoked).is_ok() && !wait(answer, REVOKED_MAX) {
-                warn!(group = self.seat.group, "no answer to a revocation: what follows from the last commit repeats");
+                warn!(group = self.seat.group, "no answer to a revocation: the next owner begins at the last commit");
             }
-            self.release(partitions);
+            self.give_back(consumer, partitions);
         }
         let mut list = TopicPartitionList::new();
         for at in partitions {
@@ -166,13 +247,60 @@ impl SeatedMember {
         }
     }
 
+    /// Nothing of these partitions is under way any more: their next owner need not end it.
+    fn give_back(&self, consumer: &Consumer, partitions: &[TopicPartition]) {
+        if self.seat.owner.is_some()
+            && !consumer.assignment_lost()
+            && let Err(error) = self.seat.sign(consumer, partitions, None)
+        {
+            debug!(group = self.seat.group, %error, "partitions given back under our name");
+        }
+        self.release(partitions);
+    }
+
     fn release(&self, partitions: &[TopicPartition]) {
         let mut owned = lock(&self.seat.owned);
         for at in partitions {
-            if let Some(lane) = owned.remove(at) {
-                lane.revoke();
+            if let Some(owned) = owned.remove(at) {
+                owned.lane.revoke();
             }
         }
+    }
+}
+
+/// Ends what former owners of partitions left open.
+pub(super) struct Former {
+    kafka: config::Kafka,
+    /// Sees what was committed before the transactions that are open.
+    client: Client,
+}
+
+impl Former {
+    pub fn new(kafka: &config::Kafka, group: &str) -> Result<Former, LogError> {
+        let client = client::start(kafka, Use::Former(group), Context::default(), |_, _| client::Start::Idle)?;
+        Ok(Former { kafka: kafka.clone(), client })
+    }
+
+    fn positions(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Kept>>, LogError> {
+        commits::committed(&*self.client.consumer()?, partitions)
+    }
+
+    /// Fences whoever signed the positions of these partitions and is not us. Blocks.
+    fn end_transactions(&self, partitions: &[TopicPartition], ours: Option<&str>) -> Result<(), LogError> {
+        let kept = self.positions(partitions)?;
+        let owners: BTreeSet<String> = kept.into_iter().flatten().filter_map(|kept| kept.owner).collect();
+        for owner in owners.iter().filter(|owner| ours != Some(owner)) {
+            let began = Instant::now();
+            transactor::fence(&self.kafka, owner)?;
+            info!(owner, millis = began.elapsed().as_millis() as u64, "a former owner's transactions are ended");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Former {
+    fn drop(&mut self) {
+        self.client.close_later();
     }
 }
 
@@ -222,13 +350,17 @@ impl Member for KafkaMember {
     fn reopen(&self, at: &TopicPartition) -> BoxFuture<'_, Result<Assignment, LogError>> {
         let (seat, at) = (self.seat.clone(), at.clone());
         Box::pin(async move {
-            let lane = lock(&seat.owned).get(&at).cloned().ok_or_else(|| not_ours(&at, &seat.group))?;
+            let lane = lock(&seat.owned).get(&at).map(|owned| owned.lane.clone());
+            let lane = lane.ok_or_else(|| not_ours(&at, &seat.group))?;
             let ticket = lane.take_over();
             let consumer = seat.client.consumer()?;
             let (asked, partition) = (seat.clone(), at.clone());
             let position = move || asked.position(&consumer, &[partition]);
             let mut position = tokio::task::spawn_blocking(position).await.map_err(|_| LogError::Closed)??;
             let Some((committed, next)) = position.pop() else { return Err(not_ours(&at, &seat.group)) };
+            if let Some(committed) = &committed {
+                seat.note_committed(&at, committed);
+            }
             let mut reader = Box::new(KafkaReader::new(lane, ticket));
             reader.go_on_at(next).await?;
             Ok(Assignment { at, committed, reader })

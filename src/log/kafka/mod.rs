@@ -1,13 +1,14 @@
 //! The log on Kafka: topics are the broker's, a group's members are processes, offsets are committed with metadata.
 //!
 //! One consumer client for each group and process, with a queue of its own for each partition; one idempotent producer
-//! for everything. It waits on no async thread: what blocks in librdkafka runs on the clients' threads or on threads
+//! for what is appended, one transactional one for steps that carry state. It waits on no async thread: what blocks in librdkafka runs on the clients' threads or on threads
 //! that may block. It resets no offset by itself and knows nothing of what the records mean.
 
 mod client;
 mod commits;
 mod context;
 mod failure;
+mod generation;
 mod lane;
 mod member;
 mod probe;
@@ -17,36 +18,43 @@ mod queue;
 mod reader;
 mod restore;
 mod topics;
+mod transactor;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, Weak},
 };
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use rdkafka::consumer::Consumer as _;
 use tokio::sync::mpsc;
 
-pub use self::properties::{Scope, TUNED, Tuned};
 use self::{
     client::Client,
     context::{Context, lock},
-    member::{KafkaMember, Seat, SeatedMember},
+    member::{Former, KafkaMember, Seat, SeatedMember},
     probe::Probe,
     producer::Producer,
     properties::Use,
+    transactor::{Offer, Transactor},
+};
+pub use self::{
+    properties::{Scope, TUNED, Tuned},
+    topics::{FoundTopic, PlannedTopic},
 };
 use super::{
     Commit, Committed, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
     TopicSpec, Transaction,
 };
-use crate::config;
+use crate::config::{self, Delivery};
 
 /// The log on the brokers of one configuration.
 pub struct KafkaLog {
     kafka: config::Kafka,
     probe: Arc<Probe>,
     producer: Arc<Producer>,
+    transactor: Transactor,
     seats: Arc<Seats>,
 }
 
@@ -56,20 +64,50 @@ impl KafkaLog {
     pub fn connect(kafka: &config::Kafka) -> Result<Arc<KafkaLog>, LogError> {
         let probe = Arc::new(Probe::start(kafka)?);
         let producer = Arc::new(Producer::start(kafka)?);
-        let seats = Arc::new(Seats { kafka: kafka.clone(), taken: Mutex::default(), strangers: Mutex::default() });
-        Ok(Arc::new(KafkaLog { kafka: kafka.clone(), probe, producer, seats }))
+        let seats = Arc::new(Seats::new(kafka));
+        let transactor = Transactor::new(kafka, &seats);
+        Ok(Arc::new(KafkaLog { kafka: kafka.clone(), probe, producer, transactor, seats }))
+    }
+}
+
+impl KafkaLog {
+    /// What [`Log::ensure`] would do, and how the topics that exist differ; changes nothing.
+    pub async fn plan(&self, topics: &[TopicSpec]) -> Result<Vec<PlannedTopic>, LogError> {
+        topics::plan(&self.kafka, &self.probe, topics).await
     }
 }
 
 /// The groups of this process: the seats it has, and clients for groups in which it has none.
 struct Seats {
     kafka: config::Kafka,
+    /// The transactional id of this process: no other has it, nor had it.
+    id: Arc<str>,
     taken: Mutex<Vec<Weak<Seat>>>,
+    /// Groups in which this process has or had a seat.
+    joined: Mutex<HashSet<String>>,
     /// Look up and commit for a group without a seat; kept, because each is a connection.
     strangers: Mutex<HashMap<String, Client>>,
 }
 
 impl Seats {
+    fn new(kafka: &config::Kafka) -> Seats {
+        Seats {
+            kafka: kafka.clone(),
+            id: format!("{}-{:016x}", kafka.group, rand::random::<u64>()).into(),
+            taken: Mutex::default(),
+            joined: Mutex::default(),
+            strangers: Mutex::default(),
+        }
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn is_exactly_once(&self) -> bool {
+        self.kafka.delivery == Delivery::ExactlyOnce
+    }
+
     /// The smallest number that no living seat of the group has, so that a restarted process asks for the same static
     /// seats in the same order.
     fn free_number(taken: &mut Vec<Weak<Seat>>, group: &str) -> u32 {
@@ -103,18 +141,40 @@ impl Seats {
             // A broker takes this from a group without members, and fences it otherwise.
             None => {
                 let consumer = self.stranger(&commit.group)?.consumer()?;
-                commits::commit(&consumer, commit, || Ok(()))
+                let list = commits::listed([commits::position(&at, &commit.committed)], None)?;
+                commits::commit(&consumer, &commit.group, &list, || Ok(()))
             }
         }
     }
 
+    /// Who may vouch for positions of a group inside a transaction. Blocks.
+    fn offers(&self, group: &str) -> Result<Vec<Offer>, LogError> {
+        let offer = |seat: Option<Arc<Seat>>, generation| Offer { seat, generation, positions: BTreeMap::new() };
+        let seats = self.of(group);
+        // A transaction from outside would not be fenced: it is left to groups that this process was never in.
+        if seats.is_empty() && !lock(&self.joined).contains(group) {
+            let consumer = self.stranger(group)?.consumer()?;
+            return Ok(vec![offer(None, consumer.group_metadata())]);
+        }
+        let of_seat = |seat: Arc<Seat>| {
+            let generation = seat.client.consumer().ok().and_then(|consumer| generation::of_member(&consumer));
+            offer(Some(seat), generation)
+        };
+        Ok(seats.into_iter().map(of_seat).collect())
+    }
+
     /// Blocks.
     fn committed(&self, group: &str, at: &TopicPartition) -> Result<Option<Committed>, LogError> {
-        let consumer = match self.of(group).first() {
+        let seats = self.of(group);
+        if let Some(committed) = seats.iter().find_map(|seat| seat.committed(at)) {
+            return Ok(Some(committed));
+        }
+        let consumer = match seats.first() {
             Some(seat) => seat.client.consumer()?,
             None => self.stranger(group)?.consumer()?,
         };
-        Ok(commits::committed(&consumer, std::slice::from_ref(at))?.pop().flatten())
+        let kept = commits::committed(&consumer, std::slice::from_ref(at))?.pop().flatten();
+        Ok(kept.and_then(|kept| kept.committed))
     }
 }
 
@@ -139,13 +199,16 @@ impl Log for KafkaLog {
         Box::pin(self.producer.append(records))
     }
 
-    /// Not a Kafka transaction: `records` are acknowledged by all in-sync replicas, then `state` is, then the offsets
-    /// are committed by the member that owns the partition, and confirmed by the group's coordinator. A crash in
-    /// between repeats what was not committed and loses nothing.
+    /// A step with state is one Kafka transaction, unless the configuration asks for at-least-once. Without state, or
+    /// then, `records` are acknowledged by all in-sync replicas, then `state` is, then the offsets are committed by the
+    /// member that owns the partition: a crash in between repeats what was not committed and loses nothing.
     ///
-    /// A commit of a partition that this process no longer owns is [`LogError::Fenced`]; its records were written, and
-    /// the new owner writes them again.
+    /// A commit of a partition that this process no longer owns is [`LogError::Fenced`]. After [`LogError::Broker`]
+    /// the step may or may not have taken effect: the log knows.
     fn commit(&self, transaction: Transaction) -> BoxFuture<'static, Result<(), LogError>> {
+        if self.seats.is_exactly_once() && !transaction.state.is_empty() {
+            return Box::pin(self.transactor.commit(transaction));
+        }
         let Transaction { records, state, commits } = transaction;
         let records = self.producer.append(records);
         let (producer, seats) = (self.producer.clone(), self.seats.clone());
@@ -174,14 +237,18 @@ impl Log for KafkaLog {
             0 => instance.clone(),
             number => format!("{instance}-{}", number + 1),
         });
+        let exactly_once = self.seats.is_exactly_once();
+        let owner = (subscription.with_state && exactly_once).then(|| self.seats.id.clone());
+        let former = subscription.with_state.then(|| Former::new(&self.kafka, &subscription.group)).transpose()?;
         let mut seat = None;
         let purpose = Use::Seat(&subscription.group, instance.as_deref());
         client::start(&self.kafka, purpose, Context::default(), |client, _| {
-            let new = Arc::new(Seat::new(&subscription, number, client, &self.probe));
+            let new = Arc::new(Seat::new(&subscription, number, client, &self.probe, owner, former));
             seat = Some(new.clone());
             let topics = subscription.topics.iter().map(|(topic, _)| topic.clone()).collect();
             client::Start::Subscribe(topics, Box::new(SeatedMember::new(new, events)))
         })?;
+        lock(&self.seats.joined).insert(subscription.group.clone());
         let seat = seat.ok_or(LogError::Closed)?;
         taken.push(Arc::downgrade(&seat));
         Ok(Box::new(KafkaMember::new(seat)))
@@ -189,7 +256,15 @@ impl Log for KafkaLog {
 
     fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>> {
         let at = at.clone();
-        Box::pin(async move { restore::compacted(&self.kafka, &self.probe, &at).await })
+        Box::pin(async move { restore::compacted(&self.kafka, &self.probe, &at, &|_, _| {}).await })
+    }
+
+    fn restore<'a>(
+        &'a self,
+        at: &'a TopicPartition,
+        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<BTreeMap<Bytes, Bytes>, LogError>> {
+        Box::pin(restore::compacted(&self.kafka, &self.probe, at, progress))
     }
 
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>> {

@@ -1,7 +1,10 @@
-//! Appends records with an idempotent producer: in order for each partition, none dropped, answered when durable.
+//! Appends records: in order for each partition, none dropped, answered when durable.
 //!
 //! librdkafka's queue is bounded. What does not fit waits here in order, and so does the caller, whose future resolves
 //! only when its last record is durable; so the callers bound what waits.
+//!
+//! [`Queue`] is a librdkafka producer with what waits for it; [`Producer`] is the idempotent one of the process, with
+//! its thread. The transactional one is the transactor's.
 
 use std::{
     collections::VecDeque,
@@ -41,17 +44,22 @@ const POLL_FULL: Duration = Duration::from_millis(2);
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct Producer {
-    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    closed: Arc<AtomicBool>,
+}
+
+/// A producer of librdkafka, and the records that wait for room in it. Somebody's thread has to call
+/// [`Queue::turn`].
+pub(super) struct Queue {
+    producer: BaseProducer<Deliveries>,
+    /// In the order of the calls; while it is not empty, nothing overtakes it.
+    waiting: Mutex<VecDeque<Waiting>>,
     /// `message.max.bytes`: of key and value together.
     bytes_max: usize,
 }
 
-struct Shared {
-    producer: BaseProducer<Deliveries>,
-    /// In the order of the calls; while it is not empty, nothing overtakes it.
-    waiting: Mutex<VecDeque<Waiting>>,
-    closed: AtomicBool,
-}
+/// Resolves when every record of a call is durable, with their offsets, or one can't be.
+pub(super) type Appended = oneshot::Receiver<Result<Vec<u64>, LogError>>;
 
 struct Waiting {
     record: Record,
@@ -60,26 +68,44 @@ struct Waiting {
 
 impl Producer {
     pub fn start(kafka: &config::Kafka) -> Result<Producer, LogError> {
-        let config = properties::client(kafka, Use::Producer)?;
-        let bytes_max = properties::effective(&config, "message.max.bytes")?.parse().unwrap_or(usize::MAX);
-        let producer: BaseProducer<Deliveries> =
-            config.create_with_context(Deliveries::default()).map_err(|error| properties::explain(&error))?;
-        let shared = Arc::new(Shared { producer, waiting: Mutex::default(), closed: AtomicBool::new(false) });
-        let served = shared.clone();
+        let queue = Arc::new(Queue::new(kafka, Use::Producer)?);
+        let closed = Arc::new(AtomicBool::new(false));
+        let (served, ending) = (queue.clone(), closed.clone());
         thread::Builder::new()
             .name("kafka-producer".to_owned())
-            .spawn(move || served.serve())
+            .spawn(move || served.serve(&ending))
             .map_err(|error| LogError::Broker(format!("no thread for the kafka producer: {error}")))?;
-        Ok(Producer { shared, bytes_max })
+        Ok(Producer { queue, closed })
     }
 
     /// Queues the records now; the future resolves when all are durable, with their offsets.
     pub fn append(&self, records: Vec<Record>) -> impl Future<Output = Result<Vec<u64>, LogError>> + Send + 'static {
-        let queued = self.queue(records);
+        let queued = self.queue.put(records);
         async { queued?.await.unwrap_or(Err(LogError::Closed)) }
     }
+}
 
-    fn queue(&self, records: Vec<Record>) -> Result<oneshot::Receiver<Result<Vec<u64>, LogError>>, LogError> {
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}
+
+impl Queue {
+    pub fn new(kafka: &config::Kafka, purpose: Use<'_>) -> Result<Queue, LogError> {
+        let config = properties::client(kafka, purpose)?;
+        let bytes_max = properties::effective(&config, "message.max.bytes")?.parse().unwrap_or(usize::MAX);
+        let producer: BaseProducer<Deliveries> =
+            config.create_with_context(Deliveries::default()).map_err(|error| properties::explain(&error))?;
+        Ok(Queue { producer, waiting: Mutex::default(), bytes_max })
+    }
+
+    pub fn native(&self) -> &BaseProducer<Deliveries> {
+        &self.producer
+    }
+
+    /// Queues the records now, or refuses all of them.
+    pub fn put(&self, records: Vec<Record>) -> Result<Appended, LogError> {
         for record in &records {
             let bytes = record.key.as_ref().map_or(0, |key| key.len()) + record.value.as_ref().map_or(0, |v| v.len());
             if bytes > self.bytes_max {
@@ -88,22 +114,14 @@ impl Producer {
         }
         let (batch, answer) = Batch::new(records.len());
         // Held over the whole batch: calls from several threads keep their order in every partition.
-        let mut waiting = lock(&self.shared.waiting);
+        let mut waiting = lock(&self.waiting);
         for (index, record) in records.into_iter().enumerate() {
             waiting.push_back(Waiting { record, ticket: Box::new(Ticket { batch: batch.clone(), index }) });
         }
-        self.shared.send(&mut waiting);
+        self.send(&mut waiting);
         Ok(answer)
     }
-}
 
-impl Drop for Producer {
-    fn drop(&mut self) {
-        self.shared.closed.store(true, Ordering::Release);
-    }
-}
-
-impl Shared {
     /// Hands waiting records to librdkafka while it has room.
     fn send(&self, waiting: &mut VecDeque<Waiting>) {
         while let Some(Waiting { record, ticket }) = waiting.pop_front() {
@@ -132,26 +150,33 @@ impl Shared {
         LogError::Refused(format!("the kafka producer can't go on and needs a new process: {why}"))
     }
 
-    fn serve(&self) {
-        while !self.closed.load(Ordering::Acquire) {
-            self.turn();
+    fn serve(&self, closed: &AtomicBool) {
+        while !closed.load(Ordering::Acquire) {
+            self.turn(POLL);
         }
         let deadline = Instant::now() + FLUSH_MAX;
         while self.is_busy() && Instant::now() < deadline {
-            self.turn();
+            self.turn(POLL);
         }
+        self.give_up();
+    }
+
+    /// Answers everything that is not durable yet with an error.
+    pub fn give_up(&self) {
         lock(&self.waiting).drain(..).for_each(|waiting| waiting.ticket.answer(Err(LogError::Closed)));
         self.producer.purge(PurgeConfig::default().queue().inflight());
         self.producer.poll(POLL_FULL);
     }
 
-    fn is_busy(&self) -> bool {
+    /// Whether a record is not answered yet.
+    pub fn is_busy(&self) -> bool {
         self.producer.in_flight_count() > 0 || !lock(&self.waiting).is_empty()
     }
 
-    fn turn(&self) {
+    /// Passes deliveries on for so long, less while records wait for room, and sends what has room now.
+    pub fn turn(&self, wait: Duration) {
         let full = !lock(&self.waiting).is_empty();
-        self.producer.poll(if full { POLL_FULL } else { POLL });
+        self.producer.poll(if full { POLL_FULL.min(wait) } else { wait });
         let deliveries = self.producer.context();
         if deliveries.trouble.denied().is_some() {
             // Nothing of what is queued will be delivered; its callers hear the reason now, not at their time limit.
@@ -163,9 +188,9 @@ impl Shared {
     }
 }
 
-/// The context of the producer: passes deliveries on to the callers.
+/// The context of a producer: passes deliveries on to the callers.
 #[derive(Default)]
-struct Deliveries {
+pub(super) struct Deliveries {
     trouble: Trouble,
 }
 
@@ -191,6 +216,11 @@ impl ProducerContext for Deliveries {
 }
 
 impl Deliveries {
+    /// The newest trouble with the brokers.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.last()
+    }
+
     fn undelivered(&self, error: &KafkaError, message: &impl Message) -> LogError {
         let topic = message.topic().to_owned();
         let at = TopicPartition { partition: u32::try_from(message.partition()).unwrap_or(0), topic };
@@ -216,7 +246,7 @@ impl Deliveries {
 }
 
 /// One record's place in the answer to its caller.
-struct Ticket {
+pub(super) struct Ticket {
     batch: Arc<Batch>,
     index: usize,
 }

@@ -17,7 +17,10 @@ const RECORD_BYTES_MAX_TEXT: &str = "16777216";
 pub enum Scope {
     Any,
     Consumer,
+    /// Both producers, the transactional one too.
     Producer,
+    /// The transactional producer alone.
+    Transactions,
 }
 
 /// A property with the default that Tripline gives it.
@@ -176,6 +179,20 @@ pub const TUNED: &[Tuned] = &[
         "how long a topic may be unknown before an append to it fails; higher bears slow clusters after a creation",
     ),
     tuned(
+        Scope::Transactions,
+        "transaction.timeout.ms",
+        "10000",
+        "when the broker ends a transaction whose process died; until then readers wait for it. A process that takes \
+         its partitions over ends it at once, so this counts only where nobody does; lower breaks off transactions \
+         during short outages of the broker",
+    ),
+    tuned(
+        Scope::Transactions,
+        "linger.ms",
+        "0",
+        "a transaction's records are handed over at once, and the commit waits for the last of them",
+    ),
+    tuned(
         Scope::Any,
         "allow.auto.create.topics",
         "false",
@@ -193,7 +210,7 @@ const OWNED: &[(&str, &str)] = &[
     ("enable.auto.commit", "positions are committed by the stages, after the records that follow from them"),
     ("enable.auto.offset.store", "positions are committed by the stages, after the records that follow from them"),
     ("enable.partition.eof", "readers need it to know that they have caught up"),
-    ("transactional.id", "this producer starts no transactions"),
+    ("transactional.id", "each process has one of its own, by which its successor ends what it left open"),
 ];
 
 /// What a client is for.
@@ -206,12 +223,16 @@ pub(super) enum Use<'a> {
     /// Takes a seat in a group: its name and, for a static seat, the instance.
     Seat(&'a str, Option<&'a str>),
     Producer,
+    /// Writes in transactions, under this transactional id.
+    Transactions(&'a str),
+    /// Reads what a group committed before the transactions that are open; without a seat in it.
+    Former(&'a str),
 }
 
 /// The configuration of one client.
 pub(super) fn client(kafka: &config::Kafka, purpose: Use<'_>) -> Result<ClientConfig, LogError> {
     let mut set = defaults(purpose);
-    let consumes = !matches!(purpose, Use::Producer);
+    let consumes = !matches!(purpose, Use::Producer | Use::Transactions(_));
     for (name, value) in &kafka.properties {
         if let Some((_, instead)) = OWNED.iter().find(|(owned, _)| owned == name) {
             return Err(LogError::Refused(format!("kafka property {name} can't be set: {instead}")));
@@ -242,6 +263,15 @@ pub(super) fn client(kafka: &config::Kafka, purpose: Use<'_>) -> Result<ClientCo
     }
     match purpose {
         Use::Probe => drop(own("isolation.level", "read_uncommitted")),
+        Use::Former(group) => {
+            own("isolation.level", "read_uncommitted");
+            own("group.id", group);
+        }
+        Use::Transactions(id) => {
+            own("transactional.id", id);
+            // At most `transaction.timeout.ms`, which librdkafka sees to by itself when it is not set.
+            set.remove("message.timeout.ms");
+        }
         Use::Group(group) => drop(own("group.id", group)),
         Use::Seat(group, instance) => {
             own("group.id", group);
@@ -257,13 +287,15 @@ pub(super) fn client(kafka: &config::Kafka, purpose: Use<'_>) -> Result<ClientCo
 }
 
 fn defaults(purpose: Use<'_>) -> BTreeMap<String, String> {
-    let wanted = match purpose {
-        Use::Producer => Scope::Producer,
-        _ => Scope::Consumer,
+    let wanted: &[Scope] = match purpose {
+        Use::Producer => &[Scope::Any, Scope::Producer],
+        // In the order of the list, so the narrower scope wins.
+        Use::Transactions(_) => &[Scope::Any, Scope::Producer, Scope::Transactions],
+        _ => &[Scope::Any, Scope::Consumer],
     };
     let mut set: BTreeMap<String, String> = TUNED
         .iter()
-        .filter(|tuned| tuned.scope == Scope::Any || tuned.scope == wanted)
+        .filter(|tuned| wanted.contains(&tuned.scope))
         .map(|tuned| (tuned.name.to_owned(), tuned.value.to_owned()))
         .collect();
     if matches!(purpose, Use::Seat(_, Some(_))) {
@@ -317,6 +349,7 @@ pub(super) mod tests {
             events_retention: Duration::from_secs(3600),
             signals_retention: Duration::from_secs(3600),
             alerts_retention: Duration::from_secs(3600),
+            delivery: config::Delivery::ExactlyOnce,
             properties: properties.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         }
     }
@@ -327,7 +360,15 @@ pub(super) mod tests {
 
     #[test]
     fn every_tuned_property_is_one_that_librdkafka_takes() {
-        for purpose in [Use::Probe, Use::Group("g"), Use::Seat("g", Some("seat")), Use::Producer] {
+        let uses = [
+            Use::Probe,
+            Use::Group("g"),
+            Use::Former("g"),
+            Use::Seat("g", Some("seat")),
+            Use::Producer,
+            Use::Transactions("id"),
+        ];
+        for purpose in uses {
             client(&kafka(&[]), purpose).expect("the defaults are valid");
         }
     }

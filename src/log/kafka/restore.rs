@@ -54,11 +54,13 @@ pub(super) async fn reader(
     tokio::task::spawn_blocking(open).await.map_err(|_| LogError::Closed)?
 }
 
-/// Every live key with its newest value, up to the end that the partition has when it is called.
+/// Every live key with its newest value, up to the end that the partition has when it is called. `progress` hears how
+/// many offsets are read, and of how many.
 pub(super) async fn compacted(
     kafka: &config::Kafka,
     probe: &Arc<Probe>,
     at: &TopicPartition,
+    progress: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> Result<BTreeMap<Bytes, Bytes>, LogError> {
     let mut live = BTreeMap::new();
     let (first, end) = probe.offsets(at).await?;
@@ -71,6 +73,7 @@ pub(super) async fn compacted(
         let drained = reader.drain(DRAIN_MAX, &mut |record| apply(&mut live, record))?;
         if drained.next > next {
             (next, stood) = (drained.next, Duration::ZERO);
+            progress(next.min(end) - first, end - first);
             continue;
         }
         if stood > STANDSTILL_MAX {

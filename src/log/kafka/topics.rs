@@ -106,9 +106,78 @@ async fn check_compaction(kafka: &config::Kafka, changelogs: &[&TopicSpec]) -> R
     Ok(())
 }
 
+/// What there is to do about one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedTopic {
+    pub name: String,
+    pub partitions: u32,
+    /// `None` is the broker's own default.
+    pub replication: Option<u32>,
+    /// What a new topic gets, as the broker names it.
+    pub settings: Vec<(&'static str, String)>,
+    /// The topic as it is; `None` while it is missing.
+    pub found: Option<FoundTopic>,
+}
+
+/// An existing topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundTopic {
+    pub partitions: u32,
+    /// Settings that are others than a new topic would get.
+    pub other_settings: Vec<(&'static str, String)>,
+    /// Why the stages would not start on it.
+    pub refused: Option<String>,
+}
+
+/// Compares the topics with what they would be; changes nothing.
+pub(super) async fn plan(
+    kafka: &config::Kafka,
+    probe: &Arc<Probe>,
+    topics: &[TopicSpec],
+) -> Result<Vec<PlannedTopic>, LogError> {
+    let mut planned = Vec::with_capacity(topics.len());
+    for spec in topics {
+        let settings = settings(&spec.cleanup, kafka.replication);
+        let found = match probe.partitions(&spec.name).await? {
+            None => None,
+            Some(partitions) => Some(FoundTopic {
+                partitions,
+                other_settings: other_settings(kafka, &spec.name, &settings).await?,
+                refused: check(spec, partitions).err().map(|error| error.to_string()),
+            }),
+        };
+        planned.push(PlannedTopic {
+            name: spec.name.clone(),
+            partitions: spec.partitions,
+            replication: u32::try_from(kafka.replication).ok(),
+            settings,
+            found,
+        });
+    }
+    Ok(planned)
+}
+
+async fn other_settings(
+    kafka: &config::Kafka,
+    topic: &str,
+    wanted: &[(&'static str, String)],
+) -> Result<Vec<(&'static str, String)>, LogError> {
+    let admin = admin(kafka)?;
+    let options = AdminOptions::new().request_timeout(Some(ANSWER_MAX));
+    let answer = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
+    dismiss(admin).await;
+    let unread = |reason: String| LogError::Broker(format!("the settings of topic {topic} can't be read: {reason}"));
+    let described = answer.map_err(|error| unread(error.to_string()))?;
+    let resource = described.into_iter().next().ok_or_else(|| unread("no answer".to_owned()))?;
+    let resource = resource.map_err(|code| failure::of_topic_code(topic, code))?;
+    let value = |name: &str| resource.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
+    let pairs = wanted.iter().map(|(name, wanted)| (*name, value(name), wanted));
+    Ok(pairs.filter(|(_, found, wanted)| found != *wanted).map(|(name, found, _)| (name, found)).collect())
+}
+
 async fn create(kafka: &config::Kafka, probe: &Probe, missing: &[&TopicSpec]) -> Result<(), LogError> {
     let admin = admin(kafka)?;
-    let settings: Vec<_> = missing.iter().map(|spec| settings(&spec.cleanup)).collect();
+    let settings: Vec<_> = missing.iter().map(|spec| settings(&spec.cleanup, kafka.replication)).collect();
     let new: Vec<NewTopic<'_>> = missing
         .iter()
         .zip(&settings)
@@ -145,8 +214,12 @@ fn not_created(spec: &TopicSpec, replication: i32, code: RDKafkaErrorCode) -> Lo
     }
 }
 
-fn settings(cleanup: &Cleanup) -> Vec<(&'static str, String)> {
+fn settings(cleanup: &Cleanup, replication: i32) -> Vec<(&'static str, String)> {
     let mut settings = cleanup_settings(cleanup);
+    // One copy may be down while writing goes on. With the broker's own number of copies goes its own least.
+    if replication > 1 {
+        settings.push(("min.insync.replicas", (replication - 1).to_string()));
+    }
     settings.push(("max.message.bytes", (properties::RECORD_BYTES_MAX + BATCH_BYTES).to_string()));
     settings
 }

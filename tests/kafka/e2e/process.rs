@@ -16,7 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tripline::telemetry::{LineState, Status};
 
-use crate::kafka::broker::{broker, topic_records, unique_prefix};
+use crate::kafka::broker::{self, broker, topic_records, topic_records_at, unique_prefix};
 
 /// How long anything may take on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -38,6 +38,8 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 pub struct Site {
     folder: TempDir,
     pub prefix: String,
+    /// Where the topics are.
+    pub bootstrap: String,
 }
 
 impl Site {
@@ -54,9 +56,14 @@ impl Site {
     }
 
     pub fn with(prefix: String, rules: &str, configuration: &str) -> Site {
+        Site::on(&broker().bootstrap, prefix, rules, configuration)
+    }
+
+    /// With its topics on any broker.
+    pub fn on(bootstrap: &str, prefix: String, rules: &str, configuration: &str) -> Site {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("rules")).expect("a folder for rules");
-        let site = Site { folder, prefix };
+        let site = Site { folder, prefix, bootstrap: bootstrap.to_owned() };
         site.write_rules(rules);
         let tail = "\n[http]\nlisten = \"127.0.0.1:0\"\n[signals]\npartitions = 6\n[logging]\nformat = \"json\"\n";
         let configuration = configuration.replace("PREFIX", &site.prefix);
@@ -82,7 +89,11 @@ impl Site {
     }
 
     pub fn start_as(&self, environment: &[(&str, &str)]) -> Process {
-        let mut process = self.spawn(environment);
+        self.start_with(&[], environment)
+    }
+
+    pub fn start_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut process = self.spawn_with(arguments, environment);
         let ready = until("process that is ready", || {
             if let Some(status) = process.child.try_wait().expect("its state") {
                 panic!("the process ended with {status}:\n{}", process.log());
@@ -95,6 +106,10 @@ impl Site {
 
     /// Starts a process that may not come up.
     pub fn spawn(&self, environment: &[(&str, &str)]) -> Process {
+        self.spawn_with(&[], environment)
+    }
+
+    fn spawn_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let output = |name: &str| self.path().join(format!("{name}-{number}"));
@@ -102,6 +117,7 @@ impl Site {
         let child = Command::new(env!("CARGO_BIN_EXE_tripline"))
             .args(["run", "--config"])
             .arg(self.path().join("tripline.toml"))
+            .args(arguments)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(File::create(&out).expect("a file"))
@@ -117,7 +133,7 @@ impl Site {
 
     /// Every alert of the alerts topic, in the order of its partitions.
     pub fn alerts(&self) -> Vec<Value> {
-        values(&self.topic("alerts"))
+        json(topic_records_at(&self.bootstrap, &self.topic("alerts")))
     }
 
     /// Waits until the alerts topic has an alert of every one of `ids`; gives all that it has.
@@ -138,8 +154,12 @@ impl Site {
 
 /// Every value of a topic as JSON.
 pub fn values(topic: &str) -> Vec<Value> {
+    json(topic_records(topic))
+}
+
+fn json(records: Vec<broker::Read>) -> Vec<Value> {
     let json = |value: Option<Vec<u8>>| serde_json::from_slice(&value.unwrap_or_default()).expect("JSON");
-    topic_records(topic).into_iter().map(|(_, _, _, value)| json(value)).collect()
+    records.into_iter().map(|(_, _, _, value)| json(value)).collect()
 }
 
 /// A running server; killed when dropped.
@@ -224,6 +244,11 @@ impl Process {
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal("-TERM");
         self.ended()
+    }
+
+    /// How it ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("its state")
     }
 
     pub fn ended(&mut self) -> ExitStatus {

@@ -71,10 +71,16 @@ pub struct Entry {
 }
 
 /// Numbers that look drawn, the same ones each time.
-struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub fn new(seed: u64) -> Dice {
+        // Zero would only ever give zero.
+        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// One of so many sides, from 0.
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -179,8 +185,17 @@ pub struct Writer {
 
 impl Writer {
     pub fn new() -> Writer {
+        Writer::at(&broker().bootstrap)
+    }
+
+    /// Writes where the site's topics are.
+    pub fn of(site: &Site) -> Writer {
+        Writer::at(&site.bootstrap)
+    }
+
+    fn at(bootstrap: &str) -> Writer {
         let producer = ClientConfig::new()
-            .set("bootstrap.servers", &broker().bootstrap)
+            .set("bootstrap.servers", bootstrap)
             .set("enable.idempotence", "true")
             .create()
             .expect("a producer");
@@ -190,6 +205,16 @@ impl Writer {
     pub fn write(&self, topic: &str, partition: u32, bytes: &[u8]) {
         let record = BaseRecord::<(), [u8]>::to(topic).partition(partition as i32).payload(bytes);
         self.producer.send(record).map_err(|(error, _)| error).expect("room for the record");
+    }
+
+    pub fn write_keyed(&self, topic: &str, partition: u32, key: &[u8], bytes: &[u8]) {
+        let record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition as i32).key(key).payload(bytes);
+        self.producer.send(record).map_err(|(error, _)| error).expect("room for the record");
+    }
+
+    /// Serves deliveries, for so long.
+    pub fn serve(&self, time: Duration) {
+        self.producer.poll(time);
     }
 
     pub fn flush(&self) {
@@ -219,9 +244,8 @@ impl Writer {
         thread::spawn(move || {
             let (writer, begun) = (Writer::new(), Instant::now());
             for (step, some) in (0..).zip(entries.chunks(entries.len().div_ceil(STEPS as usize))) {
-                // Serves deliveries until the step is due: `poll` waits out its time.
                 let due = begun + span * step / STEPS;
-                writer.producer.poll(due.saturating_duration_since(Instant::now()));
+                writer.serve(due.saturating_duration_since(Instant::now()));
                 for entry in some {
                     writer.write(&topics[entry.input], entry.partition(partitions), &entry.bytes);
                 }
@@ -234,7 +258,7 @@ impl Writer {
 /// Makes the topics of both inputs, as a user would have.
 pub fn make_topics(site: &Site, partitions: u32) {
     let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", &broker().bootstrap).create().expect("an admin client");
+        ClientConfig::new().set("bootstrap.servers", &site.bootstrap).create().expect("an admin client");
     let names = ["auth", "web"].map(|input| site.topic(input));
     let topics = names.each_ref().map(|name| NewTopic::new(name, partitions as i32, TopicReplication::Fixed(1)));
     let made = admin.create_topics(&topics, &AdminOptions::new());

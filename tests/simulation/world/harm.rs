@@ -25,7 +25,7 @@ impl World {
         let Some(id) = self.processes.keys().copied().collect::<Vec<_>>().choose(&mut self.random).copied() else {
             return;
         };
-        let started = self.processes[&id].stages.get().is_some();
+        let started = self.processes[&id].lines.get().is_some();
         if !started {
             return;
         }
@@ -71,7 +71,7 @@ impl World {
             self.lines[&task].orders.send(Order::Abandon).ok();
             return;
         }
-        let others = self.processes.iter().filter(|(id, process)| **id != loser && process.stages.get().is_some());
+        let others = self.processes.iter().filter(|(id, process)| **id != loser && process.lines.get().is_some());
         let others: Vec<ProcessId> = others.map(|(id, _)| *id).collect();
         let Some(winner) = others.choose(&mut self.random).copied() else { return };
         let old = self.lines.values().any(|line| (line.process, line.role, &line.at) == (winner, role, &at));

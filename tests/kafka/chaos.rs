@@ -1,0 +1,298 @@
+//! Chaos: three processes and a broker, a story with planted attacks, and everything that happens to machines, in an
+//! order that is drawn. At the end the alerts are those of `tripline replay`: none lost, none twice, none wrong.
+//!
+//! `CHAOS_KILLS` says how many processes are killed (10), with about as many other accidents in between; `CHAOS_SEED`
+//! repeats the order of a run:
+//!
+//!     CHAOS_KILLS=300 cargo test --test tripline chaos
+
+mod own_broker;
+mod proxy;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use self::{
+    own_broker::{OwnBroker, SEATS},
+    proxy::Proxy,
+    watch::Watch,
+};
+use super::{
+    broker::unique_prefix,
+    e2e::{
+        process::{Process, Site, until},
+        story::{Dice, Entry, RULES, Writer, epilogue, ids, inputs, make_topics, opening, replay, sorted, story},
+    },
+};
+
+/// Of each input.
+const EVENT_PARTITIONS: u32 = 4;
+const SIGNAL_PARTITIONS: u32 = 6;
+/// How fast the story is told.
+const SCENES_PER_SECOND: u64 = 40;
+/// What one kill and the accidents beside it take at most; only so much story is made up.
+const SECONDS_PER_KILL: u64 = 60;
+/// Longer than the session timeout of 3 s, by which the group gives the partitions to others.
+const AWAY: Duration = Duration::from_secs(6);
+/// A partition is back by then.
+const RECOVERY_MAX: Duration = Duration::from_secs(60);
+const END_MAX: Duration = Duration::from_secs(120);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Accident {
+    /// SIGKILL of a process.
+    Kill,
+    /// SIGSTOP, until its partitions are another's.
+    Suspend,
+    /// Nothing passes between a process and the broker, until its partitions are another's.
+    Cut,
+    /// SIGKILL of the broker.
+    Broker,
+    /// A process leaves and returns.
+    Rebalance,
+    /// All processes read other rules.
+    Reload,
+}
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// Not through the test's captured output: what a run prints is to be seen when it passes, too.
+fn say(what: &str) {
+    writeln!(std::io::stderr(), "chaos: {what}").ok();
+}
+
+struct Fleet {
+    // They end before what they stand on.
+    processes: Vec<Option<Process>>,
+    site: Arc<Site>,
+    broker: OwnBroker,
+    proxies: Vec<Proxy>,
+    watch: Watch,
+    reloads: u32,
+    recoveries: Vec<Duration>,
+}
+
+impl Fleet {
+    fn start() -> Fleet {
+        let proxies: Vec<Proxy> = (0..SEATS).map(|_| Proxy::start()).collect();
+        let broker = OwnBroker::start(std::array::from_fn(|seat| proxies[seat].port));
+        proxies.iter().zip(broker.behind).for_each(|(proxy, port)| proxy.lead_to(port));
+        let prefix = unique_prefix();
+        let head = format!(
+            "[kafka]\nbrokers = [\"{}\"]\ngroup = \"{prefix}\"\ntopic_prefix = \"{prefix}\"\nreplication = 1\n\
+             [kafka.properties]\n\"session.timeout.ms\" = 3000\n\"heartbeat.interval.ms\" = 500\n",
+            broker.bootstrap
+        );
+        let configuration = format!("{head}{}", inputs("10m"));
+        let site = Arc::new(Site::on(&broker.bootstrap, prefix, RULES, &configuration));
+        make_topics(&site, EVENT_PARTITIONS);
+        let first = seated(&site, &proxies[0]);
+        let watch = Watch::start(&broker.bootstrap, &site.topic("alerts"), SIGNAL_PARTITIONS);
+        let mut processes = vec![Some(first)];
+        processes.extend(proxies[1..].iter().map(|proxy| Some(seated(&site, proxy))));
+        until("work for everyone", || {
+            let has_work = |process: &Process| !process.lines("correlate").is_empty();
+            processes.iter().flatten().all(has_work).then_some(())
+        });
+        Fleet { site, broker, proxies, processes, watch, reloads: 0, recoveries: Vec::new() }
+    }
+
+    fn happen(&mut self, accident: Accident, dice: &mut Dice) {
+        let seat = dice.roll(SEATS as u64) as usize;
+        match accident {
+            Accident::Kill => self.kill(seat, dice.roll(2) == 0),
+            Accident::Suspend => {
+                self.at(seat).suspend();
+                thread::sleep(AWAY);
+                self.at(seat).go_on();
+            }
+            Accident::Cut => {
+                self.proxies[seat].cut();
+                thread::sleep(AWAY);
+                self.proxies[seat].mend();
+            }
+            Accident::Broker => self.broker.restart(),
+            Accident::Rebalance => {
+                let status = self.at(seat).terminate();
+                assert!(status.success(), "it was asked to end: {status}");
+                self.seat_again(seat);
+            }
+            Accident::Reload => self.reload(),
+        }
+        for process in self.processes.iter_mut().flatten() {
+            assert_eq!(process.has_ended(), None, "a process gave up");
+        }
+    }
+
+    fn at(&mut self, seat: usize) -> &mut Process {
+        self.processes[seat].as_mut().expect("it runs")
+    }
+
+    fn seat_again(&mut self, seat: usize) {
+        self.processes[seat] = Some(seated(&self.site, &self.proxies[seat]));
+    }
+
+    /// Waits until each partition that the process had gives alerts again.
+    fn kill(&mut self, seat: usize, returns_at_once: bool) {
+        // One that has just come back waits for its share.
+        let lines = until("work for it", || Some(self.at(seat).lines("correlate")).filter(|lines| !lines.is_empty()));
+        let partitions: BTreeSet<u32> = lines.into_iter().map(|(_, partition)| partition).collect();
+        let process = self.processes[seat].take().expect("it runs");
+        let killed_at = Instant::now();
+        process.kill();
+        let ends = self.watch.ends(&partitions);
+        if returns_at_once {
+            self.seat_again(seat);
+        }
+        let recovered = loop {
+            let recovered = self.watch.first_after(&ends, killed_at);
+            if recovered.len() == partitions.len() {
+                break recovered;
+            }
+            assert!(killed_at.elapsed() < RECOVERY_MAX, "only {recovered:?} of {partitions:?} are back");
+            thread::sleep(LOOK_AGAIN);
+        };
+        self.recoveries.extend(recovered.values());
+        if !returns_at_once {
+            self.seat_again(seat);
+        }
+    }
+
+    /// Other rules of which none says anything about the story.
+    fn reload(&mut self) {
+        self.reloads += 1;
+        let number = self.reloads;
+        let never = format!(
+            "rule(#{{ id: \"never-{number}\", title: \"Never\", severity: \"low\", \
+             events: #{{ one: |e| e.nothing == \"{number}\" }}, by: [\"user.name\"], within: \"1m\", \
+             when: |w| w.one.count >= 2 }});\n"
+        );
+        // In a file of its own: a rule's version is that of its file, and is in its alerts.
+        fs::write(self.site.path().join("rules/never.rhai"), never).expect("the rule");
+        self.processes.iter().flatten().for_each(Process::reload);
+    }
+
+    fn report(&self) -> String {
+        let mut recoveries = self.recoveries.clone();
+        recoveries.sort();
+        let seconds = |at: usize| recoveries.get(at).map_or(f64::NAN, Duration::as_secs_f64);
+        format!(
+            "kill to next alert of a partition, {} times: median {:.1} s, max {:.1} s",
+            recoveries.len(),
+            seconds(recoveries.len() / 2),
+            seconds(recoveries.len().saturating_sub(1))
+        )
+    }
+}
+
+fn seated(site: &Site, proxy: &Proxy) -> Process {
+    site.start_as(&[("TRIPLINE__KAFKA__BROKERS", &format!("127.0.0.1:{}", proxy.port))])
+}
+
+/// So many kills, and other accidents among them, in an order that is drawn.
+fn accidents(kills: u64, dice: &mut Dice) -> Vec<Accident> {
+    let others = [
+        Accident::Reload,
+        Accident::Suspend,
+        Accident::Cut,
+        Accident::Broker,
+        Accident::Rebalance,
+        Accident::Reload,
+        Accident::Suspend,
+        Accident::Cut,
+    ];
+    let others = others.into_iter().cycle().take((kills as usize * 4).div_ceil(5));
+    let mut all: Vec<Accident> = std::iter::repeat_n(Accident::Kill, kills as usize).chain(others).collect();
+    for last in (1..all.len()).rev() {
+        all.swap(last, dice.roll(last as u64 + 1) as usize);
+    }
+    all
+}
+
+/// Tells the story from a thread of its own until it is over; gives what was told.
+fn tell(site: &Arc<Site>, entries: Vec<Entry>, over: &Arc<AtomicBool>) -> thread::JoinHandle<Vec<Entry>> {
+    let (site, over) = (site.clone(), over.clone());
+    thread::spawn(move || {
+        let writer = Writer::of(&site);
+        let step = Duration::from_millis(100);
+        let at_once = (SCENES_PER_SECOND as usize * 12 / 10).div_ceil(10);
+        let mut told = Vec::new();
+        for some in entries.chunks(at_once) {
+            if over.load(Ordering::Acquire) {
+                break;
+            }
+            some.iter().for_each(|entry| {
+                writer.write(&site.topic(entry.input), entry.partition(EVENT_PARTITIONS), &entry.bytes);
+            });
+            told.extend_from_slice(some);
+            writer.serve(step);
+        }
+        writer.flush();
+        told
+    })
+}
+
+/// How often each alert was found beyond once, and which were not looked for.
+fn compare(found: &[Value], wanted: &[Value]) -> String {
+    let mut counts: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    sorted(found).into_iter().for_each(|alert| counts.entry(alert).or_default().0 += 1);
+    sorted(wanted).into_iter().for_each(|alert| counts.entry(alert).or_default().1 += 1);
+    let count = |is: fn(&(i64, i64)) -> bool| counts.values().filter(|counts| is(counts)).count();
+    let (lost, twice) =
+        (count(|(found, wanted)| found < wanted), count(|(found, wanted)| found > wanted && *wanted > 0));
+    let wrong = count(|(_, wanted)| *wanted == 0);
+    let example = |is: fn(&(i64, i64)) -> bool| counts.iter().find(|(_, counts)| is(counts)).map(|(alert, _)| alert);
+    let lost_one = example(|(found, wanted)| found < wanted).map(|alert| format!("; lost: {alert}"));
+    let wrong_one = example(|(_, wanted)| *wanted == 0).map(|alert| format!("; wrong: {alert}"));
+    let examples = lost_one.into_iter().chain(wrong_one).collect::<String>();
+    format!("{} alerts: {lost} lost, {twice} twice, {wrong} wrong{examples}", wanted.len())
+}
+
+#[test]
+fn nothing_is_lost_nothing_is_there_twice_and_nothing_is_wrong() {
+    let kills = number("CHAOS_KILLS").unwrap_or(10);
+    let drawn = || std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_millis() as u64;
+    let seed = number("CHAOS_SEED").unwrap_or_else(drawn);
+    say(&format!("CHAOS_KILLS={kills} CHAOS_SEED={seed}"));
+    let mut dice = Dice::new(seed);
+    let begun = Instant::now();
+    let mut fleet = Fleet::start();
+    let over = Arc::new(AtomicBool::new(false));
+    let scenes = kills * SECONDS_PER_KILL * SCENES_PER_SECOND;
+    let telling = tell(&fleet.site, story(scenes), &over);
+
+    for accident in accidents(kills, &mut dice) {
+        thread::sleep(Duration::from_millis(500 + dice.roll(2_000)));
+        say(&format!("{:6.1} s {accident:?}", begun.elapsed().as_secs_f64()));
+        fleet.happen(accident, &mut dice);
+    }
+    over.store(true, Ordering::Release);
+    let told = telling.join().expect("the story is told");
+    Writer::of(&fleet.site).end(&fleet.site, &epilogue(scenes, Duration::from_secs(60)), EVENT_PARTITIONS);
+
+    let wanted = replay(&fleet.site, &told, EVENT_PARTITIONS).alerts;
+    let wanted_ids = ids(&wanted);
+    let ended_at = Instant::now();
+    while fleet.watch.missing(&wanted_ids) > 0 && ended_at.elapsed() < END_MAX {
+        thread::sleep(LOOK_AGAIN);
+    }
+    let found = opening(fleet.site.alerts());
+    let outcome = compare(&found, &wanted);
+    say(&format!("{outcome} in {:.0} s; {}", begun.elapsed().as_secs_f64(), fleet.report()));
+    assert!(sorted(&found) == sorted(&wanted), "CHAOS_SEED={seed}: {outcome}");
+}
