@@ -1,11 +1,13 @@
 //! One binary for all tests that are not unit tests. A test of a room's promise belongs in that room's module here;
 //! a test of what users see belongs in `commands`.
 
+mod allocations;
 mod api;
 mod cases;
 mod commands;
 mod content;
 mod docker;
+mod fuzzing;
 mod intake;
 mod kafka;
 mod logs;
@@ -15,3 +17,6 @@ mod simulation;
 mod sinks;
 mod stages;
 mod tidy;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;

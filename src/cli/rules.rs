@@ -129,6 +129,7 @@ impl Rules {
             rules: rules.into_values().map(|(rule, _)| rule).collect(),
             hash: hashes.join("+"),
             sources: self.of_path.iter().flat_map(|set| set.sources.clone()).collect(),
+            ..RuleSet::default()
         });
     }
 }

@@ -16,6 +16,7 @@ use super::{
     units::{Count, Flag, List, Size, Span, Text, Whole},
     written,
 };
+use crate::event::RECORD_BYTES_MAX;
 
 /// Every section, in the order of `examples/tripline.toml`.
 pub const SECTIONS: [&str; 13] = [
@@ -130,11 +131,15 @@ fn http(layers: &mut Layers) -> Http {
 
 fn detect(layers: &mut Layers) -> Detect {
     let written: written::Detect = layers.section("detect");
+    let record_bytes_max = size(written.record_bytes_max, MIB);
+    if record_bytes_max > RECORD_BYTES_MAX as u64 {
+        layers.wrong(&Way::to("detect").key("record_bytes_max"), "a record is held in memory; at most \"1GiB\"");
+    }
     Detect {
         batch_records_max: count(written.batch_records_max, 1_000) as usize,
         marker_interval: span(written.marker_interval, Duration::from_millis(200)),
         commit_interval: span(written.commit_interval, Duration::from_secs(1)),
-        record_bytes_max: size(written.record_bytes_max, MIB) as usize,
+        record_bytes_max: record_bytes_max.min(RECORD_BYTES_MAX as u64) as usize,
         depth_max: count(written.depth_max, 64) as usize,
         fields_max: count(written.fields_max, 1_000) as usize,
         quarantine_after: count(written.quarantine_after, 10),

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use regex::Regex;
 
 use super::{SpecError, builtin, json};
-use crate::event::{Fields, FieldsBuilder, Number, Value};
+use crate::event::{Fields, FieldsBuilder, Number, Scalar, Value, View};
 
 /// Fields out of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,10 @@ const NUMBERS: [&str; 6] = [
     "process.thread.id",
     "source.port",
 ];
+
+/// What the built-in extracts look at.
+const PROCESS: &str = "process.name";
+const MESSAGE: &str = "message";
 
 /// An input's extracts, ready to apply.
 #[derive(Debug)]
@@ -59,6 +63,24 @@ impl Extracts {
         Ok(Extracts { own: extracts.iter().map(Own::new).collect::<Result<_, _>>()? })
     }
 
+    /// The paths that are looked at to know whether an extract adds anything.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let tested = self.own.iter().flat_map(|own| own.when.iter().map(|test| test.field.as_str()));
+        tested.chain(self.own.iter().map(|own| own.field.as_str())).chain([PROCESS, MESSAGE])
+    }
+
+    /// Whether [`Extracts::apply`] would add anything to an event of which these paths are known.
+    pub fn would_add(&self, view: View<'_>, with_builtin: bool) -> bool {
+        if self.own.iter().any(|own| own.would_find(view)) {
+            return true;
+        }
+        let text = |path| match view.slot(path).and_then(|slot| view.scalar(slot)) {
+            Some(Scalar::Text(text)) => Some(text),
+            _ => None,
+        };
+        with_builtin && text(MESSAGE).is_some_and(|message| builtin::find(text(PROCESS), message).is_some())
+    }
+
     /// The fields with what the first matching extract adds. The built-in ones are left out for formats that already
     /// say all of it.
     pub fn apply(&self, fields: Fields, with_builtin: bool) -> Fields {
@@ -70,7 +92,7 @@ impl Extracts {
         if !with_builtin {
             return fields;
         }
-        let (process, message) = (text(&fields, "process.name"), text(&fields, "message"));
+        let (process, message) = (text(&fields, PROCESS), text(&fields, MESSAGE));
         match message.and_then(|message| builtin::find(process, message)) {
             Some(found) => add(&fields, found.into_iter(), false),
             None => fields,
@@ -94,6 +116,15 @@ impl Own {
             return Err(SpecError::NoGroup(extract.regex.clone()));
         }
         Ok(Own { when, field: extract.field.clone(), regex })
+    }
+
+    fn would_find(&self, view: View<'_>) -> bool {
+        let holds = |test: &Test| {
+            let mut scalars = view.slot(&test.field).map(|slot| view.scalars(slot)).into_iter().flatten();
+            scalars.any(|scalar| scalar.as_text() == test.value)
+        };
+        let text = || view.scalar(view.slot(&self.field)?).map(Scalar::as_text);
+        self.when.iter().all(holds) && text().is_some_and(|text| self.regex.is_match(text))
     }
 
     fn find(&self, fields: &Fields) -> Option<Vec<(String, String)>> {

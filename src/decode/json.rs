@@ -3,8 +3,12 @@
 //! A parser of our own because `serde_json` rounds numbers unless every user of it in the program pays for exact
 //! ones, and because depth and field limits have to hold while the record is read, not after.
 
+mod project;
+mod stops;
+
 use std::{borrow::Cow, sync::Arc};
 
+pub use self::project::Projection;
 use super::{Limits, PATH_BYTES_MAX, Reason};
 use crate::event::{Fields, FieldsBuilder, Number, Value};
 

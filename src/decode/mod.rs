@@ -19,8 +19,10 @@ pub use host::host_name;
 pub use reject::{Reason, Reject};
 pub use year::Timing;
 
+use std::sync::Arc;
+
 use self::{extract::Extracts, time::Written, year::Calendar};
-use crate::event::{Event, Fields, Position, Timestamp};
+use crate::event::{Event, Fields, Position, RECORD_BYTES_MAX, Slot, Slots, Timestamp, View, Wanted};
 
 /// The candidates when an input names none.
 pub const TIME_FIELDS: [&str; 6] = ["@timestamp", "timestamp", "time", "ts", "event.created", "UtcTime"];
@@ -90,6 +92,7 @@ impl Default for DecodeSpec {
 /// What one record may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Above 1 GiB it is 1 GiB.
     pub record_bytes_max: usize,
     /// Objects and arrays within one another; above 256 it is 256.
     pub depth_max: usize,
@@ -120,6 +123,9 @@ enum Shape<'a> {
 }
 
 /// Decodes the records of one source partition, in their order.
+///
+/// A record is read into slots: of the paths that are wanted and those that the decoder itself looks at. What is
+/// wanted in full is decoded again.
 #[derive(Debug)]
 pub struct Decoder {
     format: Format,
@@ -128,23 +134,88 @@ pub struct Decoder {
     limits: Limits,
     timing: Timing,
     calendar: Calendar,
+    wanted: Arc<Wanted>,
+    /// Of the time fields.
+    time_slots: Vec<Slot>,
+    slots: Slots,
+    projection: json::Projection,
+}
+
+/// A record that was read: its slots are the decoder's until the next one is.
+#[derive(Debug, Clone, Copy)]
+pub struct Read<'r> {
+    /// Event time.
+    pub time: Timestamp,
+    text: &'r str,
 }
 
 impl Decoder {
     /// # Errors
     /// When the time zone is unknown or an extract can't be read.
     pub fn new(spec: &DecodeSpec, limits: Limits, timing: Timing) -> Result<Self, SpecError> {
-        Ok(Decoder {
+        let mut decoder = Decoder {
             format: spec.format,
             time_fields: spec.time_fields.clone(),
             extracts: Extracts::new(&spec.extracts)?,
             limits,
             timing,
             calendar: Calendar::new(&spec.timezone, timing, spec.year)?,
-        })
+            wanted: Arc::default(),
+            time_slots: Vec::new(),
+            slots: Slots::default(),
+            projection: json::Projection::default(),
+        };
+        decoder.want(&Wanted::default());
+        Ok(decoder)
     }
 
-    /// The event in a record.
+    /// From the next record on these paths are read, into slots of the same numbers.
+    pub fn want(&mut self, wanted: &Wanted) {
+        let own = self.time_fields.iter().map(String::as_str).chain(self.extracts.paths());
+        self.wanted = Arc::new(wanted.extended(own));
+        self.time_slots = self.time_fields.iter().filter_map(|path| self.wanted.slot(path)).collect();
+        self.slots = Slots::default();
+    }
+
+    /// Reads a record into the slots.
+    ///
+    /// # Errors
+    /// When the record is no event, with the reason for the dead letters.
+    pub fn read<'r>(&mut self, bytes: &'r [u8], record_timestamp_ms: Option<i64>) -> Result<Read<'r>, Reject> {
+        let text = self.text(bytes)?;
+        let shape = self.shape(text)?;
+        let written = if matches!(shape, Shape::Json) && self.project(text) {
+            None
+        } else {
+            let (written, fields) = self.fields(text, &shape)?;
+            self.slots.fill(&self.wanted, &fields);
+            written
+        };
+        let time = self.time(text, written, record_timestamp_ms)?;
+        Ok(Read { time, text })
+    }
+
+    /// Takes an event that needs no decoding into the slots.
+    pub fn take(&mut self, event: &Event) -> Read<'static> {
+        self.slots.fill(&self.wanted, &event.fields);
+        Read { time: event.time, text: "" }
+    }
+
+    /// The slots of the record that was read last.
+    pub fn view<'a>(&'a self, read: &Read<'a>) -> View<'a> {
+        self.slots.view(&self.wanted, read.text)
+    }
+
+    /// All fields of a record that was read.
+    ///
+    /// # Errors
+    /// None for a record that was read with success.
+    pub fn in_full(&self, read: &Read<'_>) -> Result<Fields, Reject> {
+        let shape = self.shape(read.text)?;
+        self.fields(read.text, &shape).map(|(_, fields)| fields)
+    }
+
+    /// The event in a record, in full.
     ///
     /// # Errors
     /// When the record is none, with the reason for the dead letters.
@@ -154,19 +225,22 @@ impl Decoder {
         record_timestamp_ms: Option<i64>,
         position: Position,
     ) -> Result<Event, Reject> {
-        let text = self.text(bytes)?;
-        let shape = self.shape(text)?;
-        let (written, fields) = self.fields(text, &shape)?;
-        // a web line's own fields say all that the built-in extracts would
-        let fields = self.extracts.apply(fields, !matches!(shape, Shape::Web(_)));
-        let time = self.time(&fields, written, record_timestamp_ms)?;
-        Ok(Event { time, position, fields })
+        let read = self.read(bytes, record_timestamp_ms)?;
+        Ok(Event { time: read.time, position, fields: self.in_full(&read)? })
+    }
+
+    /// Reads JSON in one pass; false where another way has to look: something is wrong or rare, or an extract adds to
+    /// the record.
+    fn project(&mut self, text: &str) -> bool {
+        let Decoder { projection, limits, wanted, slots, extracts, .. } = self;
+        projection.fill(text, limits, wanted, slots).is_ok() && !extracts.would_add(slots.view(wanted, text), true)
     }
 
     /// The record as text, without a byte order mark, trailing NULs and surrounding white space.
     fn text<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, Reject> {
-        if bytes.len() > self.limits.record_bytes_max {
-            let detail = format!("{} bytes, above the limit of {}", bytes.len(), self.limits.record_bytes_max);
+        let max = self.limits.record_bytes_max.min(RECORD_BYTES_MAX);
+        if bytes.len() > max {
+            let detail = format!("{} bytes, above the limit of {max}", bytes.len());
             return Err(Reject::new(Reason::TooLarge, detail));
         }
         let text = std::str::from_utf8(bytes)
@@ -219,8 +293,15 @@ impl Decoder {
         }
     }
 
-    /// The fields that a shape gives, and the time that it writes outside of them.
+    /// All fields of a shape, those that the extracts add included, and the time that it writes outside of them.
     fn fields(&self, text: &str, shape: &Shape<'_>) -> Result<(Option<Written>, Fields), Reject> {
+        let (written, fields) = self.own_fields(text, shape)?;
+        // a web line's own fields say all that the built-in extracts would
+        Ok((written, self.extracts.apply(fields, !matches!(shape, Shape::Web(_)))))
+    }
+
+    /// The fields that a shape gives, and the time that it writes outside of them.
+    fn own_fields(&self, text: &str, shape: &Shape<'_>) -> Result<(Option<Written>, Fields), Reject> {
         if matches!(shape, Shape::Json) {
             return Ok((None, json::fields(text, &self.limits)?));
         }
@@ -243,16 +324,13 @@ impl Decoder {
     }
 
     /// The first usable candidate: the time fields, the time that the line writes, the record's own timestamp.
-    fn time(&mut self, fields: &Fields, written: Option<Written>, record_ms: Option<i64>) -> Result<Timestamp, Reject> {
+    fn time(&mut self, text: &str, written: Option<Written>, record_ms: Option<i64>) -> Result<Timestamp, Reject> {
         let record = record_ms.map(Timestamp::from_millis);
-        let mut unusable = String::new();
-        for path in &self.time_fields {
-            let Some(value) = fields.get(path) else { continue };
-            let text = value.as_text();
-            let time = text.as_deref().and_then(time::whole).and_then(|written| self.calendar.resolve(written, record));
-            match time {
-                Some(time) => return Ok(time),
-                None => unusable = format!("; {path} is {:.80} there", value.to_string()),
+        let view = self.slots.view(&self.wanted, text);
+        for slot in &self.time_slots {
+            let written = view.scalar(*slot).and_then(|scalar| time::whole(scalar.as_text()));
+            if let Some(time) = written.and_then(|written| self.calendar.resolve(written, record)) {
+                return Ok(time);
             }
         }
         if let Some(time) = written.and_then(|written| self.calendar.resolve(written, record)) {
@@ -261,6 +339,11 @@ impl Decoder {
         let fallback = if self.timing == Timing::Live { record } else { None };
         fallback.ok_or_else(|| {
             let looked = self.time_fields.join(", ");
+            let unusable = self.time_slots.iter().rev().find_map(|slot| {
+                let value = view.value(*slot)?;
+                Some(format!("; {} is {:.80} there", self.wanted.path(*slot), value.to_string()))
+            });
+            let unusable = unusable.unwrap_or_default();
             Reject::new(
                 Reason::NoEventTime,
                 format!("no usable time in {looked} or at the start of the line{unusable}"),

@@ -144,7 +144,80 @@ fn an_extract_can_give_the_time() {
     assert_eq!(event.time.to_string(), "2024-05-01T10:00:00Z");
 }
 
+#[test]
+fn records_of_extremes_are_read_within_wider_limits_and_refused_within_narrow_ones() {
+    let plain = format!("{{\"ts\":1714557600,\"a\":\"{}\"}}", "x".repeat(1_000_000));
+    let escaped = format!("{{\"ts\":1714557600,\"a\":\"{}\"}}", "\\\\".repeat(500_000));
+    let deep = format!("{{\"ts\":1714557600,\"a\":{}7{}}}", "[{\"b\":".repeat(99), "}]".repeat(99));
+    let names: Vec<String> = (0..10_000).map(|n| format!("\"f{n}\":{n}")).collect();
+    let wide = format!("{{\"ts\":1714557600,{}}}", names.join(","));
+    let wider = Limits { record_bytes_max: 2 << 20, depth_max: 200, fields_max: 20_000 };
+    let mut generous = Decoder::new(&DecodeSpec::default(), wider, REPLAY).unwrap();
+    generous.want(&Wanted::new(["a", "a.b", "f9999", "f0.x"]));
+    for (record, path, expected) in
+        [(&plain, "a", "x".repeat(1_000_000)), (&escaped, "a", "\\".repeat(500_000)), (&wide, "f9999", "9999".into())]
+    {
+        let read = generous.read(record.as_bytes(), None).unwrap();
+        let view = generous.view(&read);
+        assert_eq!(view.scalar(view.slot(path).unwrap()).unwrap().as_text(), expected);
+    }
+    let read = generous.read(deep.as_bytes(), None).unwrap();
+    let (view, fields) = (generous.view(&read), generous.in_full(&read).unwrap());
+    for path in ["a", "a.b"] {
+        assert_eq!(view.value(view.slot(path).unwrap()), fields.get(path).map(|value| value.into_owned()));
+    }
+    let mut strict = decoder(Format::Auto, REPLAY);
+    let mut reason = |record: &str| strict.read(record.as_bytes(), None).unwrap_err().reason;
+    let longer = format!("{plain}{}", " ".repeat(100_000));
+    assert_eq!(
+        (reason(&longer), reason(&deep), reason(&wide)),
+        (Reason::TooLarge, Reason::TooDeep, Reason::TooManyFields)
+    );
+}
+
+const RECORDS: [&str; 9] = [
+    r#"{"@timestamp": "2024-05-01T10:00:00Z", "process": {"name": "sshd"}, "message": "Failed password for bob from 203.0.113.9 port 4022 ssh2"}"#,
+    r#"{"ts": 1714557600, "message": "words", "event.action": "mine", "user": [{"name": "a"}, {"name": "b"}]}"#,
+    r#"{"ts": 1714557600, "\u006dessage": "10.0.0.1 did x", "source": {"ip": "10.0.0.2", "port": 1}}"#,
+    r#"{"time": "soon", "message": 7, "a": {"b": null}}"#,
+    "<38>May  1 10:00:00 gate sshd[7]: Failed password for root from 203.0.113.9 port 4022 ssh2",
+    "<34>1 2024-05-01T10:00:00Z gate su 1 - [x@1 user=\"a\"] 10.0.0.1 did x",
+    r#"203.0.113.9 - - [01/May/2024:10:00:00 +0000] "GET /a?b HTTP/1.1" 404 153 "-" "curl/8""#,
+    "2024-05-01 10:00:00 10.0.0.1 did x",
+    "[Wed May 01 10:00:00 2024] [error] [client 203.0.113.9] File does not exist: /srv/x",
+];
+
 proptest! {
+    #[test]
+    fn the_slots_of_a_record_hold_what_its_fields_do(
+        records in proptest::collection::vec((0..RECORDS.len(), any::<proptest::sample::Index>(), any::<u8>()), 1..4),
+        paths in proptest::collection::vec(proptest::sample::select(vec![
+            "message", "source.ip", "source", "source.address", "user.name", "user", "event.action", "url.path",
+            "process.name", "host.name", "log.syslog", "a.b", "ts", "done",
+        ]), 0..8),
+        with_extract: bool,
+    ) {
+        let extract = Extract { when: None, field: "message".into(), regex: r"^(?<source.ip>\S+) did (?<done>\w)".into() };
+        let extracts = if with_extract { vec![extract] } else { vec![] };
+        let spec = DecodeSpec { extracts, ..DecodeSpec::default() };
+        let mut decoder = Decoder::new(&spec, LIMITS, Timing::Live).unwrap();
+        decoder.want(&Wanted::new(&paths));
+        for (record, at, with) in records {
+            let mut bytes = RECORDS[record].as_bytes().to_vec();
+            if with < 128 {
+                let at = at.index(bytes.len());
+                bytes[at] = with;
+            }
+            let Ok(read) = decoder.read(&bytes, Some(1_714_557_600_000)) else { continue };
+            let (view, fields) = (decoder.view(&read), decoder.in_full(&read).unwrap());
+            for path in &paths {
+                let slot = view.slot(path).unwrap();
+                prop_assert_eq!(view.value(slot), fields.get(path).map(|value| value.into_owned()), "{}", path);
+                prop_assert_eq!(view.exists(slot), fields.exists(path), "{}", path);
+            }
+        }
+    }
+
     #[test]
     fn no_record_panics(bytes in proptest::collection::vec(any::<u8>(), 0..80), line in "\\PC{0,80}") {
         for (_, format) in Format::NAMED {

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{Signal, key::keys};
+use super::{Facts, Signal, key::keys};
 use crate::{
-    event::SharedEvent,
-    rule::{Pattern, Rule, RuleSet, ScriptError},
+    event::Wanted,
+    rule::{Compiled, Pattern, Rule, RuleSet, Scratch, ScriptError, ScriptTest, Shown},
 };
 
 /// Evaluates every rule of a set on one source partition's events, in the order of the log.
 ///
-/// A rule with a script that fails `quarantine_after` times in a row is left out from then on; the others go on.
+/// A rule with a pattern whose scripts fail `quarantine_after` times in a row is left out from then on; the others go on.
 #[derive(Debug)]
 pub struct Detector {
     rules: Arc<RuleSet>,
+    compiled: Arc<Compiled>,
+    scratch: Scratch,
     quarantine_after: u32,
     /// By the rule's place in the set.
     health: Vec<Health>,
@@ -46,32 +48,44 @@ impl Detector {
         let healthy =
             |rule: &Arc<Rule>| Health { failures_in_a_row: vec![0; rule.patterns.len()], ..Health::default() };
         let health = rules.rules.iter().map(healthy).collect();
-        Detector { rules, quarantine_after: quarantine_after.max(1), health }
+        let compiled = rules.compiled().clone();
+        let scratch = compiled.matcher.scratch();
+        Detector { rules, compiled, scratch, quarantine_after: quarantine_after.max(1), health }
     }
 
     pub fn rules(&self) -> &Arc<RuleSet> {
         &self.rules
     }
 
+    /// The paths that have to have slots in the events to come.
+    pub fn wanted(&self) -> &Wanted {
+        &self.compiled.wanted
+    }
+
     /// The signals of an event, ordered by (rule, pattern, element).
-    pub fn detect(&mut self, event: &SharedEvent, late: bool, epoch: u64) -> Vec<Signal> {
+    pub fn detect(&mut self, event: &Facts<'_>) -> Vec<Signal> {
         let mut signals = Vec::new();
-        for (rule, health) in self.rules.rules.iter().zip(&mut self.health) {
-            if health.quarantined || !rule.inputs.contains(&event.position.input) {
-                continue;
-            }
-            for (at, pattern) in rule.patterns.iter().enumerate() {
-                match pattern.predicate.test(event) {
-                    Ok(matches) => {
-                        health.failures_in_a_row[at] = 0;
-                        if matches {
-                            signals_of(rule, pattern, event, late, epoch, &mut health.counts, &mut signals);
-                        }
+        let mut newly_quarantined = Vec::new();
+        let Detector { rules, compiled, scratch, health, quarantine_after } = self;
+        let seen = Shown { view: event.view, time: event.time };
+        let run = &mut |script: &ScriptTest| script.test(event.whole());
+        compiled.matcher.matches(seen, event.input, scratch, run, &mut |at, pattern, answer| {
+            let (rule, health) = (&rules.rules[at], &mut health[at]);
+            match answer {
+                Ok(matches) => {
+                    health.failures_in_a_row[pattern] = 0;
+                    if matches {
+                        signals_of(rule, &rule.patterns[pattern], event, &mut health.counts, &mut signals);
                     }
-                    Err(error) => health.fail(at, error, self.quarantine_after),
+                }
+                Err(error) => {
+                    if health.fail(pattern, error, *quarantine_after) {
+                        newly_quarantined.push(at);
+                    }
                 }
             }
-        }
+        });
+        newly_quarantined.into_iter().for_each(|rule| scratch.leave_out(rule));
         signals
     }
 
@@ -89,43 +103,38 @@ impl Detector {
 }
 
 impl Health {
-    fn fail(&mut self, pattern: usize, error: ScriptError, quarantine_after: u32) {
+    /// Says whether the rule is quarantined for it.
+    fn fail(&mut self, pattern: usize, error: ScriptError, quarantine_after: u32) -> bool {
         self.counts.failures += 1;
         self.counts.last_failure = Some(error);
         self.failures_in_a_row[pattern] += 1;
-        if self.failures_in_a_row[pattern] >= quarantine_after && !self.quarantined {
+        let is_new = self.failures_in_a_row[pattern] >= quarantine_after && !self.quarantined;
+        if is_new {
             self.quarantined = true;
             self.counts.quarantined = true;
         }
+        is_new
     }
 }
 
-fn signals_of(
-    rule: &Rule,
-    pattern: &Pattern,
-    event: &SharedEvent,
-    late: bool,
-    epoch: u64,
-    counts: &mut RuleCounts,
-    signals: &mut Vec<Signal>,
-) {
+fn signals_of(rule: &Rule, pattern: &Pattern, event: &Facts<'_>, counts: &mut RuleCounts, signals: &mut Vec<Signal>) {
     counts.matched += 1;
-    let keys = keys(&event.fields, &pattern.by);
+    let keys = keys(event.view, &pattern.by);
     if keys.is_empty() {
         counts.missing_key += 1;
         return;
     }
-    let fields = event.fields.project(&pattern.keep);
+    let (position, fields) = (event.position(), event.project(&pattern.keep));
     signals.extend((0..).zip(keys).map(|(element, key)| Signal {
         rule: rule.id().clone(),
         shape: rule.shape,
         pattern: pattern.name.clone(),
         key,
         time: event.time,
-        position: event.position.clone(),
+        position: position.clone(),
         element,
-        late,
-        epoch,
+        late: event.late,
+        epoch: event.epoch,
         fields: fields.clone(),
     }));
 }

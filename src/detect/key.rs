@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::Fields;
+use crate::event::{Scalar, View};
 
 /// The most keys that one event gives one pattern; an event's arrays are its sender's to choose. Further ones are
 /// left out, in byte order.
@@ -11,10 +11,10 @@ pub const KEYS_PER_EVENT_MAX: usize = 1_000;
 /// One text for each path of `by`, as written; arrays give one key for each distinct element, several arrays their
 /// cross product, in byte order. Empty when a field is missing: then there is no signal. Without `by` there is the
 /// one empty key.
-pub fn keys(fields: &Fields, by: &[Arc<str>]) -> Vec<Vec<Arc<str>>> {
+pub fn keys(view: View<'_>, by: &[Arc<str>]) -> Vec<Vec<Arc<str>>> {
     let mut keys: Vec<Vec<Arc<str>>> = vec![Vec::with_capacity(by.len())];
     for path in by {
-        let texts = texts(fields, path);
+        let texts = texts(view, path);
         keys = keys
             .iter()
             .flat_map(|key| {
@@ -31,14 +31,10 @@ pub fn keys(fields: &Fields, by: &[Arc<str>]) -> Vec<Vec<Arc<str>>> {
 }
 
 /// The distinct texts at `path` in byte order; none when it is missing or empty.
-fn texts(fields: &Fields, path: &str) -> Vec<Arc<str>> {
-    let mut texts: Vec<Arc<str>> = Vec::new();
-    fields.any(path, &mut |value| {
-        if let Some(text) = value.as_text().filter(|text| !text.is_empty()) {
-            texts.push(text.as_ref().into());
-        }
-        false
-    });
+fn texts(view: View<'_>, path: &str) -> Vec<Arc<str>> {
+    let Some(slot) = view.slot(path) else { return Vec::new() };
+    let texts = view.scalars(slot).map(Scalar::as_text).filter(|text| !text.is_empty());
+    let mut texts: Vec<Arc<str>> = texts.map(Arc::from).collect();
     texts.sort_unstable();
     texts.dedup();
     texts
@@ -47,13 +43,15 @@ fn texts(fields: &Fields, path: &str) -> Vec<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Value;
+    use crate::event::{Slots, Value, Wanted};
 
     fn keys_of(json: serde_json::Value, by: &[&str]) -> Vec<String> {
         let Value::Object(entries) = Value::from_json(&json) else { panic!("an object") };
         let fields = entries.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
         let by: Vec<Arc<str>> = by.iter().map(|path| Arc::from(*path)).collect();
-        keys(&fields, &by).iter().map(|key| key.join("|")).collect()
+        let (wanted, mut slots) = (Wanted::new(&by), Slots::default());
+        slots.fill(&wanted, &fields);
+        keys(slots.view(&wanted, ""), &by).iter().map(|key| key.join("|")).collect()
     }
 
     #[test]

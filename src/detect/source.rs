@@ -1,8 +1,8 @@
 //! One source partition, from bytes to signals: decode, time, rules.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use super::{Detector, Marker, Signal, Watermark};
+use super::{Detector, Facts, Marker, Signal, Watermark, Whole};
 use crate::{
     decode::{Decoder, Reject},
     event::{Event, InputName, Position, Timestamp},
@@ -57,6 +57,8 @@ pub struct Raw<'a> {
 
 impl Source {
     pub fn new(state: SourceState, decoder: Decoder, detector: Detector) -> Self {
+        let mut decoder = decoder;
+        decoder.want(detector.wanted());
         Source {
             watermark: Watermark::new(state.lateness, state.watermark),
             input: state.input,
@@ -77,24 +79,55 @@ impl Source {
     /// # Errors
     /// When the record does not decode: it belongs to the dead letters.
     pub fn read(&mut self, raw: Raw<'_>) -> Result<Vec<Signal>, Reject> {
-        let mut event = self.decoder.decode(raw.bytes, raw.timestamp_ms, self.position(raw.offset))?;
+        let mut read = self.decoder.read(raw.bytes, raw.timestamp_ms)?;
         if let (Some(clock), Some(skew)) = (raw.clock, self.max_clock_skew)
-            && event.time > clock.plus(skew)
+            && read.time > clock.plus(skew)
         {
-            event.time = clock;
+            read.time = clock;
             self.counts.clamped += 1;
         }
-        Ok(self.see(event))
+        let late = self.note(read.time);
+        let decoder = &self.decoder;
+        let in_full = || decoder.in_full(&read).expect("a record that was read reads again");
+        let facts = Facts {
+            view: decoder.view(&read),
+            time: read.time,
+            input: &self.input,
+            partition: self.partition,
+            offset: raw.offset,
+            late,
+            epoch: self.epoch,
+            whole: Whole::later(&in_full),
+        };
+        Ok(self.detector.detect(&facts))
     }
 
     /// Gives the signals of an event that needs no decoding.
     pub fn see(&mut self, event: Event) -> Vec<Signal> {
+        let late = self.note(event.time);
+        let read = self.decoder.take(&event);
+        let in_full = || event.fields.clone();
+        let facts = Facts {
+            view: self.decoder.view(&read),
+            time: event.time,
+            input: &event.position.input,
+            partition: event.position.partition,
+            offset: event.position.offset,
+            late,
+            epoch: self.epoch,
+            whole: Whole::later(&in_full),
+        };
+        self.detector.detect(&facts)
+    }
+
+    /// Counts an event of this time; says whether it is late.
+    fn note(&mut self, time: Timestamp) -> bool {
         self.counts.events += 1;
-        self.last_event_time = Some(event.time);
+        self.last_event_time = Some(time);
         self.wake();
-        let late = self.watermark.observe(event.time);
+        let late = self.watermark.observe(time);
         self.counts.late += u64::from(late);
-        self.detector.detect(&Arc::new(event), late, self.epoch)
+        late
     }
 
     /// The source is caught up and nothing came for its idle timeout; `span` passed since this was last said.
@@ -148,6 +181,7 @@ impl Source {
 
     /// Goes on with another rule set, from the next record.
     pub fn set_detector(&mut self, detector: Detector) {
+        self.decoder.want(detector.wanted());
         self.detector = detector;
     }
 

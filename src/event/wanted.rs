@@ -1,6 +1,9 @@
 //! The field paths that somebody reads, numbered, and how to find them while walking a record's names.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// The number of a wanted path. Numbers go up from 0 without gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +25,6 @@ const DOTS_MAX: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     paths: Vec<Arc<str>>,
-    slots: HashMap<Arc<str>, Slot>,
     places: Vec<Known>,
     /// Open addressing, a quarter full at most; the length is a power of two, or 0.
     steps: Vec<Step>,
@@ -44,9 +46,17 @@ pub struct Place(u32);
 /// From a place by a name to another. `to` is never the root, so the root marks what is empty.
 #[derive(Debug, Clone, Copy)]
 struct Step {
-    hash: u32,
+    name: Name,
     from: u32,
     to: u32,
+}
+
+/// A name by its ends, which are all of it up to 16 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Name {
+    head: u64,
+    tail: u64,
+    len: u32,
 }
 
 impl Place {
@@ -63,12 +73,13 @@ impl Wanted {
     /// The same slots, and further ones for the paths that are not among them.
     #[must_use]
     pub fn extended<P: AsRef<str>>(&self, paths: impl IntoIterator<Item = P>) -> Self {
-        let mut wanted = Wanted { paths: self.paths.clone(), slots: self.slots.clone(), ..Wanted::default() };
+        let mut wanted = Wanted { paths: self.paths.clone(), ..Wanted::default() };
+        let mut known: HashSet<Arc<str>> = self.paths.iter().cloned().collect();
         for path in paths {
             let path = path.as_ref();
-            if !path.is_empty() && !wanted.slots.contains_key(path) {
+            if !path.is_empty() && !known.contains(path) {
                 let path: Arc<str> = path.into();
-                wanted.slots.insert(path.clone(), Slot(wanted.paths.len() as u32));
+                known.insert(path.clone());
                 wanted.paths.push(path);
             }
         }
@@ -85,7 +96,8 @@ impl Wanted {
     }
 
     pub fn slot(&self, path: &str) -> Option<Slot> {
-        self.slots.get(path).copied()
+        let odd = || self.odd.iter().find(|slot| *self.paths[slot.index()] == *path).copied();
+        self.step(Place::ROOT, path).and_then(|place| self.slot_at(place)).or_else(odd)
     }
 
     /// # Panics
@@ -94,20 +106,18 @@ impl Wanted {
         &self.paths[slot.index()]
     }
 
-    /// Where `name` leads from a place; `None` when to nothing that is wanted.
-    pub fn step(&self, from: Place, name: &str) -> Option<Place> {
-        if self.steps.is_empty() {
-            return None;
-        }
-        let hash = hash(from.0, name.as_bytes());
-        let mask = self.steps.len() - 1;
-        let mut at = hash as usize & mask;
+    /// Where the name `text` leads from a place; `None` when to nothing that is wanted.
+    #[inline]
+    pub fn step(&self, from: Place, text: &str) -> Option<Place> {
+        let name = Name::of(text);
+        let mask = self.steps.len().checked_sub(1)?;
+        let mut at = name.hash(from.0) & mask;
         loop {
-            let step = self.steps[at];
+            let step = &self.steps[at];
             if step.to == Place::ROOT.0 {
                 return None;
             }
-            if step.hash == hash && step.from == from.0 && self.names(step, name) {
+            if step.name == name && step.from == from.0 && (text.len() <= 16 || self.is_named(step, text)) {
                 return Some(Place(step.to));
             }
             at = (at + 1) & mask;
@@ -133,10 +143,8 @@ impl Wanted {
         &self.odd
     }
 
-    fn names(&self, step: Step, name: &str) -> bool {
-        let before = self.places[step.from as usize].path.len();
-        let start = if before == 0 { 0 } else { before + 1 };
-        self.places[step.to as usize].path.as_bytes()[start..] == *name.as_bytes()
+    fn is_named(&self, step: &Step, text: &str) -> bool {
+        self.places[step.to as usize].path.ends_with(text)
     }
 
     fn lay_out(&mut self) {
@@ -153,11 +161,10 @@ impl Wanted {
                 let number = *numbers.entry(prefix).or_insert(next);
                 if number == next {
                     self.places.push(Known { path: prefix.into(), slot: None, leads_on: false });
-                    let from_root = hash(Place::ROOT.0, prefix.as_bytes());
-                    steps.push(Step { hash: from_root, from: Place::ROOT.0, to: number });
+                    steps.push(Step { name: Name::of(prefix), from: Place::ROOT.0, to: number });
                     steps.extend(prefixes(prefix).map(|from| {
-                        let (from, name) = (numbers[from], &prefix[from.len() + 1..]);
-                        Step { hash: hash(from, name.as_bytes()), from, to: number }
+                        let name = Name::of(&prefix[from.len() + 1..]);
+                        Step { name, from: numbers[from], to: number }
                     }));
                 }
                 let known = &mut self.places[number as usize];
@@ -174,14 +181,14 @@ pub(super) fn prefixes(path: &str) -> impl Iterator<Item = &str> {
 }
 
 fn table(steps: &[Step]) -> Vec<Step> {
-    const EMPTY: Step = Step { hash: 0, from: 0, to: Place::ROOT.0 };
+    const EMPTY: Step = Step { name: Name { head: 0, tail: 0, len: 0 }, from: 0, to: Place::ROOT.0 };
     if steps.is_empty() {
         return Vec::new();
     }
     let mut table = vec![EMPTY; (steps.len() * 4).next_power_of_two()];
     let mask = table.len() - 1;
     for step in steps {
-        let mut at = step.hash as usize & mask;
+        let mut at = step.name.hash(step.from) & mask;
         while table[at].to != Place::ROOT.0 {
             at = (at + 1) & mask;
         }
@@ -190,21 +197,28 @@ fn table(steps: &[Step]) -> Vec<Step> {
     table
 }
 
-/// Both ends of the name, its length and where it stands. Names that agree in these only cost a comparison: what is
-/// in the table comes from rules, never from records.
-fn hash(from: u32, name: &[u8]) -> u32 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let (head, tail) = if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-        (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
-    } else if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
-        (u32::from_le_bytes(*head).into(), u32::from_le_bytes(*tail).into())
-    } else {
-        let at = |index: usize| u64::from(name.get(index).copied().unwrap_or(0));
-        (at(0) | at(1) << 8 | at(2) << 16, 0)
-    };
-    let place = u64::from(from) << 32 | name.len() as u64;
-    let mixed = (head ^ place.wrapping_mul(ODD)).wrapping_mul(ODD) ^ tail.rotate_left(29);
-    (mixed.wrapping_mul(ODD) >> 32) as u32
+impl Name {
+    #[inline]
+    fn of(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let (head, tail) = if let (Some(head), Some(tail)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
+        } else if let (Some(head), Some(tail)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            (u32::from_le_bytes(*head).into(), u32::from_le_bytes(*tail).into())
+        } else {
+            (bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0)
+        };
+        Name { head, tail, len: bytes.len() as u32 }
+    }
+
+    /// Names that differ in the middle only share a hash; what is in the table comes from rules, never from records.
+    #[inline]
+    fn hash(self, from: u32) -> usize {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let ends = self.head.wrapping_mul(ODD) ^ self.tail.rotate_left(29);
+        let place = u64::from(from) << 32 | u64::from(self.len);
+        ((ends ^ place).wrapping_mul(ODD) >> 32) as usize
+    }
 }
 
 #[cfg(test)]

@@ -204,7 +204,8 @@ impl<'a> Loading<'a> {
             place(a).cmp(&place(b)).then(a.level.cmp(&b.level))
         });
         found.dedup();
-        Loaded { set: RuleSet { rules, hash: hash_of(&all), sources }, diagnostics: found, refused }
+        let set = RuleSet { rules, hash: hash_of(&all), sources, ..RuleSet::default() };
+        Loaded { set, diagnostics: found, refused }
     }
 
     fn without_twins(&self, mut rules: Vec<Arc<Rule>>, found: &mut Vec<Diagnostic>) -> Vec<Arc<Rule>> {

@@ -9,6 +9,7 @@ mod analysis;
 mod bound;
 mod calculation;
 mod compare;
+mod compiled;
 mod data;
 mod declare;
 mod diagnostic;
@@ -39,6 +40,7 @@ mod window_script;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 pub use aggregate::*;
+pub use compiled::{Compiled, OnceCompiled};
 pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
 pub use field_test::{FieldTest, TermTest};
@@ -62,6 +64,8 @@ pub struct RuleSet {
     pub hash: String,
     /// Hex SHA-256 of each of those files, what it can import included, by path.
     pub sources: BTreeMap<PathBuf, String>,
+    /// What [`RuleSet::compiled`] made.
+    pub compiled: OnceCompiled,
 }
 
 impl RuleSet {

@@ -99,6 +99,11 @@ impl Pipeline {
 
     /// Passes a new rule set on: correlate first, so that it knows a shape before detect speaks of it.
     pub async fn use_rules(&self, rules: &Arc<RuleSet>) {
+        if self.detect.is_some() {
+            // The lines go on with the old rules while the new ones compile. Should that panic, the lines report it.
+            let new = rules.clone();
+            let _ = tokio::task::spawn_blocking(move || drop(new.compiled().clone())).await;
+        }
         for supervisor in [&self.correlate, &self.detect].into_iter().flatten() {
             // A supervisor that is gone has escalated; the process is about to end.
             let _ = supervisor.send(UseRules(rules.clone())).await;

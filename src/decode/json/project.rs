@@ -1,0 +1,442 @@
+//! A JSON record to the slots that are wanted, in one pass and without building the rest.
+//!
+//! Everything is checked that [`super::fields`] checks. Where something is wrong, or merely rare (a name with escapes,
+//! an empty one), this walk gives up and the strict parser decides: so a record is refused for the same reason at the
+//! same byte, and what is accepted reads the same.
+
+use std::ops::Range;
+
+use super::{Parser, number_end, stops::Stops};
+use crate::{
+    decode::{Limits, PATH_BYTES_MAX},
+    event::{Place, Slots, Wanted, Written},
+};
+
+/// The strict parser has to look at the record.
+#[derive(Debug)]
+pub struct Unusual;
+
+/// Walks records; keeps its storage from one to the next.
+#[derive(Debug, Default)]
+pub struct Projection {
+    stops: Stops,
+}
+
+impl Projection {
+    /// Fills the slots from a record that is one JSON object.
+    ///
+    /// # Errors
+    /// When the record is no such object, or an unusual one; the slots hold nothing of use then.
+    pub fn fill(&mut self, text: &str, limits: &Limits, wanted: &Wanted, slots: &mut Slots) -> Result<(), Unusual> {
+        if !wanted.odd().is_empty() {
+            return Err(Unusual);
+        }
+        slots.begin(wanted);
+        self.stops.find(text.as_bytes());
+        let parser = Parser::new(text, limits);
+        let mut walk = Walk { parser, stops: &self.stops, wanted, slots };
+        walk.parser.space();
+        if walk.parser.peek() != Some(b'{') {
+            return Err(Unusual);
+        }
+        walk.members(Some(Place::ROOT), 0)?;
+        walk.parser.end().map_err(|_| Unusual)?;
+        walk.slots.settle(wanted, text);
+        Ok(())
+    }
+}
+
+struct Walk<'a> {
+    parser: Parser<'a>,
+    stops: &'a Stops,
+    wanted: &'a Wanted,
+    slots: &'a mut Slots,
+}
+
+impl Walk<'_> {
+    /// The members of an object outside of arrays; says whether there is any value among them. `path_len` is the
+    /// length of the object's own path.
+    fn members(&mut self, place: Option<Place>, path_len: usize) -> Result<bool, Unusual> {
+        self.parser.open().map_err(|_| Unusual)?;
+        let (mut any, mut first) = (false, true);
+        while let Some(range) = self.next_name(first)? {
+            let name = &self.parser.text[range];
+            first = false;
+            let path_len = if path_len == 0 { name.len() } else { path_len + 1 + name.len() };
+            if path_len > PATH_BYTES_MAX || name.is_empty() {
+                return Err(Unusual);
+            }
+            let to = place.and_then(|place| self.wanted.step(place, name));
+            let is_value = self.member(to, path_len)?;
+            if let Some(place) = place.filter(|_| is_value && has_dot(name)) {
+                self.note_between(place, name);
+            }
+            any |= is_value;
+        }
+        self.parser.depth -= 1;
+        Ok(any)
+    }
+
+    /// A member's value; says whether it is one: not null, and no object without values.
+    #[inline(always)]
+    fn member(&mut self, to: Option<Place>, path_len: usize) -> Result<bool, Unusual> {
+        if self.parser.peek() == Some(b'{') {
+            let any = self.members(to, path_len)?;
+            if let Some(slot) = to.filter(|_| any).and_then(|place| self.wanted.slot_at(place)) {
+                self.slots.put_below(slot);
+            }
+            return Ok(any);
+        }
+        let is_value = self.parser.peek() != Some(b'n');
+        match to {
+            Some(place) => {
+                let value = self.value()?;
+                self.slots.put(self.wanted, place, value);
+            }
+            None => self.skip()?,
+        }
+        Ok(is_value)
+    }
+
+    /// A value under a dotted name stands below every path that the name leads through.
+    fn note_between(&mut self, place: Place, name: &str) {
+        for (dot, _) in name.match_indices('.') {
+            let Some(between) = self.wanted.step(place, &name[..dot]) else { return };
+            if let Some(slot) = self.wanted.slot_at(between) {
+                self.slots.put_below(slot);
+            }
+        }
+    }
+
+    /// The next member's name, with the cursor on its value; `None` after the closing brace.
+    #[inline(always)]
+    fn next_name(&mut self, first: bool) -> Result<Option<Range<usize>>, Unusual> {
+        self.parser.space();
+        match self.parser.peek() {
+            Some(b'"') if first => {}
+            Some(b',') if !first => {
+                self.parser.at += 1;
+                self.parser.space();
+                if self.parser.peek() != Some(b'"') {
+                    return Err(Unusual);
+                }
+            }
+            Some(b'}') => {
+                self.parser.at += 1;
+                return Ok(None);
+            }
+            _ => return Err(Unusual),
+        }
+        self.parser.fields += 1;
+        if self.parser.fields > self.parser.fields_max {
+            return Err(Unusual);
+        }
+        // a name with escapes is rare
+        let start = self.parser.at + 1;
+        let stop = self.stop(start)?;
+        if self.byte(stop) != b'"' {
+            return Err(Unusual);
+        }
+        self.parser.at = stop + 1;
+        self.parser.space();
+        if self.parser.peek() != Some(b':') {
+            return Err(Unusual);
+        }
+        self.parser.at += 1;
+        self.parser.space();
+        Ok(Some(start..stop))
+    }
+
+    /// Writes the value that stands here, with all that is in it.
+    fn value(&mut self) -> Result<Written, Unusual> {
+        match self.parser.peek() {
+            Some(b'"') => self.string(),
+            Some(b'-' | b'0'..=b'9') => {
+                let start = self.parser.at;
+                self.number()?;
+                Ok(self.slots.number(start..self.parser.at))
+            }
+            Some(b'{') => {
+                let object = self.slots.open_object();
+                self.parser.open().map_err(|_| Unusual)?;
+                let mut first = true;
+                while let Some(name) = self.next_name(first)? {
+                    first = false;
+                    self.slots.text(name);
+                    self.value()?;
+                }
+                self.parser.depth -= 1;
+                self.slots.close(object);
+                Ok(object)
+            }
+            Some(b'[') => {
+                let array = self.slots.open_array();
+                self.items(|walk| walk.value().map(|_| ()))?;
+                self.slots.close(array);
+                Ok(array)
+            }
+            Some(b't') => self.word("true").map(|()| self.slots.bool(true)),
+            Some(b'f') => self.word("false").map(|()| self.slots.bool(false)),
+            Some(b'n') => self.word("null").map(|()| self.slots.null()),
+            _ => Err(Unusual),
+        }
+    }
+
+    /// Checks the value that stands here, and steps over it.
+    fn skip(&mut self) -> Result<(), Unusual> {
+        match self.parser.peek() {
+            Some(b'"') => self.skip_string(),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'{') => {
+                self.parser.open().map_err(|_| Unusual)?;
+                let mut first = true;
+                while self.next_name(first)?.is_some() {
+                    first = false;
+                    self.skip()?;
+                }
+                self.parser.depth -= 1;
+                Ok(())
+            }
+            Some(b'[') => self.items(Self::skip),
+            Some(b't') => self.word("true"),
+            Some(b'f') => self.word("false"),
+            Some(b'n') => self.word("null"),
+            _ => Err(Unusual),
+        }
+    }
+
+    /// The items of an array, each taken by `item`.
+    fn items(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Unusual>) -> Result<(), Unusual> {
+        self.parser.open().map_err(|_| Unusual)?;
+        self.parser.space();
+        if self.parser.peek() != Some(b']') {
+            loop {
+                item(self)?;
+                self.parser.space();
+                match self.parser.peek() {
+                    Some(b',') => self.parser.at += 1,
+                    Some(b']') => break,
+                    _ => return Err(Unusual),
+                }
+                self.parser.space();
+            }
+        }
+        self.parser.at += 1;
+        self.parser.depth -= 1;
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<Written, Unusual> {
+        let start = self.parser.at + 1;
+        let stop = self.stop(start)?;
+        if self.byte(stop) == b'"' {
+            self.parser.at = stop + 1;
+            return Ok(self.slots.text(start..stop));
+        }
+        let Walk { parser, stops, slots, .. } = self;
+        let mut outcome = Ok(());
+        let written = slots.own_text(|scratch| outcome = unescape(parser, stops, start, stop, scratch));
+        outcome.map(|()| written)
+    }
+
+    fn skip_string(&mut self) -> Result<(), Unusual> {
+        let mut from = self.parser.at + 1;
+        loop {
+            let stop = self.stop(from)?;
+            match self.byte(stop) {
+                b'"' => {
+                    self.parser.at = stop + 1;
+                    return Ok(());
+                }
+                b'\\' if matches!(self.parser.text.as_bytes().get(stop + 1), Some(b'\\' | b'"' | b'/')) => {
+                    from = stop + 2
+                }
+                b'\\' => {
+                    self.parser.at = stop;
+                    self.parser.escape().map_err(|_| Unusual)?;
+                    from = self.parser.at;
+                }
+                _ => return Err(Unusual),
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<(), Unusual> {
+        let length = number_end(&self.parser.text.as_bytes()[self.parser.at..]).map_err(|_| Unusual)?;
+        self.parser.at += length;
+        Ok(())
+    }
+
+    fn word(&mut self, word: &str) -> Result<(), Unusual> {
+        if !self.parser.text.as_bytes()[self.parser.at..].starts_with(word.as_bytes()) {
+            return Err(Unusual);
+        }
+        self.parser.at += word.len();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn stop(&self, from: usize) -> Result<usize, Unusual> {
+        self.stops.next(from).ok_or(Unusual)
+    }
+
+    fn byte(&self, at: usize) -> u8 {
+        self.parser.text.as_bytes()[at]
+    }
+}
+
+/// Appends the string from `start`, whose first escape is at `stop`; leaves the cursor after its closing quote.
+fn unescape(
+    parser: &mut Parser<'_>,
+    stops: &Stops,
+    start: usize,
+    stop: usize,
+    scratch: &mut String,
+) -> Result<(), Unusual> {
+    let (mut from, mut stop) = (start, stop);
+    loop {
+        scratch.push_str(&parser.text[from..stop]);
+        match parser.text.as_bytes()[stop] {
+            b'"' => {
+                parser.at = stop + 1;
+                return Ok(());
+            }
+            // these stand for themselves: the next piece starts with them
+            b'\\' if matches!(parser.text.as_bytes().get(stop + 1), Some(b'\\' | b'"' | b'/')) => {
+                from = stop + 1;
+                stop = stops.next(stop + 2).ok_or(Unusual)?;
+            }
+            b'\\' => {
+                parser.at = stop;
+                scratch.push(parser.escape().map_err(|_| Unusual)?);
+                from = parser.at;
+                stop = stops.next(from).ok_or(Unusual)?;
+            }
+            _ => return Err(Unusual),
+        }
+    }
+}
+
+/// Whether a dot is among the bytes: eight at a time, as names are short.
+fn has_dot(name: &str) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const DOTS: u64 = u64::from_ne_bytes([b'.'; 8]);
+    let in_eight = |eight: [u8; 8]| {
+        let marked = u64::from_ne_bytes(eight) ^ DOTS;
+        marked.wrapping_sub(ONES) & !marked & (ONES << 7) != 0
+    };
+    let bytes = name.as_bytes();
+    match bytes.last_chunk::<8>() {
+        Some(last) => in_eight(*last) || bytes.as_chunks::<8>().0.iter().any(|eight| in_eight(*eight)),
+        None => bytes.contains(&b'.'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{decode::json, event::Slot};
+
+    const LIMITS: Limits = Limits { record_bytes_max: 1 << 20, depth_max: 5, fields_max: 12 };
+    const PATHS: [&str; 12] = ["a", "b", "a.b", "a.b.c", "b.a", "c.a.b", "a.a", "b.c", "c", "a.b.a.c", "a..b", "b."];
+
+    /// Whether the walk took the record; what it took has to be what the strict parser gives.
+    fn is_taken(text: &str, wanted: &Wanted, slots: &mut Slots) -> bool {
+        if Projection::default().fill(text, &LIMITS, wanted, slots).is_err() {
+            return false;
+        }
+        let fields = json::fields(text, &LIMITS).unwrap_or_else(|fault| panic!("{text} was taken: {fault:?}"));
+        let view = slots.view(wanted, text);
+        for slot in (0..wanted.len() as u32).map(Slot) {
+            let path = wanted.path(slot);
+            assert_eq!(view.value(slot), fields.get(path).map(|value| value.into_owned()), "{path} of {text}");
+            assert_eq!(view.exists(slot), fields.exists(path), "{path} exists in {text}");
+        }
+        true
+    }
+
+    fn record() -> impl Strategy<Value = String> {
+        let word = prop_oneof![
+            Just("null".to_owned()),
+            Just("true".to_owned()),
+            Just("false".to_owned()),
+            "-?(0|[1-9][0-9]{0,3})(\\.[0-9]{1,2})?([eE][+-]?[0-9])?",
+            "\"([a-cé ]|\\\\[nrtbf/\"\\\\]|\\\\u00[4-6][0-9a-f]|\\\\ud83d\\\\ude0[0-9]){0,6}\"",
+        ];
+        let name = "(a|b|c|a\\.b|b\\.c|a\\.b\\.c|d|d\\.a|a\\.d){1}";
+        let value = word.prop_recursive(5, 24, 4, move |inner| {
+            let entry =
+                (name, inner.clone(), "[ \t\r\n]?").prop_map(|(n, v, space)| format!("\"{n}\"{space}:{space}{v}"));
+            prop_oneof![
+                (proptest::collection::vec(inner, 0..4), "[ \n]?")
+                    .prop_map(|(items, space)| format!("[{space}{}{space}]", items.join(&format!("{space},{space}")))),
+                proptest::collection::vec(entry, 0..4).prop_map(|entries| format!("{{{}}}", entries.join(","))),
+            ]
+        });
+        proptest::collection::vec((name, value), 0..6).prop_map(|entries| {
+            let entries: Vec<String> = entries.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            format!(" {{{}}}\n", entries.join(", "))
+        })
+    }
+
+    /// A record with some characters lost, doubled, replaced, or with its end cut off.
+    fn broken() -> impl Strategy<Value = String> {
+        let change =
+            (any::<proptest::sample::Index>(), 0..4, proptest::sample::select(b"{}[]\":,\\ue0.-n\n\x01 a".to_vec()));
+        (record(), proptest::collection::vec(change, 1..4)).prop_map(|(record, changes)| {
+            let mut chars: Vec<char> = record.chars().collect();
+            for (at, how, with) in changes {
+                if chars.is_empty() {
+                    break;
+                }
+                let at = at.index(chars.len());
+                match how {
+                    0 => drop(chars.remove(at)),
+                    1 => chars.truncate(at),
+                    2 => chars[at] = with.into(),
+                    _ => chars.insert(at, with.into()),
+                }
+            }
+            chars.into_iter().collect()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn what_is_taken_reads_as_the_strict_parser_reads_it(
+            records in proptest::collection::vec(record(), 1..3),
+            paths in proptest::collection::vec(proptest::sample::select(&PATHS[..]), 0..8),
+        ) {
+            let (wanted, mut slots) = (Wanted::new(paths), Slots::default());
+            for record in &records {
+                let is_json = json::fields(record, &LIMITS).is_ok();
+                prop_assert_eq!(is_taken(record, &wanted, &mut slots), is_json, "{}", record);
+            }
+        }
+
+        #[test]
+        fn what_the_strict_parser_refuses_is_not_taken(
+            record in broken(),
+            paths in proptest::collection::vec(proptest::sample::select(&PATHS[..]), 0..8),
+        ) {
+            is_taken(&record, &Wanted::new(paths), &mut Slots::default());
+        }
+    }
+
+    #[test]
+    fn rare_names_and_limits_are_left_to_the_strict_parser() {
+        let (wanted, mut slots) = (Wanted::new(["a"]), Slots::default());
+        let long = format!("{{\"{}\":1}}", "x".repeat(PATH_BYTES_MAX + 1));
+        for rare in [r#"{"\u0061": 1}"#, r#"{"": 1}"#, r#"{"": {"a": 1}}"#, r#"{"b": {"": 1}}"#, &long, "[1]", "", " "]
+        {
+            assert!(!is_taken(rare, &wanted, &mut slots), "{rare:.40}");
+        }
+        for usual in [r#"{}"#, r#"{"a":[{"":1}]}"#, r#"{"a":"\u0061"}"#] {
+            assert!(is_taken(usual, &wanted, &mut slots), "{usual}");
+        }
+    }
+}
