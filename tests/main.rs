@@ -7,6 +7,7 @@ mod cases;
 mod commands;
 mod content;
 mod docker;
+mod enrichment;
 mod fuzzing;
 mod intake;
 mod kafka;

@@ -72,6 +72,7 @@ const HOMES: &[(&str, &str)] = &[
     ("actix::", "stage"),
     ("actix_web", "api"),
     ("rhai", "rule"),
+    ("maxminddb", "rule/enrichment"),
     ("rdkafka", "log/kafka"),
     ("fjall", "log/local"),
     ("dashmap", "telemetry"),

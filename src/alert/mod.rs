@@ -1,5 +1,6 @@
 //! The alert: what a firing rule says, with an id that the same log always gives again.
 
+mod event;
 mod id;
 
 use std::sync::Arc;
@@ -34,6 +35,11 @@ pub struct Alert {
     pub risk: Option<Risk>,
     /// Signals counted into the alert while it was open.
     pub suppressed: u64,
+    /// What is over fewer signals than there were, because a bound was reached: `failure.count` and
+    /// `failure.distinct("user.name")` are at least what they say; `keys` where keys of the rule were evicted in the
+    /// window's time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partial: Vec<String>,
     pub evidence: Vec<Evidence>,
     /// What the rule's `alert` returned besides `title`.
     pub fields: serde_json::Map<String, serde_json::Value>,

@@ -33,6 +33,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show or create the topics that a configuration needs
     Topics(TopicsArgs),
+    /// Measure what Tripline costs on this machine
+    Bench(BenchArgs),
     /// Ask a running server how it is
     Status(StatusArgs),
 }
@@ -109,6 +111,8 @@ pub enum CheckFormat {
     Text,
     /// One JSON object a line
     Json,
+    /// SARIF 2.1.0, for code hosts and editors
+    Sarif,
 }
 
 #[derive(Debug, Args)]
@@ -158,6 +162,40 @@ pub enum AlertFormat {
 }
 
 #[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    pub command: BenchCommand,
+    /// Write one JSON object a row
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Decode events and match them against rules
+    Detect(BenchDetectArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchDetectArgs {
+    /// Rule files, or folders of rules, in place of made-up ones
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub rules: Vec<PathBuf>,
+    /// A file of records, one a line, in place of made-up ones
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Events of each kind
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = parse_count)]
+    pub events: usize,
+    /// Made-up rules; growth is shown from a thirtieth to three times as many
+    #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = parse_count)]
+    pub rule_count: usize,
+    /// What made-up events and rules come from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
 pub struct StatusArgs {
     /// The server's address
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8686")]
@@ -171,6 +209,12 @@ pub struct StatusArgs {
 pub enum StatusFormat {
     Text,
     Json,
+}
+
+/// A number of things to make, from 1 to what fits in memory.
+fn parse_count(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=10_000_000).contains(count));
+    count.ok_or_else(|| "write a number from 1 to 10000000".to_owned())
 }
 
 fn parse_until(text: &str) -> Result<Until, String> {

@@ -20,10 +20,11 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{Config, Input, InputKind, Logging},
+    config::{Config, Enrichment, Input, InputKind, Logging},
+    event::{ALERTS, Timestamp},
     rule::LoadOptions,
     stage::Stages,
-    telemetry::{self, Status},
+    telemetry::{self, SourceStatus, Status},
 };
 
 /// The bundled log, by input: raw lines and JSON of a few hosts over some forty minutes.
@@ -39,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 
 pub fn run(args: &DemoArgs) -> Result<u8> {
-    let rules = Rules::load(std::slice::from_ref(&args.rules), LoadOptions::default())
+    let rules = Rules::load(std::slice::from_ref(&args.rules), LoadOptions::default(), &Enrichment::default())
         .context("the demo runs in the repository's folder, or with --rules")?;
     rules.report();
     let folder = tempfile::tempdir().context("a temporary folder")?;
@@ -103,10 +104,15 @@ async fn show(config: Arc<Config>, rules: Rules) -> Result<u8> {
 
 /// Waits until everything that was fed has been seen, correlated and shown.
 async fn wait(server: &Server, started: Instant) -> Result<Status> {
+    // How far the rules on events have come when all is read: the rules on alerts have to come as far.
+    let mut target = None;
     loop {
         let status = server.telemetry().status();
-        if is_through(&status) {
-            return Ok(status);
+        if is_read(&status) {
+            let target = *target.get_or_insert_with(|| reached(&status));
+            if is_through(&status, target) {
+                return Ok(status);
+            }
         }
         if started.elapsed() > PATIENCE {
             bail!("the demo is not through after {PATIENCE:?}:\n{status}");
@@ -115,12 +121,25 @@ async fn wait(server: &Server, started: Instant) -> Result<Status> {
     }
 }
 
-fn is_through(status: &Status) -> bool {
+/// Every line has been read, and each input is idle.
+fn is_read(status: &Status) -> bool {
     let lines: u64 = LOGS.iter().map(|(_, log)| log.lines().count() as u64).sum();
-    let read: u64 = status.sources.iter().map(|source| source.next).sum();
-    let idle = status.sources.iter().all(|source| source.idle);
+    let read: u64 = events(status).map(|source| source.next).sum();
     let waiting: u64 = status.signals.iter().map(|signals| signals.buffered).sum();
+    read == lines && waiting == 0 && events(status).all(|source| source.idle)
+}
+
+fn reached(status: &Status) -> Option<Timestamp> {
+    events(status).filter_map(|source| source.watermark).min()
+}
+
+fn events(status: &Status) -> impl Iterator<Item = &SourceStatus> {
+    status.sources.iter().filter(|source| *source.input != *ALERTS)
+}
+
+fn is_through(status: &Status, target: Option<Timestamp>) -> bool {
+    let walked = status.signals.iter().all(|signals| signals.frontier >= target);
     let fired: u64 = status.rules.iter().map(|rule| rule.fired).sum();
     let shown: u64 = status.sinks.iter().map(|sink| sink.delivered + sink.given_up).sum();
-    read == lines && idle && waiting == 0 && fired == shown
+    walked && fired == shown
 }

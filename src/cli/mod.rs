@@ -1,7 +1,9 @@
 //! The commands: what a user types, what it prints, and how it exits.
 
 mod args;
+mod bench;
 mod check;
+mod databases;
 mod demo;
 mod http;
 mod init;
@@ -11,6 +13,7 @@ mod replay;
 mod rule_files;
 mod rules;
 mod run;
+mod sarif;
 mod server;
 mod status;
 mod test;
@@ -44,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Topics(args) => topics::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Status(args) => status::run(&args),
     };
     result.map(ExitCode::from).unwrap_or_else(|error| {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     alert::Alert,
-    config::Config,
+    config::{Config, Enrichment},
     decode::{DecodeSpec, Decoder, Timing},
     detect::Raw,
     event::InputName,
@@ -39,7 +39,7 @@ const LATE_SHARE_WARN: f64 = 0.01;
 
 pub fn run(args: &ReplayArgs) -> Result<u8> {
     let mut inputs = open_inputs(args)?;
-    let rules = Rules::load(&args.rules, load_options(&inputs))?;
+    let rules = Rules::load(&args.rules, load_options(&inputs), &Enrichment::default())?;
     rules.report();
     let config = Config::default();
     let options = Options {

@@ -1,5 +1,7 @@
 //! Reads rule files from disk: one file, or a folder with all below it, in byte order of the paths.
 //!
+//! With them come the lists under `lists/`. One that can't be read is no reason to stop: its rules keep the last one.
+//!
 //! Nothing outside the rules' root is read: no link that leads out of it is followed, and no file above the bounds.
 
 use std::{
@@ -9,7 +11,7 @@ use std::{
 
 use walkdir::WalkDir;
 
-use crate::rule::RuleFiles;
+use crate::rule::{ListText, RuleFiles};
 
 /// Rule files of one root, and how deep its folders nest.
 const FILES_MAX: usize = 20_000;
@@ -35,7 +37,14 @@ pub enum RuleFilesError {
     Many(PathBuf),
 }
 
-/// Reads the rule file at `path` with what it can import (`lib/` beside it), or every rule file below the folder.
+/// Bytes of one list.
+const LIST_BYTES_MAX: u64 = 64 << 20;
+
+/// What lists are written in.
+const LIST_EXTENSIONS: [&str; 3] = ["txt", "csv", "json"];
+
+/// Reads the rule file at `path` with what it can import (`lib/` beside it), or every rule file below the folder; and
+/// the lists of the root.
 ///
 /// # Errors
 /// When something there can't be read, leads out of the root, or is above a bound; the error names the path.
@@ -48,6 +57,7 @@ pub fn read_rule_files(path: &Path) -> Result<RuleFiles, RuleFilesError> {
     if found.is_dir() {
         let mut reading = Reading::new(path)?;
         reading.folder(Path::new(""))?;
+        reading.lists()?;
         return Ok(reading.files);
     }
     let folder = match path.parent() {
@@ -63,6 +73,7 @@ pub fn read_rule_files(path: &Path) -> Result<RuleFiles, RuleFilesError> {
     if reading.files.root.join("lib").is_dir() {
         reading.folder(Path::new("lib"))?;
     }
+    reading.lists()?;
     Ok(reading.files)
 }
 
@@ -123,6 +134,42 @@ impl Reading {
         Ok(())
     }
 
+    /// Every list below `lists/`. What can't be read says so in its place.
+    fn lists(&mut self) -> Result<(), RuleFilesError> {
+        let root = self.files.root.clone();
+        let folder = root.join("lists");
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        for entry in WalkDir::new(folder).max_depth(DEPTH_MAX).follow_links(true).sort_by_file_name() {
+            let entry = entry.map_err(|error| {
+                let path = error.path().unwrap_or(&root).to_owned();
+                RuleFilesError::Unreadable { path, error: error.into() }
+            })?;
+            let extension = entry.path().extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+            if entry.file_type().is_file() && LIST_EXTENSIONS.contains(&extension) {
+                self.check_inside(entry.path())?;
+                let text = self.list(entry.path());
+                self.bytes += text.as_ref().map_or(0, |text| text.len() as u64);
+                if self.bytes > ALL_BYTES_MAX || self.files.lists.len() >= FILES_MAX {
+                    return Err(RuleFilesError::Many(root));
+                }
+                let relative = entry.path().strip_prefix(&root).unwrap_or(entry.path()).to_owned();
+                self.files.lists.insert(relative, text);
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, path: &Path) -> ListText {
+        let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
+        if size > LIST_BYTES_MAX {
+            return Err(format!("larger than {LIST_BYTES_MAX} bytes"));
+        }
+        let bytes = fs::read(path).map_err(|error| error.to_string())?;
+        String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())
+    }
+
     fn check_inside(&self, path: &Path) -> Result<(), RuleFilesError> {
         let real = path.canonicalize().map_err(|error| RuleFilesError::Unreadable { path: path.to_owned(), error })?;
         if real.starts_with(&self.canonical) { Ok(()) } else { Err(RuleFilesError::Outside(path.to_owned())) }
@@ -150,6 +197,19 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), &["b.rhai", "a/z.rhai", "lib/l.rhai", "notes.md", "lists/x.txt"]);
         assert_eq!(names(&read_rule_files(root.path()).unwrap()), ["a/z.rhai", "b.rhai", "lib/l.rhai"]);
+    }
+
+    #[test]
+    fn lists_come_with_the_rules_of_their_root() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &["b.rhai", "lists/x.txt", "lists/deep/y.csv", "lists/README.md", "other/lists/z.txt"]);
+        fs::write(root.path().join("lists/odd.json"), [0xff]).unwrap();
+        for path in [root.path().to_owned(), root.path().join("b.rhai")] {
+            let lists = read_rule_files(&path).unwrap().lists;
+            let names: Vec<String> = lists.keys().map(|path| path.display().to_string()).collect();
+            assert_eq!(names, ["lists/deep/y.csv", "lists/odd.json", "lists/x.txt"]);
+            assert_eq!(lists[Path::new("lists/odd.json")], Err("not UTF-8".to_owned()));
+        }
     }
 
     #[test]

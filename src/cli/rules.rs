@@ -9,13 +9,17 @@ use std::{
 
 use anyhow::Result;
 
-use super::{output::tell, rule_files::read_rule_files};
-use crate::rule::{Diagnostic, Level, LoadOptions, Place, Rule, RuleSet, load};
+use super::{databases, output::tell, rule_files::read_rule_files};
+use crate::{
+    config::Enrichment,
+    rule::{Diagnostic, Level, LoadOptions, Place, Rule, RuleSet, load},
+};
 
 /// Loaded rules.
 pub struct Rules {
     paths: Vec<PathBuf>,
     options: LoadOptions,
+    databases: Enrichment,
     /// What each path gave, for the next reload.
     of_path: Vec<RuleSet>,
     /// The folder of each path, which the places in `of_path` are relative to.
@@ -28,14 +32,15 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Loads every rule at `paths`.
+    /// Loads every rule at `paths`, with the databases of addresses that the configuration names.
     ///
     /// # Errors
     /// When a path can't be read. Rules that are wrong are no error: they are in `diagnostics`.
-    pub fn load(paths: &[PathBuf], options: LoadOptions) -> Result<Self> {
+    pub fn load(paths: &[PathBuf], options: LoadOptions, databases: &Enrichment) -> Result<Self> {
         let mut rules = Rules {
             paths: paths.to_vec(),
             options,
+            databases: databases.clone(),
             of_path: Vec::new(),
             roots: Vec::new(),
             set: Arc::default(),
@@ -54,6 +59,7 @@ impl Rules {
         let files = self.paths.iter().map(|path| read_rule_files(path)).collect::<Result<Vec<_>, _>>()?;
         let mut of_path = Vec::new();
         self.diagnostics.clear();
+        self.options.enrichment = databases::read(&self.databases, &self.options.enrichment, &mut self.diagnostics);
         self.refused = 0;
         for (at, files) in files.iter().enumerate() {
             let loaded = load(files, &self.options, self.of_path.get(at));

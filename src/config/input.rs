@@ -14,8 +14,11 @@ use super::{
     written,
 };
 
-use crate::decode::{DecodeSpec, Decoder, Limits, SpecError, Timing};
 pub use crate::decode::{Extract, Format, TIME_FIELDS};
+use crate::{
+    decode::{DecodeSpec, Decoder, Limits, SpecError, Timing},
+    event::ALERTS,
+};
 
 /// A configured input.
 #[derive(Debug, Clone)]
@@ -73,9 +76,6 @@ impl Input {
         }
     }
 }
-
-/// The name that chained rules know the alerts by.
-const RESERVED: &str = "alerts";
 
 /// Keys of every type of input; each type adds its own.
 const COMMON: [&str; 10] = [
@@ -189,7 +189,7 @@ fn name(layers: &mut Layers, way: &Way, written: Option<Text>) -> Option<String>
         layers.missing(way, "[[input]]", "name", "\"auth\"");
         return None;
     };
-    if name == RESERVED {
+    if name == ALERTS {
         layers.note(&way.key("name"), Part::Value, Problem::Reserved);
     }
     Some(named(layers, &way.key("name"), name))

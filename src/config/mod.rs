@@ -87,6 +87,7 @@ pub struct Config {
     pub local: LocalLog,
     pub inputs: Vec<Input>,
     pub rules: Rules,
+    pub enrichment: Enrichment,
     pub http: Http,
     pub sinks: Vec<Sink>,
     pub detect: Detect,
@@ -185,6 +186,13 @@ pub struct Rules {
     pub path: PathBuf,
 }
 
+/// MaxMind databases of addresses, for rules that ask `geo` and `asn`.
+#[derive(Debug, Clone, Default)]
+pub struct Enrichment {
+    pub geo: Option<PathBuf>,
+    pub asn: Option<PathBuf>,
+}
+
 #[derive(Debug, Clone)]
 pub struct Http {
     pub listen: SocketAddr,
@@ -231,7 +239,11 @@ pub struct Correlate {
     pub partitions: u32,
     pub batch_records_max: usize,
     pub commit_interval: Duration,
-    /// Signals that one key keeps; the oldest goes first.
+    /// Keys of one rule in one partition of the signals; those furthest from firing go first.
+    pub keys_per_rule_max: usize,
+    /// About what the keys of one partition of the signals take in memory at most.
+    pub state_bytes_max: u64,
+    /// Signals that one key keeps for each pattern; the oldest goes first.
     pub signals_per_key_max: usize,
     /// Evidence that an alert carries for each pattern: the first ones and the last.
     pub evidence_max: usize,

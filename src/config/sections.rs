@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Config, Correlate, Delivery, Detect, Http, Kafka, LocalLog, Logging, Retry, Rules, Supervisor,
+    Config, Correlate, Delivery, Detect, Enrichment, Http, Kafka, LocalLog, Logging, Retry, Rules, Supervisor,
     error::Problem,
     input,
     layers::Layers,
@@ -19,13 +19,14 @@ use super::{
 use crate::event::RECORD_BYTES_MAX;
 
 /// Every section, in the order of `examples/tripline.toml`.
-pub const SECTIONS: [&str; 13] = [
+pub const SECTIONS: [&str; 14] = [
     "log",
     "kafka",
     "http",
     "syslog",
     "input",
     "rules",
+    "enrichment",
     "sink",
     "notify",
     "detect",
@@ -49,6 +50,7 @@ pub fn config(layers: &mut Layers) -> Config {
         http: http(layers),
         inputs: input::inputs(layers, has_brokers),
         rules: rules(layers),
+        enrichment: enrichment(layers),
         sinks: sink::sinks(layers, has_brokers),
         detect: detect(layers),
         correlate: correlate(layers),
@@ -117,6 +119,13 @@ fn rules(layers: &mut Layers) -> Rules {
     Rules { path: layers.path(&Way::to("rules").key("path"), &text(written.path, "rules")) }
 }
 
+fn enrichment(layers: &mut Layers) -> Enrichment {
+    let way = Way::to("enrichment");
+    let written: written::Enrichment = layers.section("enrichment");
+    let path = |key: &str, written: Option<Text>| written.map(|Text(path)| layers.path(&way.key(key), &path));
+    Enrichment { geo: path("geo", written.geo), asn: path("asn", written.asn) }
+}
+
 fn http(layers: &mut Layers) -> Http {
     let written: written::Http = layers.section("http");
     let body_bytes_max = size(written.body_bytes_max, 16 * MIB);
@@ -155,6 +164,8 @@ fn correlate(layers: &mut Layers) -> Correlate {
         partitions: count(signals.partitions, 32),
         batch_records_max: count(written.batch_records_max, 1_000) as usize,
         commit_interval: span(written.commit_interval, Duration::from_millis(50)),
+        keys_per_rule_max: count(written.keys_per_rule_max, 1_000_000) as usize,
+        state_bytes_max: size(written.state_bytes_max, 1024 * MIB),
         signals_per_key_max: count(written.signals_per_key_max, 10_000) as usize,
         evidence_max: count(written.evidence_max, 10) as usize,
     }

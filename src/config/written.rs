@@ -37,6 +37,12 @@ pub struct Rules {
 }
 
 #[derive(Debug, Default, Deserialize)]
+pub struct Enrichment {
+    pub geo: Option<Text>,
+    pub asn: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
 pub struct Http {
     pub listen: Option<Text>,
     pub allow_unauthenticated: Option<Flag>,
@@ -71,6 +77,8 @@ pub struct Signals {
 pub struct Correlate {
     pub batch_records_max: Option<Count>,
     pub commit_interval: Option<Span>,
+    pub keys_per_rule_max: Option<Count>,
+    pub state_bytes_max: Option<Size>,
     pub signals_per_key_max: Option<Count>,
     pub evidence_max: Option<Count>,
 }

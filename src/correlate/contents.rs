@@ -1,10 +1,8 @@
-//! What is in the window of a key: its signals, and how far a sequence has come.
-
-use std::sync::Arc;
+//! What is in the window of a key: its signals, their aggregates, and how far a sequence has come.
 
 use serde::{Deserialize, Serialize};
 
-use super::{key::Walk, plan::Plan, sequence::Progress, window::Kepts};
+use super::{aggregate::Figures, key::Walk, plan::Plan, sequence::Progress, window::Kepts};
 use crate::{
     event::Timestamp,
     rule::{Condition, Kept, Times},
@@ -14,23 +12,45 @@ use crate::{
 pub(super) struct Contents {
     pub signals: Kepts,
     /// For a rule with a `sequence`.
-    progress: Option<Progress>,
+    progress: Option<Box<Progress>>,
+    /// For a rule whose closures read more than counts.
+    pub figures: Option<Box<Figures>>,
 }
 
 impl Contents {
     /// Takes the next signal of the total order, after [`Contents::expire`] for its window.
-    pub fn enter(&mut self, pattern: &Arc<str>, kept: Arc<Kept>, walk: &mut Walk<'_>) {
-        let signals_max = walk.limits.signals_per_key_max;
-        if let (Some(sequence), Some(number)) = (&walk.plan.sequence, walk.plan.number(pattern)) {
+    pub fn enter(&mut self, number: usize, kept: &Kept, walk: &mut Walk<'_>) {
+        if let Some(sequence) = &walk.plan.sequence {
+            let signals_max = walk.limits.signals_per_key_max;
             let progress = self.progress.get_or_insert_default();
             walk.tally.evicted += progress.see(sequence, number, kept.time, &kept.position, signals_max);
         }
-        walk.tally.evicted += u64::from(self.signals.push(pattern, kept, signals_max));
+        self.add(number, kept, walk);
+    }
+
+    /// Takes a signal that no sequence asks for.
+    pub fn add(&mut self, number: usize, kept: &Kept, walk: &mut Walk<'_>) {
+        let signals_max = walk.limits.signals_per_key_max;
+        if !walk.plan.rule.aggregates.is_empty() {
+            let aggregates = &walk.plan.rule.aggregates;
+            let figures = self.figures.get_or_insert_with(|| Box::new(walk.plan.figures()));
+            figures.add(aggregates, number, kept.time, &kept.fields, signals_max);
+        }
+        walk.tally.evicted += u64::from(self.signals.push(&walk.plan.rule, number, kept, signals_max));
+    }
+
+    /// The same as an open alert has it: nothing leaves any more.
+    pub fn into_total(self) -> Self {
+        let figures = self.figures.map(|figures| Box::new(figures.into_total()));
+        Contents { signals: self.signals, progress: None, figures }
     }
 
     /// Forgets what is before `start`.
-    pub fn expire(&mut self, start: Timestamp) {
+    pub fn expire(&mut self, plan: &Plan, start: Timestamp) {
         self.signals.expire(start);
+        if let Some(figures) = &mut self.figures {
+            figures.expire(&plan.rule.aggregates, start);
+        }
         if let Some(progress) = &mut self.progress {
             progress.expire(start);
         }
@@ -38,7 +58,7 @@ impl Contents {
 
     /// Whether the rule's lists are satisfied by the window from `start` on, to which this was expired.
     pub fn meets(&self, plan: &Plan, start: Timestamp) -> bool {
-        let is_met = |times: &Times| self.signals.count(&times.pattern) >= u64::from(times.n);
+        let is_met = |times: &Times| self.count(plan, times) >= u64::from(times.n);
         match (&plan.rule.condition, &plan.sequence) {
             (Condition::AllOf(all), _) => all.iter().all(is_met),
             (Condition::AnyOf(any), _) => any.iter().any(is_met),
@@ -50,6 +70,10 @@ impl Contents {
                 })
             }
         }
+    }
+
+    fn count(&self, plan: &Plan, times: &Times) -> u64 {
+        plan.pattern(&times.pattern).map_or(0, |number| self.signals.count(number))
     }
 
     /// See [`Progress::first_to_complete`].
@@ -65,12 +89,37 @@ impl Contents {
         }
     }
 
+    /// How many signals are missing until the lists are satisfied, and of how many; `None` where there are no lists.
+    pub fn missing(&self, plan: &Plan) -> Option<(u64, u64)> {
+        let of = |times: &Times| {
+            let needed = u64::from(times.n);
+            (needed.saturating_sub(self.count(plan, times)), needed)
+        };
+        match (&plan.rule.condition, &plan.sequence) {
+            (Condition::AllOf(all), _) => {
+                all.iter().map(of).reduce(|(missing, needed), (more, of)| (missing + more, needed + of))
+            }
+            (Condition::AnyOf(any), _) => any.iter().map(of).min(),
+            (Condition::Sequence(_), sequence) => sequence.as_ref().map(|sequence| {
+                let needed: usize = sequence.steps.iter().map(|step| step.n).sum();
+                let in_place = self.progress.as_ref().map_or(0, |progress| progress.in_place(sequence));
+                (needed.saturating_sub(in_place) as u64, needed as u64)
+            }),
+        }
+    }
+
+    /// About what is kept, in bytes.
+    pub fn bytes(&self) -> usize {
+        // Aggregates keep about what the signals' fields hold.
+        let of_signals = self.signals.bytes() * if self.figures.is_some() { 2 } else { 1 };
+        of_signals + self.progress.as_ref().map_or(0, |progress| progress.bytes())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.signals.is_empty()
     }
 
     pub fn clear(&mut self) {
-        self.signals.clear();
-        self.progress = None;
+        *self = Contents::default();
     }
 }

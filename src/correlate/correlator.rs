@@ -1,23 +1,26 @@
 //! One signals partition: from its records to alerts.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
 use super::{
+    chain::{Chain, Chained},
     counts::{Counts, Failures},
     frontier::{Admission, Sources},
     group::{Group, Next},
-    key::{Expired, KeyState, Limits, StateKey, Tally, Walk},
+    key::{Expired, KeyState, Limits, Tally, Walk},
+    keys::Keys,
     plan::Plan,
     rules::Rules,
     snapshot::{Changes, Header, Snapshot},
+    timers::KeyPlace,
 };
 use crate::{
     alert::{Alert, State},
     detect::{Signal, SignalRecord},
-    event::Timestamp,
+    event::{ALERTS, Position, Timestamp},
     rule::{InputSet, Rule, RuleSet},
 };
 
@@ -27,13 +30,13 @@ pub struct Correlator {
     limits: Limits,
     quarantine_after: u32,
     rules: Rules,
+    chain: Chain,
     sources: Sources,
-    groups: BTreeMap<InputSet, Group>,
-    keys: HashMap<Arc<StateKey>, Slot>,
-    /// Keys that changed since the last [`Correlator::changes`].
-    dirty: HashSet<Arc<StateKey>>,
+    groups: Vec<Group>,
+    keys: Keys,
     /// By the rule's (id, version).
     failures: BTreeMap<(Arc<str>, String), Failures>,
+    at_hand: AtHand,
     /// Records before this offset have been taken in already.
     read_through: u64,
     /// The offset after the record that was read last: behind `read_through` while what waits is read again.
@@ -43,11 +46,14 @@ pub struct Correlator {
     counts: Counts,
 }
 
+/// The event whose signals the walk is at. A commit never comes between two signals of one event.
 #[derive(Debug, Default)]
-struct Slot {
-    state: KeyState,
-    /// The timer of this key that counts; others that lie in its group are passed by.
-    timer: Option<Timestamp>,
+struct AtHand {
+    event: Option<Position>,
+    /// Keys that fired on it and whose alerts are not open.
+    fired: Vec<KeyPlace>,
+    /// Keys that have nothing to remember since.
+    emptied: Vec<KeyPlace>,
 }
 
 /// Where the walk stands, for those who watch.
@@ -66,11 +72,12 @@ impl Correlator {
             limits,
             quarantine_after: quarantine_after.max(1),
             rules: Rules::default(),
+            chain: Chain::new(quarantine_after),
             sources: Sources::default(),
-            groups: BTreeMap::new(),
-            keys: HashMap::new(),
-            dirty: HashSet::new(),
+            groups: Vec::new(),
+            keys: Keys::default(),
             failures: BTreeMap::new(),
+            at_hand: AtHand::default(),
             read_through: 0,
             next: 0,
             passed_over: BTreeSet::new(),
@@ -83,29 +90,40 @@ impl Correlator {
     /// A partition as a former owner left it. The caller goes on reading at `snapshot.header.resume_from`.
     pub fn restore(rules: &Arc<RuleSet>, limits: Limits, quarantine_after: u32, snapshot: Snapshot) -> Self {
         let mut correlator = Correlator::new(rules, limits, quarantine_after);
-        let Header { frontiers, sources, read_through, resume_from, passed_over, failures } = snapshot.header;
+        let Header { frontiers, sources, read_through, resume_from, passed_over, evicted, failures } = snapshot.header;
         correlator.read_through = read_through;
         correlator.next = resume_from;
         correlator.passed_over = passed_over;
         correlator.sources = sources;
         correlator.failures = failures.into_iter().map(|(id, version, n)| ((id, version), n)).collect();
         for (inputs, frontier) in frontiers {
-            let group = correlator.groups.entry(inputs.into()).or_insert_with(|| Group::new(Timestamp::MIN));
+            let inputs = inputs.into();
+            let group = group_of(&mut correlator.groups, &inputs);
+            let group = &mut correlator.groups[group];
             group.frontier = frontier;
-            group.durable = frontier;
+            group.walked = frontier;
         }
         // Rules that read other inputs than any before.
         correlator.reach();
-        for (key, state) in snapshot.keys {
-            let key = Arc::new(key);
-            // A key that settled, or whose rule went, leaves at the next commit.
-            if state.is_empty() || correlator.rules.get(&key.rule, key.shape).is_none() {
-                correlator.dirty.insert(key.clone());
+        for (rule, shape, at) in evicted {
+            let plan = correlator.rules.get(&rule, shape);
+            if let Some(table) = plan.and_then(|plan| correlator.keys.table(plan.number)) {
+                table.evicted_at = Some(at);
             }
-            correlator.keys.insert(key.clone(), Slot { state, timer: None });
-            correlator.schedule(&key);
+        }
+        for (key, state) in snapshot.keys {
+            // A key whose rule went leaves at the next commit.
+            match correlator.rules.get(&key.rule, key.shape) {
+                Some(plan) => correlator.put(&plan, &key.key, state),
+                None => correlator.keys.add_orphan(key),
+            }
         }
         correlator
+    }
+
+    fn put(&mut self, plan: &Arc<Plan>, key: &[Arc<str>], state: KeyState) {
+        let Some(place) = self.keys.restore(plan.number, key, state) else { return };
+        self.schedule(plan, place);
     }
 
     /// Takes the next record of the partition in, which stands at `offset`. Alerts of rules that don't wait for the
@@ -143,26 +161,73 @@ impl Correlator {
     /// Walks every rule's signals and timers up to its frontier, in the total order. How often this is called changes
     /// nothing but when alerts come out. `watch` is told the offset of each signal before it is applied.
     pub fn advance(&mut self, watch: &mut dyn FnMut(u64), alerts: &mut Vec<Alert>) {
-        let inputs: Vec<InputSet> = self.groups.keys().cloned().collect();
-        for inputs in inputs {
-            self.walk(&inputs, watch, alerts);
+        for group in 0..self.groups.len() {
+            while let Some(next) = self.groups[group].next() {
+                match next {
+                    Next::Signal(held) => {
+                        let (offset, signal) = *held;
+                        watch(offset);
+                        self.apply(&signal, alerts);
+                    }
+                    Next::Timers(at, mut places) => {
+                        self.turn_to(None);
+                        self.keys.sort(&mut places);
+                        places.into_iter().for_each(|place| self.expire(at, place, alerts));
+                    }
+                }
+            }
+            self.turn_to(None);
+        }
+        if self.chains() {
+            self.chain.reach(self.sources.frontier(self.chain.inputs()));
         }
         self.retire();
     }
 
-    /// The log ends here: nothing that is to come is at or before `until`.
+    /// The log ends here: nothing that is to come is at or before `until`. Ends the rules on events; their last alerts
+    /// are then events for the rules on alerts.
+    pub fn finish_events(&mut self, until: Timestamp, alerts: &mut Vec<Alert>) {
+        self.finish_groups(until, |inputs| !inputs.reads_alerts(), alerts);
+    }
+
+    /// Ends all rules; see [`Correlator::finish_events`].
     pub fn finish(&mut self, until: Timestamp, alerts: &mut Vec<Alert>) {
-        for group in self.groups.values_mut() {
+        self.finish_groups(until, |_| true, alerts);
+    }
+
+    fn finish_groups(&mut self, until: Timestamp, is_over: impl Fn(&InputSet) -> bool, alerts: &mut Vec<Alert>) {
+        for group in self.groups.iter_mut().filter(|group| is_over(&group.inputs)) {
             group.frontier = group.frontier.max(Timestamp(until.0.saturating_add(1)));
         }
         self.advance(&mut |_| {}, alerts);
     }
 
+    /// Whether rules on alerts have to know of this partition's alerts and time: there are some, or were once and have
+    /// alerts to close.
+    pub fn chains(&self) -> bool {
+        self.chain.is_read() || self.sources.has(ALERTS)
+    }
+
+    /// How far this partition's alerts are, for the rules that read alerts.
+    pub fn chain_frontier(&self) -> Option<Timestamp> {
+        self.chain.frontier()
+    }
+
+    /// Whether alerts gave signals since [`Correlator::take_chained`].
+    pub fn has_chained(&self) -> bool {
+        self.chain.has_signals()
+    }
+
+    /// What alerts gave since the last call. It belongs into the commit of those alerts.
+    pub fn take_chained(&mut self) -> Chained {
+        self.chain.take()
+    }
+
     /// Takes the frontiers to where the sources are now. Done with every record that moves a source, so that what is
     /// too old on arrival does not depend on how records are batched.
     fn reach(&mut self) {
-        for (inputs, group) in &mut self.groups {
-            if let Some(frontier) = self.sources.frontier(inputs) {
+        for group in &mut self.groups {
+            if let Some(frontier) = self.sources.frontier(&group.inputs) {
                 group.frontier = group.frontier.max(frontier);
             }
         }
@@ -172,10 +237,10 @@ impl Correlator {
     /// changed, still takes the signals that are on their way.
     pub fn set_rules(&mut self, rules: &Arc<RuleSet>) {
         let end = self.sources.iter().filter_map(|(_, _, watermark, _)| watermark).max().unwrap_or(Timestamp::MIN);
-        self.rules.replace(rules, end);
-        for rule in rules.rules.iter().filter(|rule| rule.is_ordered()) {
-            self.groups.entry(rule.inputs.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
-        }
+        let groups = &mut self.groups;
+        let plans = self.rules.replace(rules, end, &mut |rule| group_of(groups, &rule.inputs));
+        plans.iter().for_each(|plan| self.keys.set_plan(plan));
+        self.chain.set_rules(rules);
         self.reach();
         let versions: HashSet<(&str, &str)> =
             rules.rules.iter().map(|rule| (&**rule.id(), rule.meta.version.as_str())).collect();
@@ -195,14 +260,18 @@ impl Correlator {
         if !rule.is_ordered() {
             let mut state = KeyState::default();
             let mut tally = Tally::default();
-            let alert = self.walk_with(&plan, &signal.key, &mut tally, |walk| state.apply(&signal, walk));
-            return self.record(rule, tally, alert.flatten(), alerts);
+            if self.is_quarantined(rule) {
+                return;
+            }
+            let mut walk = Walk { plan: &plan, key: &signal.key, limits: self.limits, tally: &mut tally, cut: None };
+            let alert = state.apply(&signal, false, &mut walk);
+            return self.record(rule, tally, alert, alerts);
         }
         if signal.late {
             self.counts.late += 1;
             return self.counts.rules.entry(signal.rule).or_default().late += 1;
         }
-        let group = self.groups.entry(rule.inputs.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
+        let group = &mut self.groups[plan.group];
         if signal.time < group.frontier {
             self.counts.before_join += 1;
         } else {
@@ -217,88 +286,108 @@ impl Correlator {
         if !rule.is_ordered() || signal.late {
             return;
         }
-        let group = self.groups.entry(rule.inputs.clone()).or_insert_with(|| Group::new(Timestamp::MIN));
-        if signal.time >= group.frontier {
+        let group = &mut self.groups[plan.group];
+        if signal.time >= group.walked {
             group.hold(offset, signal);
         }
     }
 
-    fn walk(&mut self, inputs: &InputSet, watch: &mut dyn FnMut(u64), alerts: &mut Vec<Alert>) {
-        while let Some(next) = self.groups.get_mut(inputs).and_then(Group::next) {
-            match next {
-                Next::Signal(offset, signal) => {
-                    watch(offset);
-                    self.apply(signal, alerts);
-                }
-                Next::Timer(at, key) => self.expire(at, &key, alerts),
-            }
+    /// The signals that follow are of another event: keys that the one before left with nothing go.
+    fn turn_to(&mut self, event: Option<&Position>) {
+        if event.is_some() && self.at_hand.event.as_ref() == event {
+            return;
+        }
+        self.at_hand.event = event.cloned();
+        self.at_hand.fired.clear();
+        for place in std::mem::take(&mut self.at_hand.emptied) {
+            self.keys.remove_if_empty(place);
         }
     }
 
-    fn apply(&mut self, signal: Signal, alerts: &mut Vec<Alert>) {
+    fn apply(&mut self, signal: &Signal, alerts: &mut Vec<Alert>) {
+        self.turn_to(Some(&signal.position));
         let Some(plan) = self.rules.get(&signal.rule, signal.shape) else {
             return self.counts.unknown_rule += 1;
         };
-        let key = Arc::new(StateKey { rule: signal.rule.clone(), shape: signal.shape, key: signal.key.clone() });
-        if self.rules.is_closing(&plan.rule) && !self.keys.get(&key).is_some_and(|slot| slot.state.is_open()) {
+        if self.rules.is_closing(&plan.rule) && !self.is_open(&plan, &signal.key) {
             return self.counts.unknown_rule += 1;
         }
-        let mut slot = self.keys.remove(&key).unwrap_or_default();
+        if self.is_quarantined(&plan.rule) {
+            return;
+        }
+        let Some(place) = self.keys.enter(plan.number, &signal.key) else { return };
+        let has_fired = self.at_hand.fired.contains(&place);
         let mut tally = Tally::default();
-        let alert = self.walk_with(&plan, &key.key, &mut tally, |walk| slot.state.apply(&signal, walk));
-        self.keys.insert(key.clone(), slot);
-        self.dirty.insert(key.clone());
-        self.record(&plan.rule, tally, alert.flatten(), alerts);
-        self.schedule(&key);
+        let Some(table) = self.keys.table(plan.number) else { return };
+        let cut = table.evicted_at;
+        let mut walk = Walk { plan: &plan, key: &signal.key, limits: self.limits, tally: &mut tally, cut };
+        let alert = table.slot_mut(place.1).state.apply(signal, has_fired, &mut walk);
+        if alert.as_ref().is_some_and(|alert| alert.state == State::Fired) {
+            self.at_hand.fired.push(place);
+        }
+        self.record(&plan.rule, tally, alert, alerts);
+        self.settle(&plan, place, signal.time);
     }
 
-    fn expire(&mut self, now: Timestamp, key: &Arc<StateKey>, alerts: &mut Vec<Alert>) {
-        let Some(plan) = self.rules.get(&key.rule, key.shape) else { return };
-        let is_quarantined = self.is_quarantined(&plan.rule);
-        let Some(slot) = self.keys.get_mut(key).filter(|slot| slot.timer == Some(now)) else { return };
+    fn is_open(&mut self, plan: &Plan, key: &[Arc<str>]) -> bool {
+        let place = self.keys.find(plan.number, key);
+        place.and_then(|place| self.keys.slot(place)).is_some_and(|slot| slot.state.is_open())
+    }
+
+    /// Does what a change of a key asks for: it is written, has its timer, and the bounds hold.
+    fn settle(&mut self, plan: &Arc<Plan>, place: KeyPlace, now: Timestamp) {
+        self.keys.touch(place);
+        if self.keys.slot(place).is_some_and(|slot| slot.state.is_empty()) {
+            self.at_hand.emptied.push(place);
+        }
+        self.schedule(plan, place);
+        let evicted = self.keys.hold_bounds(plan.number, now, self.limits);
+        self.counts.evicted += evicted.signals;
+        self.counts.evicted_keys += evicted.keys;
+    }
+
+    fn expire(&mut self, now: Timestamp, place: KeyPlace, alerts: &mut Vec<Alert>) {
+        let Some(table) = self.keys.table(place.0) else { return };
+        let (plan, cut) = (table.plan.clone(), table.evicted_at);
+        let slot = table.slot_mut(place.1);
+        if slot.timer != Some(now) {
+            return;
+        }
         slot.timer = None;
+        let key = slot.key();
+        let mut state = std::mem::take(&mut slot.state);
         let mut tally = Tally::default();
-        let mut walk = Walk { plan: &plan, key: &key.key, limits: self.limits, tally: &mut tally };
         // An alert that is open closes also where the rule is quarantined.
-        let Expired { alert, has_changed } = match is_quarantined && !slot.state.is_open() {
-            false => slot.state.expire(now, &mut walk),
-            true => slot.state.give_up(),
+        let Expired { alert, has_changed } = match self.is_quarantined(&plan.rule) && !state.is_open() {
+            false => {
+                state.expire(now, &mut Walk { plan: &plan, key: &key, limits: self.limits, tally: &mut tally, cut })
+            }
+            true => state.give_up(),
         };
-        if has_changed {
-            self.dirty.insert(key.clone());
+        if let Some(table) = self.keys.table(place.0) {
+            table.slot_mut(place.1).state = state;
         }
         let has_closed = alert.as_ref().is_some_and(|alert| alert.state == State::Closed);
         self.record(&plan.rule, tally, alert, alerts);
-        self.schedule(key);
-        if has_closed {
-            self.end_if_closed(&plan.rule);
+        if has_changed {
+            self.keys.touch(place);
+        }
+        self.schedule(&plan, place);
+        self.keys.remove_if_empty(place);
+        if has_closed && self.rules.is_closing(&plan.rule) && !self.keys.has_open(plan.number) {
+            self.end(&plan);
         }
     }
 
     /// Puts a timer for the key's deadline, unless one is there that comes no later: it looks again.
-    fn schedule(&mut self, key: &Arc<StateKey>) {
-        let Some(slot) = self.keys.get_mut(key) else { return };
-        let Some(plan) = self.rules.get(&key.rule, key.shape) else { return };
-        let Some(deadline) = slot.state.deadline(&plan) else { return };
-        if slot.timer.is_some_and(|timer| timer <= deadline) {
-            return;
-        }
-        if let Some(group) = self.groups.get_mut(&plan.rule.inputs) {
+    fn schedule(&mut self, plan: &Plan, place: KeyPlace) {
+        let Some(table) = self.keys.table(place.0) else { return };
+        let slot = table.slot_mut(place.1);
+        let Some(deadline) = slot.state.deadline(plan) else { return };
+        if slot.timer.is_none_or(|timer| timer > deadline) {
             slot.timer = Some(deadline);
-            group.set_timer(deadline, key.clone());
+            self.groups[plan.group].set_timer(deadline, place);
         }
-    }
-
-    /// Does something with a key, unless its rule is quarantined.
-    fn walk_with<R>(
-        &self,
-        plan: &Plan,
-        key: &[Arc<str>],
-        tally: &mut Tally,
-        work: impl FnOnce(&mut Walk<'_>) -> R,
-    ) -> Option<R> {
-        let walk = &mut Walk { plan, key, limits: self.limits, tally };
-        (!self.is_quarantined(&plan.rule)).then(|| work(walk))
     }
 
     fn is_quarantined(&self, rule: &Rule) -> bool {
@@ -315,6 +404,9 @@ impl Correlator {
         if let Some(alert) = alert {
             let is_new = alert.state != State::Closed;
             self.counts.rules.entry(rule.id().clone()).or_default().fired += u64::from(is_new);
+            if !rule.inputs.reads_alerts() {
+                self.chain.see(&alert);
+            }
             alerts.push(alert);
         }
     }
@@ -340,59 +432,27 @@ impl Correlator {
     /// Ends the rules that no signal can be on its way for: of their keys only open alerts stay, until they close.
     fn retire(&mut self) {
         let groups = &self.groups;
-        let is_past = |rule: &Rule, end| groups.get(&rule.inputs).is_none_or(|group| group.frontier > end);
-        let mut over = self.rules.take_over(is_past);
-        if over.is_empty() {
-            return;
-        }
-        let mut open = BTreeSet::new();
-        for (key, slot) in &mut self.keys {
-            let shape = (key.rule.clone(), key.shape);
-            if over.contains(&shape) {
-                self.dirty.insert(key.clone());
-                if slot.state.is_open() {
-                    open.insert(shape);
-                } else {
-                    slot.state = KeyState::default();
-                }
+        let over = self.rules.take_over(|plan, end| groups[plan.group].walked > end);
+        for shape in over {
+            let Some(plan) = self.rules.get(&shape.0, shape.1) else { continue };
+            match self.keys.close(plan.number) {
+                true => self.rules.close(shape),
+                false => self.end(&plan),
             }
         }
-        over.retain(|shape| !open.contains(shape));
-        over.iter().for_each(|shape| self.rules.remove(shape));
-        open.into_iter().for_each(|shape| self.rules.close(shape));
     }
 
-    /// An alert of a rule that went has closed: with the last one the rule ends.
-    fn end_if_closed(&mut self, rule: &Rule) {
-        let is_of = |key: &StateKey| key.rule == *rule.id() && key.shape == rule.shape;
-        if self.rules.is_closing(rule) && !self.keys.iter().any(|(key, slot)| is_of(key) && slot.state.is_open()) {
-            self.rules.remove(&(rule.id().clone(), rule.shape));
-        }
+    /// With its last open alert a rule that went ends.
+    fn end(&mut self, plan: &Plan) {
+        self.keys.remove_plan(plan.number);
+        self.rules.remove(&(plan.rule.id().clone(), plan.rule.shape));
     }
 
     /// What a commit has to write so that [`Correlator::restore`] gives this state again. To be called after
     /// [`Correlator::advance`]: what has been passed by the frontier is not read again.
     pub fn changes(&mut self) -> Changes {
         let mut changes = Changes::default();
-        for key in std::mem::take(&mut self.dirty) {
-            let Some(slot) = self.keys.get(&key) else { continue };
-            let Some(plan) = self.rules.get(&key.rule, key.shape) else {
-                self.keys.remove(&key);
-                changes.remove(&key);
-                continue;
-            };
-            // An emptied key stays until no signal of its time can be read again: it says what was applied.
-            let durable = self.groups.get(&plan.rule.inputs).map_or(Timestamp::MAX, |group| group.durable);
-            if slot.state.is_empty() && slot.state.applied_time().is_none_or(|applied| applied < durable) {
-                self.keys.remove(&key);
-                changes.remove(&key);
-            } else {
-                changes.put(&key, &slot.state);
-                if slot.state.is_empty() {
-                    self.dirty.insert(key);
-                }
-            }
-        }
+        self.keys.take_changes(&mut changes);
         let header = self.header();
         self.passed_over.clone_from(&header.passed_over);
         changes.set_header(&header);
@@ -400,29 +460,23 @@ impl Correlator {
     }
 
     fn header(&self) -> Header {
-        let waiting = self.groups.values().filter_map(Group::first_offset).min();
+        let waiting = self.groups.iter().filter_map(Group::first_offset).min();
         // Before all is read again that waited, the buffer does not know all of it.
         let resume_from = waiting.unwrap_or(self.next).min(self.next);
         Header {
-            frontiers: self.groups.iter().map(|(inputs, group)| (inputs.into(), group.frontier)).collect(),
+            frontiers: self.groups.iter().map(|group| ((&group.inputs).into(), group.walked)).collect(),
             sources: self.sources.clone(),
             read_through: self.read_through,
             resume_from,
+            evicted: self.keys.evicted(),
             passed_over: self.passed_over.range(resume_from..).copied().collect(),
             failures: self.failures.iter().map(|((id, version), n)| (id.clone(), version.clone(), *n)).collect(),
         }
     }
 
-    /// The changes that [`Correlator::changes`] gave last are durable. To be called before anything else is accepted.
-    pub fn committed(&mut self) {
-        for group in self.groups.values_mut() {
-            group.durable = group.frontier;
-        }
-    }
-
     /// Whether a commit would say more than how far this partition was read.
     pub fn has_changes(&self) -> bool {
-        self.dirty.iter().any(|key| self.keys.get(key).is_none_or(|slot| !slot.state.is_empty()))
+        self.keys.has_changes()
     }
 
     /// The offset of the next record to take in.
@@ -432,8 +486,8 @@ impl Correlator {
 
     pub fn standing(&self) -> Standing {
         Standing {
-            frontier: self.groups.values().map(|group| group.frontier).min().filter(|at| *at > Timestamp::MIN),
-            buffered: self.groups.values().map(Group::buffered).sum(),
+            frontier: self.groups.iter().map(|group| group.frontier).min().filter(|at| *at > Timestamp::MIN),
+            buffered: self.groups.iter().map(Group::buffered).sum(),
             keys: self.keys.len(),
         }
     }
@@ -441,4 +495,13 @@ impl Correlator {
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
     }
+}
+
+/// The place of the group that walks these inputs.
+fn group_of(groups: &mut Vec<Group>, inputs: &InputSet) -> usize {
+    let known = groups.iter().position(|group| group.inputs == *inputs);
+    known.unwrap_or_else(|| {
+        groups.push(Group::new(inputs.clone()));
+        groups.len() - 1
+    })
 }

@@ -20,7 +20,10 @@ pub struct Counts {
     pub unknown_rule: u64,
     /// Older than the frontier on arrival, though not late in their own partition: it joined afterwards.
     pub before_join: u64,
+    /// Signals that full keys and evicted ones dropped.
     pub evicted: u64,
+    /// Keys that had to go because there were too many.
+    pub evicted_keys: u64,
     pub suppressed: u64,
     pub rules: BTreeMap<Arc<str>, RuleTally>,
 }

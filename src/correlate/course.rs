@@ -5,19 +5,22 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{contents::Contents, key::Trigger};
-use crate::{event::Timestamp, rule::Window};
+use crate::{
+    event::Timestamp,
+    rule::{Baseline, Window},
+};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Course {
     #[default]
     Plain,
-    /// Of `every`: its end, and what came at the very end, which the next bucket begins with: a timer comes after the
+    /// Of `every` and `baseline`: its end, and what came at the very end, which the next bucket begins with: a timer comes after the
     /// signals of its time.
     Bucket { end: Timestamp, next: Box<Contents> },
     /// Of `session`.
     Run { first: Timestamp, last: Timestamp, has_fired: bool },
-    /// Of `silent`: the signal that was the last so far.
-    Heard(Trigger),
+    /// Of `silent`: the signal that was the last so far, and how many there were since the key was new.
+    Heard { last: Box<Trigger>, times: u32 },
 }
 
 impl Course {
@@ -34,17 +37,18 @@ impl Course {
                     true
                 }
             },
-            Window::Tumbling(span) => {
+            Window::Tumbling(span) | Window::Baseline(Baseline { every: span, .. }) => {
                 if !matches!(self, Course::Bucket { .. }) {
                     *self = Course::Bucket { end: bucket_end(signal.time, *span), next: Box::default() };
                 }
                 false
             }
             Window::Silent { .. } => {
-                *self = Course::Heard(signal.clone());
+                let times = self.sightings().unwrap_or(0).saturating_add(1);
+                *self = Course::Heard { last: Box::new(signal.clone()), times };
                 false
             }
-            Window::None | Window::Sliding(_) | Window::FirstSeen(_) | Window::Baseline(_) => false,
+            Window::None | Window::Sliding(_) | Window::FirstSeen(_) => false,
         }
     }
 
@@ -76,7 +80,7 @@ impl Course {
 
     pub fn last_heard(&self) -> Option<&Trigger> {
         match self {
-            Course::Heard(trigger) => Some(trigger),
+            Course::Heard { last, .. } => Some(last),
             _ => None,
         }
     }
@@ -94,8 +98,25 @@ impl Course {
         match (self, window) {
             (Course::Bucket { end, .. }, _) => Some(*end),
             (Course::Run { first, last, .. }, Window::Session { gap, max }) => Some(run_end(*first, *last, *gap, *max)),
-            (Course::Heard(last), Window::Silent { after, .. }) => Some(last.time.plus(*after)),
+            (Course::Heard { last, .. }, Window::Silent { after, .. }) => Some(last.time.plus(*after)),
             _ => None,
+        }
+    }
+
+    /// How often a key that may fall silent was heard.
+    pub fn sightings(&self) -> Option<u32> {
+        match self {
+            Course::Heard { times, .. } => Some(*times),
+            _ => None,
+        }
+    }
+
+    /// The last signal that it took notice of.
+    pub fn last_time(&self) -> Option<Timestamp> {
+        match self {
+            Course::Run { last, .. } => Some(*last),
+            Course::Heard { last, .. } => Some(last.time),
+            Course::Plain | Course::Bucket { .. } => None,
         }
     }
 

@@ -1,16 +1,16 @@
 //! From a satisfied window to the alert that says so.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     aggregate::Figures,
+    contents::Contents,
     key::{Limits, Tally, Trigger},
-    window::Kepts,
 };
 use crate::{
     alert::{self, Alert, Evidence, RiskEntity, Span, State},
     event::Timestamp,
-    rule::{AlertText, Kept, Rule, SIGNALS_MAX, Window, WindowView},
+    rule::{AlertText, Kept, Num, Pattern, Rule, Statistic, Window, WindowFacts, WindowView},
 };
 
 /// The entities at risk that one alert names.
@@ -28,17 +28,21 @@ pub(super) struct Firing<'a> {
     pub time: Timestamp,
     /// The time in the alert's id: that of its first record.
     pub fired_at: Timestamp,
-    pub signals: &'a Kepts,
+    pub window: &'a Contents,
     pub state: State,
     pub suppressed: u64,
+    /// When keys of the rule were evicted last.
+    pub cut: Option<Timestamp>,
 }
 
 impl Firing<'_> {
     /// Asks the rule's `when`; a script that fails says no.
     pub fn meets_when(&self, tally: &mut Tally) -> bool {
         let Some(when) = &self.rule.when else { return true };
-        let answer = when.test(&self.view());
-        tally.when = Some(answer.as_ref().map(|_| ()).map_err(Clone::clone));
+        let answer = when.test(self);
+        if answer.is_err() || when.has_script() {
+            tally.when = Some(answer.as_ref().map(|_| ()).map_err(Clone::clone));
+        }
         answer.unwrap_or(false)
     }
 
@@ -47,7 +51,7 @@ impl Firing<'_> {
         let text = match &self.rule.alert {
             None => AlertText::default(),
             Some(script) => {
-                let text = script.alert(&self.view());
+                let text = script.alert(&WindowFacts::view(self));
                 tally.alert = Some(text.as_ref().map(|_| ()).map_err(Clone::clone));
                 text.unwrap_or_default()
             }
@@ -79,22 +83,10 @@ impl Firing<'_> {
             tags: meta.tags.clone(),
             risk: self.risk(),
             suppressed: self.suppressed,
+            partial: self.partial(),
             evidence: self.evidence(limits.evidence_max),
             fields: text.fields,
         }
-    }
-
-    fn view(&self) -> Arc<WindowView> {
-        let mut figures = Figures::total(&self.rule.aggregates);
-        for (name, signals) in self.signals.iter() {
-            let Some(at) = self.rule.patterns.iter().position(|pattern| pattern.name == *name) else { continue };
-            for kept in signals {
-                figures.add(&self.rule.aggregates, at, kept.time, &kept.fields, SIGNALS_MAX as usize);
-            }
-        }
-        let mut patterns = figures.views(self.rule);
-        patterns.iter_mut().for_each(|pattern| pattern.count = self.signals.count(&pattern.name));
-        Arc::new(WindowView { key: self.key.to_vec(), start: self.start, end: self.end, patterns })
     }
 
     fn span(&self) -> Option<Span> {
@@ -105,30 +97,33 @@ impl Firing<'_> {
     }
 
     fn counts(&self) -> serde_json::Map<String, serde_json::Value> {
-        let count = |name: &Arc<str>| (name.to_string(), self.signals.count(name).into());
-        self.rule.patterns.iter().map(|pattern| count(&pattern.name)).collect()
+        let count = |number, pattern: &Pattern| (pattern.name.to_string(), self.window.signals.count(number).into());
+        self.rule.patterns.iter().enumerate().map(|(number, pattern)| count(number, pattern)).collect()
+    }
+
+    /// What bounds have left out.
+    fn partial(&self) -> Vec<String> {
+        let counts = self.window.signals.cut().map(|number| format!("{}.count", self.rule.patterns[number].name));
+        let figures = self.window.figures.iter().flat_map(|figures| figures.partial(self.rule));
+        let is_cut = self.cut.is_some_and(|cut| cut >= self.start && !matches!(self.rule.window, Window::None));
+        let names: BTreeSet<String> = counts.chain(figures).collect();
+        names.into_iter().chain(is_cut.then(|| "keys".to_owned())).collect()
     }
 
     /// Of each pattern the first signals and the last, in the total order.
     fn evidence(&self, max: usize) -> Vec<Evidence> {
-        let mut chosen: Vec<(&Arc<str>, &Arc<Kept>)> = Vec::new();
-        for (pattern, signals) in self.signals.iter() {
-            let skipped = signals.len().saturating_sub(max);
-            let first = max.saturating_sub(1).min(signals.len());
-            let shown = signals.iter().take(first).chain(signals.iter().skip(first + skipped).take(max - first));
-            chosen.extend(shown.map(|signal| (pattern, signal)));
-        }
-        chosen.sort_by(|(a_pattern, a), (b_pattern, b)| {
-            (a.time, &a.position, a_pattern, a.element).cmp(&(b.time, &b.position, b_pattern, b.element))
+        let mut shown = self.window.signals.shown(self.rule, max);
+        shown.sort_by(|(a_number, a), (b_number, b)| {
+            (a.time, &a.position, a_number, a.element).cmp(&(b.time, &b.position, b_number, b.element))
         });
-        chosen.into_iter().map(|(pattern, signal)| evidence(pattern, signal)).collect()
+        shown.iter().map(|(number, signal)| evidence(&self.rule.patterns[*number].name, signal)).collect()
     }
 
     fn risk(&self) -> Option<alert::Risk> {
         let risk = self.rule.meta.risk.as_ref()?;
         let mut entities = BTreeSet::new();
         for field in &risk.entities {
-            for signal in self.signals.iter().flat_map(|(_, signals)| signals) {
+            for signal in self.window.signals.all(self.rule) {
                 signal.fields.any(field, &mut |value| {
                     if let Some(text) = value.as_text().filter(|text| !text.is_empty()) {
                         entities.insert(RiskEntity { field: field.clone(), value: text.into_owned() });
@@ -138,6 +133,33 @@ impl Firing<'_> {
             }
         }
         Some(alert::Risk { score: risk.score, entities: entities.into_iter().take(RISK_ENTITIES_MAX).collect() })
+    }
+}
+
+impl WindowFacts for Firing<'_> {
+    fn count(&self, pattern: usize) -> u64 {
+        self.window.signals.count(pattern)
+    }
+
+    fn number(&self, pattern: usize, column: usize, statistic: Statistic) -> Option<Num> {
+        match &self.window.figures {
+            Some(figures) => figures.number(&self.rule.aggregates, pattern, column, statistic),
+            None => Figures::of_nothing(statistic),
+        }
+    }
+
+    fn length(&self) -> Duration {
+        self.end.since(self.start)
+    }
+
+    fn view(&self) -> Arc<WindowView> {
+        let mut patterns = match &self.window.figures {
+            Some(figures) => figures.views(self.rule),
+            None => Figures::total(&self.rule.aggregates).views(self.rule),
+        };
+        // In the rule's order.
+        (0..).zip(&mut patterns).for_each(|(number, pattern)| pattern.count = self.window.signals.count(number));
+        Arc::new(WindowView { key: self.key.to_vec(), start: self.start, end: self.end, patterns })
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     detect::{Marker, Roster, Signal},
-    event::{InputName, Timestamp},
+    event::{ALERTS, InputName, Timestamp},
     rule::InputSet,
 };
 
@@ -77,8 +77,16 @@ impl Sources {
         }
     }
 
-    /// Decides on a signal by its position and epoch, not by its time.
+    /// Whether anything was ever heard of an input.
+    pub fn has(&self, input: &str) -> bool {
+        self.known.keys().any(|(known, _)| **known == *input)
+    }
+
+    /// Decides on a signal by its position and epoch, not by its time. Those of alerts were committed with them, once.
     pub fn admit(&mut self, signal: &Signal) -> Admission {
+        if *signal.position.input == *ALERTS {
+            return Admission::Accepted;
+        }
         let source = self.known.entry((signal.position.input.clone(), signal.position.partition)).or_default();
         if signal.epoch < source.epoch {
             return Admission::StaleEpoch;
@@ -107,7 +115,7 @@ impl Sources {
         let mut reached: Vec<(Timestamp, Option<Duration>)> = Vec::new();
         let mut beside_silent: Vec<Timestamp> = Vec::new();
         let named: Box<dyn Iterator<Item = &InputName>> = match inputs {
-            InputSet::All => Box::new(self.roster.inputs.keys()),
+            InputSet::All => Box::new(self.roster.inputs.keys().filter(|input| inputs.contains(input))),
             InputSet::Named(names) => Box::new(names.iter()),
         };
         for input in named {

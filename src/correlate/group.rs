@@ -1,85 +1,122 @@
 //! The ordered walk of the rules that read the same inputs: signals wait here until the frontier has passed them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    cmp::{Ordering, Reverse},
+    collections::BinaryHeap,
     sync::Arc,
 };
 
-use super::key::StateKey;
+use super::timers::{KeyPlace, Timers};
 use crate::{
-    detect::{Order, Signal},
-    event::Timestamp,
+    detect::Signal,
+    event::{Position, Timestamp},
+    rule::InputSet,
 };
 
 /// Reorder buffer and timers of one input set.
 #[derive(Debug)]
 pub(super) struct Group {
+    pub inputs: InputSet,
     /// No signal before this time is to come: the walk goes up to here.
     pub frontier: Timestamp,
-    /// The frontier of the last commit that is durable.
-    pub durable: Timestamp,
-    buffer: BTreeMap<(Order, Arc<str>, u64), (u64, Signal)>,
-    /// Offsets in the signals log of what is in the buffer.
-    offsets: BTreeSet<u64>,
-    timers: BTreeSet<(Timestamp, Arc<StateKey>)>,
+    /// Everything before this time was walked.
+    pub walked: Timestamp,
+    waiting: BinaryHeap<Reverse<Held>>,
+    timers: Timers,
+}
+
+/// A signal that waits, and its offset in the signals log. Ordered by the total order, then by rule.
+#[derive(Debug)]
+struct Held {
+    time: Timestamp,
+    rest: Box<(u64, Signal)>,
+}
+
+impl Held {
+    fn place(&self) -> (Timestamp, &Position, &Arc<str>, u32, &Arc<str>, u64) {
+        let signal = &self.rest.1;
+        (self.time, &signal.position, &signal.pattern, signal.element, &signal.rule, signal.shape)
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Held {}
+
+impl PartialOrd for Held {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Held {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.time.cmp(&other.time).then_with(|| self.place().cmp(&other.place()))
+    }
 }
 
 /// The next thing in the order of the walk.
 pub(super) enum Next {
     /// With its offset in the signals log.
-    Signal(u64, Signal),
-    /// A timer comes after every signal of its time and before any later one.
-    Timer(Timestamp, Arc<StateKey>),
+    Signal(Box<(u64, Signal)>),
+    /// The timers of one time, in no order: they come after every signal of that time and before any later one.
+    Timers(Timestamp, Vec<KeyPlace>),
 }
 
 impl Group {
-    pub fn new(frontier: Timestamp) -> Self {
+    pub fn new(inputs: InputSet) -> Self {
         Group {
-            frontier,
-            durable: frontier,
-            buffer: BTreeMap::new(),
-            offsets: BTreeSet::new(),
-            timers: BTreeSet::new(),
+            inputs,
+            frontier: Timestamp::MIN,
+            walked: Timestamp::MIN,
+            waiting: BinaryHeap::new(),
+            timers: Timers::default(),
         }
     }
 
-    /// Keeps a signal that stands at `offset` of the signals log. One that is there already is the same one.
+    /// Keeps a signal that stands at `offset` of the signals log.
     pub fn hold(&mut self, offset: u64, signal: Signal) {
-        let place = (signal.order(), signal.rule.clone(), signal.shape);
-        if let Some((before, _)) = self.buffer.insert(place, (offset, signal)) {
-            self.offsets.remove(&before);
-        }
-        self.offsets.insert(offset);
+        self.waiting.push(Reverse(Held { time: signal.time, rest: Box::new((offset, signal)) }));
     }
 
     /// Takes what comes next, if it is before the frontier.
     pub fn next(&mut self) -> Option<Next> {
-        let signal = self.buffer.first_key_value().map(|((order, ..), _)| order.time);
-        let timer = self.timers.first().map(|(at, _)| *at);
-        match (signal, timer) {
-            (signal, Some(timer)) if timer < self.frontier && signal.is_none_or(|signal| timer < signal) => {
-                self.timers.pop_first().map(|(at, key)| Next::Timer(at, key))
+        let signal = self.waiting.peek().map(|Reverse(held)| held.time).filter(|time| *time < self.frontier);
+        let timer = self.timers.first_before(signal.unwrap_or(self.frontier));
+        match (timer, signal) {
+            (Some(at), _) => Some(Next::Timers(at, self.timers.take(at))),
+            (None, Some(_)) => self.next_signal(),
+            (None, None) => {
+                self.walked = self.walked.max(self.frontier);
+                None
             }
-            (Some(signal), _) if signal < self.frontier => {
-                let (_, (offset, signal)) = self.buffer.pop_first()?;
-                self.offsets.remove(&offset);
-                Some(Next::Signal(offset, signal))
-            }
-            _ => None,
         }
     }
 
-    pub fn set_timer(&mut self, at: Timestamp, key: Arc<StateKey>) {
-        self.timers.insert((at, key));
+    /// What is read again may be there twice: it counts once.
+    fn next_signal(&mut self) -> Option<Next> {
+        let Reverse(held) = self.waiting.pop()?;
+        while self.waiting.peek().is_some_and(|Reverse(next)| *next == held) {
+            self.waiting.pop();
+        }
+        Some(Next::Signal(held.rest))
+    }
+
+    pub fn set_timer(&mut self, at: Timestamp, key: KeyPlace) {
+        self.timers.set(at, key);
     }
 
     /// Signals that wait.
     pub fn buffered(&self) -> usize {
-        self.buffer.len()
+        self.waiting.len()
     }
 
     /// The offset in the signals log of the oldest record that waits.
     pub fn first_offset(&self) -> Option<u64> {
-        self.offsets.first().copied()
+        self.waiting.iter().map(|Reverse(held)| held.rest.0).min()
     }
 }

@@ -4,10 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{contents::Contents, course::Course, firing::Firing, open::Open, plan::Plan};
+use super::{
+    contents::Contents,
+    course::Course,
+    firing::Firing,
+    learned::{Learned, Lesson},
+    open::Open,
+    plan::Plan,
+};
 use crate::{
     alert::{Alert, State},
-    detect::{Order, Signal},
+    detect::Signal,
     event::{Position, Timestamp},
     rule::{Kept, ScriptError, Window},
 };
@@ -25,11 +32,8 @@ pub struct StateKey {
 pub struct KeyState {
     window: Contents,
     course: Course,
-    open: Option<Open>,
-    /// The last signal that was applied: what is read again after a crash is not applied again.
-    applied: Option<Order>,
-    /// The event that fired last. Firing empties all of it: its further patterns start nothing.
-    fired_on: Option<Position>,
+    learned: Option<Box<Learned>>,
+    open: Option<Box<Open>>,
 }
 
 /// The signal that fired; for a timer, the last one before it.
@@ -41,9 +45,13 @@ pub(super) struct Trigger {
     pub late: bool,
 }
 
-/// Named bounds of a key.
+/// Named bounds of a partition's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Keys of one rule.
+    pub keys_per_rule_max: usize,
+    /// What all keys count for in memory.
+    pub state_bytes_max: u64,
     /// Signals that a key keeps for each pattern; the oldest goes first, and is counted.
     pub signals_per_key_max: usize,
     /// Signals of each pattern that an alert shows: the first ones and the last.
@@ -73,6 +81,8 @@ pub(super) struct Walk<'a> {
     pub key: &'a [Arc<str>],
     pub limits: Limits,
     pub tally: &'a mut Tally,
+    /// When keys of the rule were evicted last: a window that reaches back to it may lack signals.
+    pub cut: Option<Timestamp>,
 }
 
 /// What a timer did.
@@ -101,63 +111,60 @@ impl Trigger {
 }
 
 impl KeyState {
-    /// Applies the next signal of the total order; says what fired.
-    pub(super) fn apply(&mut self, signal: &Signal, walk: &mut Walk<'_>) -> Option<Alert> {
-        let order = signal.order();
-        if self.applied.as_ref().is_some_and(|applied| order <= *applied) {
+    /// Applies the next signal of the total order; says what fired. An event that the key has fired on starts nothing
+    /// with its further patterns: firing empties all of it.
+    pub(super) fn apply(&mut self, signal: &Signal, has_fired: bool, walk: &mut Walk<'_>) -> Option<Alert> {
+        let lesson = Learned::see(&mut self.learned, signal, walk);
+        if lesson == Lesson::Ignored || (has_fired && self.open.is_none()) {
             return None;
         }
-        self.applied = Some(order);
-        let kept = Arc::new(Kept {
+        let number = walk.plan.pattern(&signal.pattern)?;
+        let kept = &Kept {
             time: signal.time,
             position: signal.position.clone(),
             element: signal.element,
             fields: signal.fields.clone(),
-        });
+        };
         let trigger = Trigger::of_signal(signal);
         let begins = self.course.see(&walk.plan.rule.window, &trigger);
         if let Some(open) = &mut self.open {
-            open.take(&signal.pattern, kept, walk);
+            open.take(number, kept, walk);
             return None;
         }
-        if self.fired_on.as_ref() == Some(&signal.position) {
-            return None;
-        }
-        self.fired_on = None;
         if begins {
             self.window.clear();
         }
-        let start = self.enter(&signal.pattern, kept, walk)?;
+        let start = self.enter(number, kept, walk).filter(|_| lesson == Lesson::New)?;
         self.look(Look { start, end: signal.time, trigger }, walk)
     }
 
     /// Puts a signal into its window. Gives the window's start where it is to be looked at now.
-    fn enter(&mut self, pattern: &Arc<str>, kept: Arc<Kept>, walk: &mut Walk<'_>) -> Option<Timestamp> {
+    fn enter(&mut self, number: usize, kept: &Kept, walk: &mut Walk<'_>) -> Option<Timestamp> {
         let time = kept.time;
         match walk.plan.rule.window {
             Window::Sliding(span) => {
                 let start = time.minus(span);
-                self.window.expire(start);
-                self.window.enter(pattern, kept, walk);
+                self.window.expire(walk.plan, start);
+                self.window.enter(number, kept, walk);
                 (!walk.plan.waits_for_absence()).then_some(start)
             }
-            Window::Tumbling(_) => {
-                self.course.bucket(time, &mut self.window).enter(pattern, kept, walk);
+            Window::Tumbling(_) | Window::Baseline(_) => {
+                self.course.bucket(time, &mut self.window).enter(number, kept, walk);
                 None
             }
             Window::Session { .. } => {
                 let start = self.course.run_to_look_at()?;
-                self.window.enter(pattern, kept, walk);
+                self.window.enter(number, kept, walk);
                 Some(start)
             }
             Window::Silent { .. } => {
-                self.window.expire(time);
-                self.window.enter(pattern, kept, walk);
+                self.window.expire(walk.plan, time);
+                self.window.enter(number, kept, walk);
                 None
             }
-            Window::None | Window::FirstSeen(_) | Window::Baseline(_) => {
+            Window::None | Window::FirstSeen(_) => {
                 self.window.clear();
-                self.window.enter(pattern, kept, walk);
+                self.window.enter(number, kept, walk);
                 Some(time)
             }
         }
@@ -177,19 +184,19 @@ impl KeyState {
             end: look.end,
             time: look.end,
             fired_at: look.end,
-            signals: &self.window.signals,
+            window: &self.window,
             state: if rule.suppress.is_some() { State::Opened } else { State::Fired },
             suppressed: 0,
+            cut: walk.cut,
         };
         if !firing.meets_when(walk.tally) {
             return None;
         }
         let alert = firing.alert(walk.limits, walk.tally);
-        let total = std::mem::take(&mut self.window).signals;
+        let total = std::mem::take(&mut self.window).into_total();
         self.course.fired();
-        match rule.suppress {
-            None => self.fired_on = Some(look.trigger.position),
-            Some(suppress) => self.open = Some(Open::new(look.trigger, look.start, look.end, suppress, total)),
+        if let Some(suppress) = rule.suppress {
+            self.open = Some(Box::new(Open::new(look.trigger, look.start, look.end, suppress, total)));
         }
         Some(alert)
     }
@@ -205,8 +212,12 @@ impl KeyState {
                 let passed = self.window.signals.last_time();
                 passed.into_iter().chain(self.window.first_to_complete(plan)).min().map(|at| at.plus(span))
             }
-            Window::None | Window::FirstSeen(_) | Window::Baseline(_) => self.window.signals.last_time(),
-            Window::Tumbling(_) | Window::Session { .. } | Window::Silent { .. } => {
+            Window::None => self.window.signals.last_time(),
+            Window::FirstSeen(_) => {
+                let learned = Learned::deadline(self.learned.as_deref(), &plan.rule.window);
+                learned.into_iter().chain(self.window.signals.last_time()).min()
+            }
+            Window::Tumbling(_) | Window::Baseline(_) | Window::Session { .. } | Window::Silent { .. } => {
                 self.course.deadline(&plan.rule.window)
             }
         }
@@ -226,11 +237,16 @@ impl KeyState {
         if self.open.is_some() || self.deadline(walk.plan).is_none_or(|due| due > now) {
             return Expired::default();
         }
-        let alert = match *window {
-            Window::Sliding(span) => self.expire_sliding(now, span, walk),
-            Window::Tumbling(span) => self.end_bucket(now, span, walk),
-            Window::Silent { after, .. } => self.fall_silent(now, after, walk),
-            Window::None | Window::Session { .. } | Window::FirstSeen(_) | Window::Baseline(_) => {
+        let alert = match window {
+            Window::Sliding(span) => self.expire_sliding(now, *span, walk),
+            Window::Tumbling(span) => self.end_bucket(now, *span, true, walk),
+            Window::Baseline(baseline) => {
+                let has_left = Learned::has_left(&mut self.learned, baseline, now, walk);
+                self.end_bucket(now, baseline.every, has_left, walk)
+            }
+            Window::Silent { after, .. } => self.fall_silent(now, *after, walk),
+            Window::None | Window::Session { .. } | Window::FirstSeen(_) => {
+                Learned::expire(&mut self.learned, window, now);
                 self.forget();
                 None
             }
@@ -240,7 +256,7 @@ impl KeyState {
 
     fn expire_sliding(&mut self, now: Timestamp, span: Duration, walk: &mut Walk<'_>) -> Option<Alert> {
         let start = now.minus(span);
-        self.window.expire(start);
+        self.window.expire(walk.plan, start);
         let mut alert = None;
         if self.window.first_to_complete(walk.plan).is_some_and(|first| first <= start) {
             alert = self.look_by_timer(start, now, walk);
@@ -252,10 +268,11 @@ impl KeyState {
         alert
     }
 
-    /// The bucket ends. What came at the very end belongs to the next one, unless firing emptied that too.
-    fn end_bucket(&mut self, now: Timestamp, span: Duration, walk: &mut Walk<'_>) -> Option<Alert> {
+    /// The bucket ends, and is looked at if it is `notable`. What came at the very end belongs to the next one, unless
+    /// firing emptied that too.
+    fn end_bucket(&mut self, now: Timestamp, span: Duration, notable: bool, walk: &mut Walk<'_>) -> Option<Alert> {
         let next = std::mem::take(&mut self.course);
-        let alert = self.look_by_timer(now.minus(span), now, walk);
+        let alert = if notable { self.look_by_timer(now.minus(span), now, walk) } else { None };
         if alert.is_none() {
             (self.window, self.course) = next.next_bucket(span);
         }
@@ -272,7 +289,7 @@ impl KeyState {
     }
 
     fn look_by_timer(&mut self, start: Timestamp, now: Timestamp, walk: &mut Walk<'_>) -> Option<Alert> {
-        let trigger = Trigger::of_kept(self.window.signals.last()?);
+        let trigger = Trigger::of_kept(&self.window.signals.last(&walk.plan.rule)?);
         self.look(Look { start, end: now, trigger }, walk)
     }
 
@@ -287,17 +304,62 @@ impl KeyState {
         Expired { alert: None, has_changed: true }
     }
 
-    /// Nothing that matters later; `applied` still guards what is read again.
+    /// Nothing that matters later.
     pub fn is_empty(&self) -> bool {
-        self.open.is_none() && self.window.is_empty() && self.course.is_plain()
+        self.open.is_none() && self.window.is_empty() && self.course.is_plain() && self.learned.is_none()
     }
 
     pub fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// The time of the last signal applied.
-    pub fn applied_time(&self) -> Option<Timestamp> {
-        self.applied.as_ref().map(|order| order.time)
+    /// Signals that the key keeps.
+    pub(super) fn signals(&self) -> u64 {
+        self.window.signals.len() + self.open.as_ref().map_or(0, |open| open.total().signals.len())
     }
+
+    /// About what the state takes in memory: the same for the same state, wherever it is.
+    pub(super) fn bytes(&self) -> usize {
+        let open = self.open.as_ref().map_or(0, |open| size_of::<Open>() + open.total().bytes());
+        let learned = self.learned.as_ref().map_or(0, |learned| learned.bytes());
+        size_of::<Self>() + self.window.bytes() + open + learned
+    }
+
+    /// How near the key is to firing, and when it was seen last.
+    pub(super) fn nearness(&self, plan: &Plan) -> Nearness {
+        let kept = self.window.signals.len();
+        let lessons = self.learned.as_ref().map_or(0, |learned| learned.lessons());
+        let step = match (&self.open, self.course.sightings()) {
+            (Some(_), _) => Step::Open,
+            (None, Some(1)) => Step::Single,
+            (None, Some(_)) => Step::Last,
+            (None, None) if kept <= 1 && lessons <= 1 => Step::Single,
+            (None, None) => match self.window.missing(plan) {
+                Some((missing, _)) if missing <= 1 => Step::Last,
+                Some((missing, needed)) if missing * 2 <= needed => Step::Half,
+                _ => Step::Some,
+            },
+        };
+        let of_open = self.open.as_ref().and_then(|open| open.total().signals.last_time());
+        Nearness { step, last: self.window.signals.last_time().max(of_open).max(self.course.last_time()) }
+    }
+}
+
+/// How near a key is to firing; the least goes first where keys have to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Nearness {
+    step: Step,
+    last: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    /// One signal, or none, and nothing learnt but that.
+    Single,
+    Some,
+    /// Half of what the rule asks for.
+    Half,
+    /// All but one signal; for `silent`, a key that was heard more than once.
+    Last,
+    Open,
 }

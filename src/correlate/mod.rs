@@ -2,26 +2,34 @@
 //!
 //! Pure: the state of a signals partition follows from its records, in any batches, on any machine.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "windows keep their aggregates with it next"))]
 mod aggregate;
+mod baseline;
+mod chain;
 mod contents;
 mod correlator;
 mod counts;
 mod course;
 mod firing;
+mod first_seen;
 mod frontier;
 mod group;
 mod key;
+mod keys;
+mod learned;
 mod open;
 mod plan;
+mod queue;
 mod rules;
 mod sequence;
 mod snapshot;
+mod table;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod window;
 
+pub use chain::{Chained, EPOCH as CHAIN_EPOCH};
 pub use correlator::{Correlator, Standing};
 pub use counts::{Counts, RuleTally};
 pub use key::Limits;
-pub use snapshot::{Changes, Snapshot, SnapshotError};
+pub use snapshot::{Changes, STATE_VERSION, Snapshot, SnapshotError};

@@ -1,13 +1,11 @@
 //! An alert that signals still accumulate into.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
+    contents::Contents,
     firing::Firing,
     key::{Trigger, Walk},
-    window::Kepts,
 };
 use crate::{
     alert::{Alert, State},
@@ -27,11 +25,11 @@ pub(super) struct Open {
     until_max: Timestamp,
     suppressed: u64,
     /// Of the window that fired, and all since.
-    total: Kepts,
+    total: Contents,
 }
 
 impl Open {
-    pub fn new(trigger: Trigger, start: Timestamp, fired_at: Timestamp, suppress: Suppress, total: Kepts) -> Self {
+    pub fn new(trigger: Trigger, start: Timestamp, fired_at: Timestamp, suppress: Suppress, total: Contents) -> Self {
         Open {
             trigger,
             fired_at,
@@ -43,12 +41,17 @@ impl Open {
         }
     }
 
+    /// The signals of the window that fired, and all since.
+    pub fn total(&self) -> &Contents {
+        &self.total
+    }
+
     /// Counts a signal into the alert, which stays open for longer.
-    pub fn take(&mut self, pattern: &Arc<str>, kept: Arc<Kept>, walk: &mut Walk<'_>) {
+    pub fn take(&mut self, number: usize, kept: &Kept, walk: &mut Walk<'_>) {
         self.suppressed += 1;
         walk.tally.suppressed += 1;
         let time = kept.time;
-        walk.tally.evicted += u64::from(self.total.push(pattern, kept, walk.limits.signals_per_key_max));
+        self.total.add(number, kept, walk);
         if let Some(suppress) = walk.plan.rule.suppress {
             self.until = self.until.max(time.plus(suppress.span).min(self.until_max));
         }
@@ -61,12 +64,13 @@ impl Open {
             key: walk.key,
             trigger: &self.trigger,
             start: self.start,
-            end: self.total.last_time().map_or(self.fired_at, |last| last.max(self.fired_at)),
+            end: self.total.signals.last_time().map_or(self.fired_at, |last| last.max(self.fired_at)),
             time: self.until,
             fired_at: self.fired_at,
-            signals: &self.total,
+            window: &self.total,
             state: State::Closed,
             suppressed: self.suppressed,
+            cut: walk.cut,
         }
         .alert(walk.limits, walk.tally)
     }

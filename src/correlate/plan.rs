@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::rule::{Condition, Rule, Step};
+use super::{aggregate::Figures, key::StateKey};
+use crate::rule::{Condition, Rule, Step, Window};
 
 /// A rule and what is worked out of it once.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub rule: Arc<Rule>,
+    /// No other plan has it, but one that takes this one's place with the same shape.
+    pub number: u32,
+    /// The place of the group of the rule's inputs.
+    pub group: usize,
     pub sequence: Option<Sequence>,
 }
 
@@ -30,17 +35,29 @@ pub(super) struct Part {
 }
 
 impl Plan {
-    pub fn new(rule: &Arc<Rule>) -> Self {
+    pub fn new(rule: &Arc<Rule>, number: u32, group: usize) -> Self {
         let sequence = match &rule.condition {
-            Condition::Sequence(steps) => Some(Sequence::new(steps, &|name| number(rule, name))),
+            Condition::Sequence(steps) => Some(Sequence::new(steps, &|name| place_of(rule, name))),
             Condition::AllOf(_) | Condition::AnyOf(_) => None,
         };
-        Plan { rule: rule.clone(), sequence }
+        Plan { rule: rule.clone(), number, group, sequence }
+    }
+
+    /// The aggregates of an empty window: of some signals leave one by one, others are emptied as a whole.
+    pub fn figures(&self) -> Figures {
+        match self.rule.window {
+            Window::Sliding(_) | Window::Silent { .. } => Figures::sliding(&self.rule.aggregates),
+            _ => Figures::total(&self.rule.aggregates),
+        }
+    }
+
+    pub fn state_key(&self, key: Vec<Arc<str>>) -> StateKey {
+        StateKey { rule: self.rule.id().clone(), shape: self.rule.shape, key }
     }
 
     /// The number of a pattern: its place in byte order of the names.
-    pub fn number(&self, pattern: &str) -> Option<usize> {
-        number(&self.rule, pattern)
+    pub fn pattern(&self, pattern: &str) -> Option<usize> {
+        place_of(&self.rule, pattern)
     }
 
     /// Whether the sequence's last step is an absence: then the rule fires by timer.
@@ -83,6 +100,6 @@ impl Sequence {
     }
 }
 
-fn number(rule: &Rule, pattern: &str) -> Option<usize> {
+fn place_of(rule: &Rule, pattern: &str) -> Option<usize> {
     rule.patterns.binary_search_by(|of| (*of.name).cmp(pattern)).ok()
 }

@@ -23,11 +23,19 @@ pub(super) struct Rules {
     retired: BTreeMap<Shape, Timestamp>,
     /// Rules of which only open alerts are left.
     closing: BTreeSet<Shape>,
+    /// The number of the next plan.
+    numbers: u32,
 }
 
 impl Rules {
-    /// Goes on with another set; what is not in it retires when time has passed `end`.
-    pub fn replace(&mut self, set: &RuleSet, end: Timestamp) {
+    /// Goes on with another set; what is not in it retires when time has passed `end`. Gives the plans of the set;
+    /// `group_of` says where a rule's group is.
+    pub fn replace(
+        &mut self,
+        set: &RuleSet,
+        end: Timestamp,
+        group_of: &mut dyn FnMut(&Rule) -> usize,
+    ) -> Vec<Arc<Plan>> {
         let current: HashSet<Shape> = set.rules.iter().map(|rule| (rule.id().clone(), rule.shape)).collect();
         self.retired.retain(|shape, _| !current.contains(shape));
         self.closing.retain(|shape| !current.contains(shape));
@@ -35,11 +43,17 @@ impl Rules {
         for shape in before.filter(|shape| !current.contains(shape) && !self.closing.contains(shape)) {
             self.retired.entry(shape).or_insert(end);
         }
+        let mut plans = Vec::new();
         for rule in &set.rules {
             let shapes = self.by_id.entry(rule.id().clone()).or_default();
-            shapes.retain(|other| other.rule.shape != rule.shape);
-            shapes.push(Arc::new(Plan::new(rule)));
+            let before = shapes.iter().position(|plan| plan.rule.shape == rule.shape).map(|at| shapes.remove(at));
+            let number = before.map_or(self.numbers, |plan| plan.number);
+            self.numbers = self.numbers.max(number + 1);
+            let plan = Arc::new(Plan::new(rule, number, group_of(rule)));
+            shapes.push(plan.clone());
+            plans.push(plan);
         }
+        plans
     }
 
     pub fn get(&self, id: &str, shape: u64) -> Option<Arc<Plan>> {
@@ -47,8 +61,8 @@ impl Rules {
     }
 
     /// Takes the retired rules whose time has come.
-    pub fn take_over(&mut self, is_past: impl Fn(&Rule, Timestamp) -> bool) -> BTreeSet<Shape> {
-        let is_over = |(id, shape): &Shape, end| self.get(id, *shape).is_none_or(|plan| is_past(&plan.rule, end));
+    pub fn take_over(&mut self, is_past: impl Fn(&Plan, Timestamp) -> bool) -> BTreeSet<Shape> {
+        let is_over = |(id, shape): &Shape, end| self.get(id, *shape).is_none_or(|plan| is_past(&plan, end));
         let over: BTreeSet<Shape> =
             self.retired.iter().filter(|(shape, end)| is_over(shape, **end)).map(|(shape, _)| shape.clone()).collect();
         self.retired.retain(|shape, _| !over.contains(shape));

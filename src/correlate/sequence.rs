@@ -106,4 +106,14 @@ impl Progress {
     pub fn pass(&mut self, first: Timestamp) {
         self.runs.iter_mut().for_each(|run| run.pass(first));
     }
+
+    /// Events in place in the choice that has come furthest.
+    pub fn in_place(&self, plan: &Sequence) -> usize {
+        self.runs.iter().map(|run| run.in_place(plan)).max().unwrap_or(0)
+    }
+
+    /// About what is kept, in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.runs.iter().map(Run::bytes).sum::<usize>()
+    }
 }

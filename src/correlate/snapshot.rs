@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The version of the records in the changelog.
-const VERSION: u8 = 2;
+pub const STATE_VERSION: u8 = 5;
 
 const HEADER_KEY: &[u8] = &[0];
 
@@ -35,6 +35,8 @@ pub struct Header {
     pub resume_from: u64,
     /// Records from `resume_from` on that are in the dead letters.
     pub passed_over: BTreeSet<u64>,
+    /// When keys of a rule were evicted last: (rule, shape, time)
+    pub evicted: Vec<(Arc<str>, u64, Timestamp)>,
     /// (rule, version, failures in a row)
     pub failures: Vec<(Arc<str>, String, Failures)>,
 }
@@ -76,9 +78,9 @@ impl Snapshot {
         for (key, value) in records {
             let unreadable = |reason| SnapshotError::Record { key: hex(key), reason };
             if **key == *HEADER_KEY {
-                header = Some(frame::open(VERSION, value).map_err(unreadable)?);
+                header = Some(frame::open(STATE_VERSION, value).map_err(unreadable)?);
             } else {
-                keys.push(frame::open(VERSION, value).map_err(unreadable)?);
+                keys.push(frame::open(STATE_VERSION, value).map_err(unreadable)?);
             }
         }
         match header {
@@ -107,7 +109,7 @@ pub struct Changes {
 
 impl Changes {
     pub(super) fn put(&mut self, key: &StateKey, state: &KeyState) {
-        self.records.push((record_key(key), Some(frame::seal(VERSION, &(key, state)).into())));
+        self.records.push((record_key(key), Some(frame::seal(STATE_VERSION, &(key, state)).into())));
     }
 
     pub(super) fn remove(&mut self, key: &StateKey) {
@@ -116,7 +118,7 @@ impl Changes {
 
     pub(super) fn set_header(&mut self, header: &Header) {
         self.resume_from = header.resume_from;
-        self.records.push((Bytes::from_static(HEADER_KEY), Some(frame::seal(VERSION, header).into())));
+        self.records.push((Bytes::from_static(HEADER_KEY), Some(frame::seal(STATE_VERSION, header).into())));
     }
 }
 

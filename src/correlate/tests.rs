@@ -17,12 +17,18 @@ use crate::{
     rule::{LoadOptions, RuleFiles, RuleSet, load},
 };
 
-const LIMITS: Limits = Limits { signals_per_key_max: 100, evidence_max: 3 };
+const LIMITS: Limits =
+    Limits { keys_per_rule_max: 1_000, state_bytes_max: 1 << 30, signals_per_key_max: 100, evidence_max: 3 };
 
+/// One rule over events with an `id`.
 fn rules(keys: &str) -> Arc<RuleSet> {
-    let text =
-        format!(r#"rule(#{{ id: "r", title: "t", severity: "low", event: |e| exists(e.id), by: ["id"], {keys} }});"#);
-    let files = RuleFiles { root: PathBuf::new(), files: BTreeMap::from([("r.rhai".into(), text)]) };
+    rule_of(&format!("event: |e| exists(e.id), {keys}"))
+}
+
+fn rule_of(keys: &str) -> Arc<RuleSet> {
+    let text = format!(r#"rule(#{{ id: "r", title: "t", severity: "low", by: ["id"], {keys} }});"#);
+    let files =
+        RuleFiles { root: PathBuf::new(), files: BTreeMap::from([("r.rhai".into(), text)]), ..RuleFiles::default() };
     let loaded = load(&files, &LoadOptions::default(), None);
     assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
     Arc::new(loaded.set)
@@ -34,6 +40,7 @@ fn seconds(seconds: u64) -> Timestamp {
 
 /// A signals log of one source, its state and its alerts; the correlator over it can be made anew at any time.
 struct Partition {
+    limits: Limits,
     rules: Arc<RuleSet>,
     log: Vec<SignalRecord>,
     state: BTreeMap<Bytes, Bytes>,
@@ -43,11 +50,16 @@ struct Partition {
 
 impl Partition {
     fn new(rules: &Arc<RuleSet>) -> Self {
+        Partition::with(rules, LIMITS)
+    }
+
+    fn with(rules: &Arc<RuleSet>, limits: Limits) -> Self {
         let mut partition = Partition {
+            limits,
             rules: rules.clone(),
             log: Vec::new(),
             state: BTreeMap::new(),
-            correlator: Correlator::new(rules, LIMITS, 3),
+            correlator: Correlator::new(rules, limits, 3),
             alerts: Vec::new(),
         };
         partition.push(SignalRecord::Roster(Roster { inputs: [("in".into(), vec![0])].into() }));
@@ -65,13 +77,17 @@ impl Partition {
     }
 
     fn signal(&mut self, at: u64) {
+        self.signal_of("k", "event", at);
+    }
+
+    fn signal_of(&mut self, key: &str, pattern: &str, at: u64) {
         let rule = &self.rules.rules[0];
         let offset = self.log.len() as u64;
         self.push(SignalRecord::Signal(Signal {
             rule: rule.id().clone(),
             shape: rule.shape,
-            pattern: "event".into(),
-            key: vec!["k".into()],
+            pattern: pattern.into(),
+            key: vec![key.into()],
             time: seconds(at),
             position: Position { input: "in".into(), partition: 0, offset },
             element: 0,
@@ -95,7 +111,6 @@ impl Partition {
                 None => self.state.remove(key),
             };
         }
-        self.correlator.committed();
         changes
     }
 
@@ -103,7 +118,7 @@ impl Partition {
     fn restart(&mut self) -> u64 {
         let snapshot = Snapshot::read(self.state.iter()).unwrap().expect("a commit");
         let resume_from = snapshot.header.resume_from;
-        self.correlator = Correlator::restore(&self.rules, LIMITS, 3, snapshot);
+        self.correlator = Correlator::restore(&self.rules, self.limits, 3, snapshot);
         resume_from
     }
 
@@ -169,8 +184,6 @@ fn keys_whose_windows_passed_leave_the_state() {
     assert_eq!(partition.state.len(), 2, "the header and the key");
     partition.time_is(1_000);
     partition.commit();
-    partition.time_is(1_001);
-    partition.commit();
     assert_eq!(partition.state.len(), 1);
     assert_eq!(partition.correlator.standing().keys, 0);
 }
@@ -188,4 +201,126 @@ fn a_script_that_fails_now_and_then_is_not_quarantined_and_one_that_always_fails
     assert_eq!((always.failures, always.quarantined), (3, true));
     let sometimes = fails_when(r#"w.end.ends_with("5Z")"#);
     assert_eq!((sometimes.failures, sometimes.quarantined), (10, false));
+}
+
+/// Every kind of window and step.
+const KINDS: [&str; 10] = [
+    r#"within: "10s", all_of: [times(2, "a"), "b"]"#,
+    r#"within: "10s", any_of: [times(3, "a"), "c"], suppress: "7s""#,
+    r#"within: "10s", sequence: [times(2, "a"), any("b", "c")]"#,
+    r#"within: "10s", sequence: [none("c"), "a", none("b"), "a", none("c")]"#,
+    r#"within: "10s", sequence: ["a", "b", none("c")], suppress: "7s", when: |w| w.c.count < 2"#,
+    r#"every: "10s", when: |w| w.a.count + w.b.count > 2"#,
+    r#"every: "10s", sequence: ["a", none("c"), "b"], suppress: "12s""#,
+    r#"session: "4s", max: "20s", all_of: [times(2, "a"), "b"]"#,
+    r#"silent: "4s""#,
+    r#"silent: "4s", suppress: "9s", when: |w| w.c.count == 0"#,
+];
+
+/// A random log: at most so many keys, patterns that now and then match one event.
+fn random_log(seed: u64, keys: u64) -> Vec<(String, &'static str, u64)> {
+    let mut state = seed;
+    let mut next = move |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut at = 0;
+    let signal = |_| {
+        at += next(4);
+        (format!("key-{}", next(keys)), ["a", "b", "c"][next(3) as usize], at)
+    };
+    (0..120).map(signal).collect()
+}
+
+/// Plays a log of three patterns, time moving with each signal; a line starts anew after every `restart_every`th one.
+fn played(keys: &str, log: &[(String, &'static str, u64)], limits: Limits, restart_every: usize) -> Partition {
+    let patterns = r#"a: |e| e.kind == "a", b: |e| e.kind == "b", c: |e| e.kind == "c""#;
+    let keys = format!("{keys}, alert: |w| #{{ counts: [w.a.count, w.b.count, w.c.count] }}");
+    let mut partition = Partition::with(&rule_of(&format!("events: #{{ {patterns} }}, {keys}")), limits);
+    for (number, (key, pattern, at)) in log.iter().enumerate() {
+        partition.signal_of(key, pattern, *at);
+        partition.time_is(at.saturating_sub(2));
+        if number % restart_every == restart_every - 1 {
+            partition.commit();
+            let from = partition.restart();
+            (from..partition.log.len() as u64).for_each(|offset| partition.read(offset));
+        }
+    }
+    partition.time_is(10_000);
+    partition
+}
+
+#[test]
+fn a_restart_at_any_point_changes_no_alert_of_any_kind_of_window() {
+    for keys in KINDS {
+        let mut fired = 0;
+        for seed in 0..5 {
+            let log = random_log(seed, 3);
+            let whole = played(keys, &log, LIMITS, usize::MAX);
+            fired += whole.alerts.len();
+            for restart_every in [1, 7] {
+                assert_eq!(played(keys, &log, LIMITS, restart_every).alerts, whole.alerts, "{keys} {seed}");
+            }
+        }
+        assert!(fired > 0, "{keys} never fires");
+    }
+}
+
+#[test]
+fn nothing_of_a_key_stays_when_its_time_has_passed() {
+    for keys in KINDS {
+        let mut partition = played(keys, &random_log(9, 3), LIMITS, 5);
+        partition.commit();
+        assert_eq!((partition.correlator.standing().keys, partition.state.len()), (0, 1), "{keys}");
+    }
+}
+
+#[test]
+fn what_is_evicted_follows_from_the_log_alone() {
+    let limits = Limits { keys_per_rule_max: 5, ..LIMITS };
+    for keys in KINDS {
+        let log = random_log(3, 12);
+        let mut whole = played(keys, &log, limits, usize::MAX);
+        let restarted = played(keys, &log, limits, 3);
+        assert_eq!(restarted.alerts, whole.alerts, "{keys}");
+        assert!(whole.correlator.take_counts().evicted_keys > 0, "{keys}");
+    }
+}
+
+#[test]
+fn a_flood_of_keys_pushes_out_its_own() {
+    for limits in [Limits { keys_per_rule_max: 64, ..LIMITS }, Limits { state_bytes_max: 32 << 10, ..LIMITS }] {
+        let mut partition = Partition::with(&rules(r#"within: "1h", all_of: [times(3, "event")]"#), limits);
+        (0..2).for_each(|at| partition.signal_of("203.0.113.9", "event", at));
+        (0..1_000).for_each(|at| partition.signal_of(&format!("spoofed-{at}"), "event", 2 + at));
+        partition.signal_of("203.0.113.9", "event", 1_100);
+        partition.time_is(2_000);
+        let [alert] = &partition.alerts[..] else { panic!("{:?}", partition.states()) };
+        assert_eq!((&*alert.key[0], alert.partial.as_slice()), ("203.0.113.9", ["keys".to_owned()].as_slice()));
+        let keys = partition.correlator.standing().keys;
+        assert!(keys < 300, "{keys} keys");
+        let counts = partition.correlator.take_counts();
+        assert_eq!(counts.evicted_keys + keys as u64, 1_000);
+        assert_eq!(counts.evicted, counts.evicted_keys, "each had one signal");
+    }
+}
+
+#[test]
+fn a_full_key_says_that_its_count_is_partial() {
+    let limits = Limits { signals_per_key_max: 4, ..LIMITS };
+    let mut partition = Partition::with(&rules(r#"every: "1m""#), limits);
+    (0..9).for_each(|at| partition.signal(at));
+    partition.time_is(100);
+    assert_eq!(partition.alerts[0].partial, ["event.count"]);
+    assert_eq!(partition.alerts[0].counts["event"], 9);
+    assert_eq!(partition.correlator.take_counts().evicted, 5);
+}
+
+#[test]
+fn timers_of_one_time_go_in_the_order_of_their_keys() {
+    let mut partition = Partition::new(&rules(r#"every: "1m""#));
+    ["c", "a", "b"].into_iter().zip(0..).for_each(|(key, at)| partition.signal_of(key, "event", at));
+    partition.time_is(100);
+    let keys: Vec<&str> = partition.alerts.iter().map(|alert| &*alert.key[0]).collect();
+    assert_eq!(keys, ["a", "b", "c"]);
 }

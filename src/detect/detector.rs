@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Facts, Signal, key::keys};
 use crate::{
-    event::Wanted,
+    event::{ALERTS, Wanted},
     rule::{Compiled, Pattern, Rule, RuleSet, Scratch, ScriptError, ScriptTest, Shown},
 };
 
@@ -74,7 +74,7 @@ impl Detector {
             match answer {
                 Ok(matches) => {
                     health.failures_in_a_row[pattern] = 0;
-                    if matches {
+                    if matches && is_shown(event, &rule.patterns[pattern]) {
                         signals_of(rule, &rule.patterns[pattern], event, &mut health.counts, &mut signals);
                     }
                 }
@@ -115,6 +115,15 @@ impl Health {
         }
         is_new
     }
+}
+
+/// An alert that opens and closes is one event, but to patterns that ask for its state.
+fn is_shown(event: &Facts<'_>, pattern: &Pattern) -> bool {
+    let is_closing = || {
+        let state = event.whole().fields.get("state");
+        state.is_some_and(|state| state.as_text().as_deref() == Some("closed"))
+    };
+    pattern.sees_closed || **event.input != *ALERTS || !is_closing()
 }
 
 fn signals_of(rule: &Rule, pattern: &Pattern, event: &Facts<'_>, counts: &mut RuleCounts, signals: &mut Vec<Signal>) {

@@ -12,9 +12,13 @@ pub const KEYS_PER_EVENT_MAX: usize = 1_000;
 /// cross product, in byte order. Empty when a field is missing: then there is no signal. Without `by` there is the
 /// one empty key.
 pub fn keys(view: View<'_>, by: &[Arc<str>]) -> Vec<Vec<Arc<str>>> {
-    let mut keys: Vec<Vec<Arc<str>>> = vec![Vec::with_capacity(by.len())];
-    for path in by {
-        let texts = texts(view, path);
+    combined(by.iter().map(|path| texts(view, path)))
+}
+
+/// The cross product of several fields' texts, in their order: at most [`KEYS_PER_EVENT_MAX`] combinations.
+pub fn combined(fields: impl Iterator<Item = Vec<Arc<str>>>) -> Vec<Vec<Arc<str>>> {
+    let mut keys: Vec<Vec<Arc<str>>> = vec![Vec::new()];
+    for texts in fields {
         keys = keys
             .iter()
             .flat_map(|key| {

@@ -9,8 +9,8 @@ use serde::{Serialize, de::DeserializeOwned};
 pub enum FrameError {
     #[error("the record is {0} bytes, shorter than its envelope")]
     Short(usize),
-    #[error("the record has version {found}, this program reads up to {known}")]
-    Newer { found: u8, known: u8 },
+    #[error("the record has version {found}, this program reads version {known}")]
+    Version { found: u8, known: u8 },
     #[error("the record's checksum does not match")]
     Checksum,
     #[error("the record does not decode: {0}")]
@@ -30,7 +30,7 @@ pub fn seal<T: Serialize>(version: u8, body: &T) -> Vec<u8> {
 pub fn open<T: DeserializeOwned>(known: u8, bytes: &[u8]) -> Result<T, FrameError> {
     let Some((envelope, body)) = bytes.split_at_checked(5) else { return Err(FrameError::Short(bytes.len())) };
     if envelope[0] != known {
-        return Err(FrameError::Newer { found: envelope[0], known });
+        return Err(FrameError::Version { found: envelope[0], known });
     }
     if crc32fast::hash(body).to_be_bytes() != envelope[1..5] {
         return Err(FrameError::Checksum);
@@ -53,6 +53,6 @@ mod tests {
     #[test]
     fn another_version_is_refused() {
         let bytes = seal(2, &1u8);
-        assert_eq!(open::<u8>(1, &bytes), Err(FrameError::Newer { found: 2, known: 1 }));
+        assert_eq!(open::<u8>(1, &bytes), Err(FrameError::Version { found: 2, known: 1 }));
     }
 }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The name of a configured input.
 pub type InputName = Arc<str>;
 
+/// The input that alerts are, to rules on other rules' alerts. No configured input may be called so.
+pub const ALERTS: &str = "alerts";
+
 /// The place of a record in its input. Positions of one partition order as the log does.
 ///
 /// An input that reads several topics numbers the partitions of its k-th topic (in the order written, from 0) from

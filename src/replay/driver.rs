@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     alert::Alert,
-    correlate::{Correlator, Counts, Limits},
+    correlate::{CHAIN_EPOCH, Chained, Correlator, Counts, Limits},
     decode::Decoder,
-    detect::{Detector, Marker, Raw, Roster, Signal, SignalRecord, Source, SourceState},
-    event::{DeadLetter, Event, InputName, Timestamp},
+    detect::{Detector, Marker, Raw, Roster, RuleCounts, Signal, SignalRecord, Source, SourceState},
+    event::{ALERTS, DeadLetter, Event, InputName, Timestamp},
     rule::RuleSet,
 };
 
@@ -58,6 +58,8 @@ pub struct Replay {
     correlators: Vec<Correlator>,
     /// The next offset of each signals partition.
     offsets: Vec<u64>,
+    /// The number of the first correlator's alerts as a source.
+    first_alerts: u32,
     alerts: Vec<Alert>,
     dead_letters: Vec<DeadLetter>,
     totals: Totals,
@@ -88,12 +90,16 @@ impl Replay {
         }
         let correlator = || Correlator::new(rules, options.limits, options.quarantine_after);
         let partitions = options.signals_partitions.max(1);
+        let of_alerts = roster.inputs.entry(ALERTS.into()).or_default();
+        let first_alerts = of_alerts.iter().max().map_or(0, |last| last + 1);
+        of_alerts.extend(first_alerts..first_alerts + partitions);
         let mut replay = Replay {
             until,
             ended: vec![false; sources.len()],
             sources: sources.into_iter().map(|source| open(source, rules, options)).collect(),
             correlators: (0..partitions).map(|_| correlator()).collect(),
             offsets: vec![0; partitions as usize],
+            first_alerts,
             alerts: Vec::new(),
             dead_letters: Vec::new(),
             totals: Totals::default(),
@@ -150,6 +156,10 @@ impl Replay {
             Until::Time(time) => time,
         };
         for correlator in &mut self.correlators {
+            correlator.finish_events(end, &mut self.alerts);
+        }
+        self.pass_chained();
+        for correlator in &mut self.correlators {
             correlator.finish(end, &mut self.alerts);
         }
         self.count();
@@ -184,7 +194,38 @@ impl Replay {
             for correlator in &mut self.correlators {
                 correlator.advance(&mut |_| {}, &mut self.alerts);
             }
+            self.pass_chained();
             self.count();
+        }
+    }
+
+    /// Passes what alerts are to the rules on alerts to where it belongs.
+    fn pass_chained(&mut self) {
+        for at in 0..self.correlators.len() {
+            if !self.correlators[at].chains() {
+                continue;
+            }
+            let Chained { signals, frontier, rules, .. } = self.correlators[at].take_chained();
+            for signal in signals {
+                let partition = signal.partition(self.correlators.len() as u32) as usize;
+                self.tell(partition, SignalRecord::Signal(signal));
+            }
+            self.tell_all(&SignalRecord::Marker(Marker {
+                input: ALERTS.into(),
+                partition: self.first_alerts + at as u32,
+                epoch: CHAIN_EPOCH,
+                watermark: frontier,
+                idle: false,
+                left_out: None,
+            }));
+            self.book(rules);
+        }
+    }
+
+    fn book(&mut self, rules: Vec<(Arc<str>, RuleCounts)>) {
+        for (rule, counts) in rules {
+            self.totals.missing_key += counts.missing_key;
+            self.totals.fail(&rule, counts.failures, counts.last_failure.as_ref(), counts.quarantined);
         }
     }
 
@@ -218,15 +259,14 @@ impl Replay {
     }
 
     fn count(&mut self) {
+        let mut rules = Vec::new();
         for source in &mut self.sources {
             let counts = source.take_counts();
             self.totals.decoded += counts.events;
             self.totals.late += counts.late;
-            for (rule, counts) in source.detector().take_counts() {
-                self.totals.missing_key += counts.missing_key;
-                self.totals.fail(&rule, counts.failures, counts.last_failure.as_ref(), counts.quarantined);
-            }
+            rules.extend(source.detector().take_counts());
         }
+        self.book(rules);
         for correlator in &mut self.correlators {
             let Counts { duplicates, evicted, rules, .. } = correlator.take_counts();
             self.totals.duplicates += duplicates;

@@ -12,7 +12,8 @@ use crate::{
     rule::{InputSet, Place, Rule, RuleSet, RuleTest, TestBody, TestEvent},
 };
 
-/// The input of a test's events where neither the event nor the rule names one.
+/// The input of a test's events where neither the event nor the rule names one. Events of a rule on alerts are for the
+/// rules beside it, and alerts themselves where there are none.
 const DEFAULT_INPUT: &str = "default";
 
 /// One test, passed or failed.
@@ -48,6 +49,7 @@ fn alerts_of(
     for id in &test.with {
         rules.push(set.get(id).ok_or_else(|| format!("`with` names the rule {id:?}, which is not loaded"))?.clone());
     }
+    let fed = rules.iter().find(|rule| !rule.inputs.reads_alerts()).unwrap_or(rule).clone();
     rules.sort_by(|a, b| a.id().cmp(b.id()));
     rules.dedup_by(|a, b| a.id() == b.id());
     let rules = Arc::new(RuleSet { rules, ..RuleSet::default() });
@@ -55,7 +57,7 @@ fn alerts_of(
     let mut inputs: BTreeMap<InputName, usize> = BTreeMap::new();
     for event in &test.events {
         let next = inputs.len();
-        inputs.entry(input_of(rule, event)).or_insert(next);
+        inputs.entry(input_of(&fed, event)).or_insert(next);
     }
     let mut sources: Vec<(&InputName, usize)> = inputs.iter().map(|(name, at)| (name, *at)).collect();
     sources.sort_by_key(|(_, at)| *at);
@@ -68,7 +70,7 @@ fn alerts_of(
     let mut replay = Replay::new(&rules, sources, options, until);
     let mut offsets: BTreeMap<InputName, u64> = BTreeMap::new();
     for event in &test.events {
-        let input = input_of(rule, event);
+        let input = input_of(&fed, event);
         let offset = offsets.entry(input.clone()).or_default();
         let position = Position { input: input.clone(), partition: 0, offset: *offset };
         *offset += 1;

@@ -95,6 +95,11 @@ impl Aggregates {
         Aggregates(vec![PatternAggregates::default(); patterns])
     }
 
+    /// Whether windows keep anything beside counts.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|of| of.first.is_none() && of.last.is_none() && of.columns.is_empty())
+    }
+
     pub(super) fn add(&mut self, pattern: usize, statistic: Statistic, field: &str) {
         let columns = &mut self.0[pattern].columns;
         let at = columns.partition_point(|column| *column.field < *field);

@@ -20,6 +20,7 @@ pub(super) use known::Known;
 use super::{
     End, Statistic,
     diagnostic::{Diagnostic, Level},
+    reference::Reference,
     source::{Function, Source},
     token::as_written,
 };
@@ -32,10 +33,11 @@ const STEPS_MAX: usize = 200_000;
 pub(super) enum Wanted {
     Test,
     Map,
+    Number,
 }
 
-/// Files that can be imported.
-pub(super) struct Library<'a>(pub(super) &'a BTreeMap<PathBuf, Source>);
+/// Files that can be imported, and what can be looked up.
+pub(super) struct Library<'a>(pub(super) &'a BTreeMap<PathBuf, Source>, pub(super) &'a Reference);
 
 impl<'a> Library<'a> {
     pub(super) fn get(&self, import: &str) -> Option<&'a Source> {
@@ -103,6 +105,10 @@ impl<'a> Analysis<'a> {
                     self.uses(source, &result, position);
                     self.must_be_map(source, &result, position);
                 }
+                Wanted::Number => {
+                    self.uses(source, &result, position);
+                    self.must_be_number(source, &result, position);
+                }
             }
         }
     }
@@ -156,7 +162,19 @@ impl<'a> Analysis<'a> {
     }
 
     fn problem(&mut self, source: &Source, code: &'static str, at: Position, message: String, help: Option<String>) {
-        let diagnostic = Diagnostic { help, ..source.diagnostic(Level::Error, code, at, message) };
+        self.finding(source, Level::Error, code, at, message, help);
+    }
+
+    fn finding(
+        &mut self,
+        source: &Source,
+        level: Level,
+        code: &'static str,
+        at: Position,
+        message: String,
+        help: Option<String>,
+    ) {
+        let diagnostic = Diagnostic { help, ..source.diagnostic(level, code, at, message) };
         if !self.found.contains(&diagnostic) {
             self.found.push(diagnostic);
         }
@@ -224,6 +242,14 @@ impl<'a> Analysis<'a> {
         if let Some(what) = known.no_test().filter(|_| !matches!(known, Known::Map)) {
             let help = Some("write `alert: |w| #{ title: `…` }`".to_owned());
             self.problem(source, "no-map", position, format!("{what} stands where a map belongs"), help);
+        }
+    }
+
+    fn must_be_number(&mut self, source: &Source, known: &Known, position: Position) {
+        let is_number = matches!(known, Known::Number(_) | Known::Counted(_) | Known::Unknown) || known.is_field();
+        if !is_number {
+            let help = Some("write `value: |w| w.event.count`, for example".to_owned());
+            self.problem(source, "no-number", position, "no number stands where one belongs".to_owned(), help);
         }
     }
 

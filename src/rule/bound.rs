@@ -28,7 +28,7 @@ impl Bound {
         match value.read_lock::<Field>().as_deref() {
             Some(Field::Value(known)) => return Bound::Term(Term::Known(Some(known.clone()))),
             Some(Field::Missing) => return Bound::Term(Term::Known(None)),
-            Some(Field::Read { .. }) | None => {}
+            Some(Field::Read { .. } | Field::Found { .. }) | None => {}
         }
         Bound::Constant(value)
     }
@@ -49,6 +49,19 @@ impl Bound {
                     otherwise.to_dynamic(event)
                 }
             }
+        }
+    }
+}
+
+impl Bound {
+    /// Tests and terms in it.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Bound::Event | Bound::Constant(_) => 1,
+            Bound::Term(term) => term.size(),
+            Bound::Test(test) => test.size(),
+            Bound::List(items) => 1 + items.iter().map(Bound::size).sum::<usize>(),
+            Bound::Choice(when, then, otherwise) => when.size() + then.size() + otherwise.size(),
         }
     }
 }

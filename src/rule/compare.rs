@@ -5,8 +5,9 @@ use std::cmp::Ordering;
 use super::number::Num;
 use crate::event::Scalar;
 
+/// A comparison of two values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Comparison {
+pub enum Comparison {
     Equal,
     NotEqual,
     Less,

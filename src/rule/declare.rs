@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use rhai::{Engine, GlobalRuntimeState, Position};
 
 use super::{
-    InputSet, Rule,
+    InputSet, Rule, Window,
     analysis::Library,
     data::Data,
     diagnostic::Diagnostic,
@@ -20,7 +20,7 @@ use super::{
     shape,
     source::Source,
 };
-use crate::event::InputName;
+use crate::event::{ALERTS, InputName};
 
 /// A call of `rule` with what it was given.
 pub(super) struct Declared {
@@ -48,7 +48,7 @@ pub(super) struct Built {
     pub(super) found: Vec<Diagnostic>,
 }
 
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 34] = [
     "id",
     "title",
     "severity",
@@ -71,6 +71,9 @@ const KEYS: [&str; 31] = [
     "max",
     "silent",
     "forget",
+    "first_seen",
+    "learn",
+    "baseline",
     "sequence",
     "all_of",
     "any_of",
@@ -83,7 +86,7 @@ const KEYS: [&str; 31] = [
 ];
 
 /// Keys of the rule language that this engine does not run.
-const KEYS_NOT_YET: [&str; 4] = ["first_seen", "learn", "baseline", "then"];
+const KEYS_NOT_YET: [&str; 1] = ["then"];
 
 pub(super) fn build(declared: &Declared, around: &Surroundings<'_>) -> Built {
     let mut report = Report::new(around.source);
@@ -102,7 +105,9 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     let has_window = window::is_given(map);
     let mut closures = closures::read(map, declared, around, report);
     let mut inputs = key::inputs(map, declared.position, has_window, around.inputs, report);
-    if let InputSet::Named(names) = &mut inputs {
+    if let InputSet::Named(names) = &mut inputs
+        && !names.contains(ALERTS)
+    {
         names.extend(around.read_by_all.cloned());
     }
     let by = key::by(map, declared.position, has_window, &closures.names(), report);
@@ -112,17 +117,25 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     if report.has_errors() {
         return None;
     }
-    let entities: &[String] = meta.risk.as_ref().map_or(&[], |risk| &risk.entities);
+    let mut told: Vec<Arc<str>> =
+        meta.risk.iter().flat_map(|risk| &risk.entities).map(|path| path.as_str().into()).collect();
+    // Evidence names the alert.
+    told.extend(inputs.reads_alerts().then(|| "id".into()));
+    if let Window::FirstSeen(first_seen) = &window {
+        told.extend(first_seen.fields.iter().cloned());
+    }
     let shape = shape::Shape::new(&inputs, &window, &condition, suppress);
     let aggregates = closures.aggregates();
-    let (patterns, shape) = closures.patterns(&by, entities, &aggregates, shape, around);
+    let (when, value) = closures.lowered(&aggregates, around);
+    let (patterns, shape) = closures.patterns(&by, &told, &aggregates, shape, around, report);
     Some(Rule {
         meta,
         inputs,
         patterns,
         window,
         condition,
-        when: closures.when.map(|closure| closure.into_script()),
+        when,
+        value,
         alert: closures.alert.map(|closure| closure.into_script()),
         aggregates,
         suppress,

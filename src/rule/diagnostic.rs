@@ -13,13 +13,15 @@ pub enum Level {
     /// The rule, or the whole file where it does not parse or evaluate, is not loaded.
     Error,
     Warning,
+    /// Nothing is wrong; `--deny-warnings` lets it pass.
+    Note,
 }
 
 /// A finding in a rule file. As JSON: `level`, `code`, `message`, `file`, `line`, `column`, `length`, `help`, `source`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     pub level: Level,
-    /// A stable name for the kind of finding, such as `unknown-key`.
+    /// A stable name for the kind of finding, such as `unknown-key`: one of [`super::CODES`].
     pub code: &'static str,
     pub message: String,
     #[serde(flatten)]
@@ -43,6 +45,7 @@ impl Diagnostic {
         let level = match self.level {
             Level::Error => Title::ERROR,
             Level::Warning => Title::WARNING,
+            Level::Note => Title::NOTE,
         };
         let path = self.place.file.display().to_string();
         let start = byte_of(&self.source, self.place.column.saturating_sub(1));

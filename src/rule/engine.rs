@@ -2,6 +2,8 @@
 //!
 //! A script has no files, clock, randomness, output or `eval`, whatever it is called by.
 
+use std::sync::Arc;
+
 use rhai::{
     Engine, OptimizationLevel,
     packages::{
@@ -10,7 +12,7 @@ use rhai::{
     },
 };
 
-use super::{token::Tokens, vocabulary};
+use super::{reference::Reference, token::Tokens, vocabulary};
 
 /// What a script may use up before it is stopped. The same in every build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +67,13 @@ pub(super) fn parser(limits: &ScriptLimits, tokens: &Tokens) -> Engine {
 }
 
 /// An engine that evaluates rule files (`operations` = [`ScriptLimits::load_operations`]) or calls their closures.
-/// `fields` are the names that stand after dots in them.
-pub(super) fn runner<'a>(limits: &ScriptLimits, operations: u64, fields: impl Iterator<Item = &'a str>) -> Engine {
+/// `fields` are the names that stand after dots in them, `reference` what they can look things up in.
+pub(super) fn runner<'a>(
+    limits: &ScriptLimits,
+    operations: u64,
+    fields: impl Iterator<Item = &'a str>,
+    reference: &Arc<Reference>,
+) -> Engine {
     let mut engine = bare(limits);
     engine.set_max_operations(operations);
     ArithmeticPackage::new().register_into_engine(&mut engine);
@@ -77,7 +84,7 @@ pub(super) fn runner<'a>(limits: &ScriptLimits, operations: u64, fields: impl It
     BasicMathPackage::new().register_into_engine(&mut engine);
     BasicArrayPackage::new().register_into_engine(&mut engine);
     BasicMapPackage::new().register_into_engine(&mut engine);
-    vocabulary::register(&mut engine, fields);
+    vocabulary::register(&mut engine, fields, reference);
     engine
 }
 

@@ -99,6 +99,10 @@ impl<'a> Report<'a> {
         self.add(Level::Warning, code, at, message.into(), help);
     }
 
+    pub(super) fn note(&mut self, code: &'static str, at: Position, message: impl Into<String>, help: Option<String>) {
+        self.add(Level::Note, code, at, message.into(), help);
+    }
+
     fn add(&mut self, level: Level, code: &'static str, at: Position, message: String, help: Option<String>) {
         let diagnostic = Diagnostic { help, ..self.source.diagnostic(level, code, at, message) };
         if !self.found.contains(&diagnostic) {
@@ -196,6 +200,23 @@ impl<'a> Report<'a> {
                 None
             }
         }
+    }
+
+    /// A number above 0.
+    pub(super) fn positive(&mut self, entry: Entry<'_>, name: &str) -> Option<f64> {
+        let value = match entry.data {
+            Data::Int(value) => *value as f64,
+            Data::Float(value) => *value,
+            _ => {
+                self.wrong_type(entry, name, "a number");
+                return None;
+            }
+        };
+        if value > 0.0 && value.is_finite() {
+            return Some(value);
+        }
+        self.error("out-of-range", entry.position, format!("`{name}` is {value}, not above 0"), None);
+        None
     }
 
     /// A whole number from `least` to `most`.

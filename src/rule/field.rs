@@ -8,6 +8,7 @@ use rhai::ImmutableString;
 use super::{
     Seen, calculation,
     compare::{Comparison, Operand, test_scalars},
+    enrichment::Found,
     number::{Arithmetic, Num},
     text::TextTest,
 };
@@ -45,6 +46,11 @@ pub(super) enum Field {
     },
     /// A result.
     Value(Value),
+    /// What is known of an address, or of each of an array of them.
+    Found {
+        found: Arc<[Found]>,
+        is_array: bool,
+    },
     Missing,
 }
 
@@ -77,7 +83,26 @@ impl Field {
         match self {
             Field::Read { root, path } if path.is_empty() => Field::Read { root: root.clone(), path: name.clone() },
             Field::Read { root, path } => Field::Read { root: root.clone(), path: format!("{path}.{name}").into() },
+            Field::Found { found, is_array } => {
+                Field::result(of_found(found, *is_array, &|found| found.member(name).cloned()))
+            }
             Field::Value(_) | Field::Missing => Field::Missing,
+        }
+    }
+
+    /// What is known of the addresses that this field holds.
+    pub(super) fn look_up(&self, look_up: &dyn Fn(&str) -> Option<Found>) -> Field {
+        let value = self.value();
+        let mut found = Vec::new();
+        if let Some(value) = &value {
+            value.any_scalar(&mut |scalar| {
+                found.extend(scalar.as_text().and_then(|text| look_up(&text)));
+                false
+            });
+        }
+        match found.is_empty() {
+            true => Field::Missing,
+            false => Field::Found { found: found.into(), is_array: matches!(value, Some(Value::Array(_))) },
         }
     }
 
@@ -93,7 +118,7 @@ impl Field {
         match self {
             Field::Read { path, .. } if path.is_empty() => true,
             Field::Read { root, path } => root.fields().exists(path),
-            Field::Value(_) => true,
+            Field::Value(_) | Field::Found { .. } => true,
             Field::Missing => false,
         }
     }
@@ -109,6 +134,7 @@ impl Field {
                 None => below(root.fields(), path),
             },
             Field::Value(value) => Some(value.clone()),
+            Field::Found { found, is_array } => of_found(found, *is_array, &|found| found.value.clone()),
             Field::Missing => None,
         }
     }
@@ -119,6 +145,9 @@ impl Field {
         match self {
             Field::Read { root, path } => root.fields().any(path, visit),
             Field::Value(value) => value.any_scalar(visit),
+            Field::Found { found, .. } => {
+                found.iter().any(|found| found.value.as_ref().is_some_and(|value| value.any_scalar(visit)))
+            }
             Field::Missing => false,
         }
     }
@@ -171,6 +200,12 @@ impl Field {
     pub(super) fn len(&self) -> Field {
         Field::result(calculation::len(self.value().as_ref()))
     }
+}
+
+/// One thing that is known of each address that has it.
+fn of_found(found: &[Found], is_array: bool, thing: &dyn Fn(&Found) -> Option<Value>) -> Option<Value> {
+    let things: Vec<Value> = found.iter().filter_map(thing).collect();
+    if is_array { (!things.is_empty()).then_some(Value::Array(things)) } else { things.into_iter().next() }
 }
 
 /// What stands below `path`, as an object.

@@ -12,6 +12,7 @@ use std::{
 use regex::Regex;
 
 use super::{
+    List,
     compare::{Comparison, Operand, test_scalars},
     number::Num,
     predicate::Reads,
@@ -66,6 +67,7 @@ pub(super) enum Asks {
     Matches(Pattern),
     /// In byte order of the networks.
     Cidr(Arc<[Network]>),
+    InList(Arc<List>),
 }
 
 /// A literal of a rule.
@@ -159,12 +161,21 @@ impl Asks {
         Asks::Text { test, ignore_case, wanted: test.canonical(ignore_case, wanted).into() }
     }
 
-    /// Visits the paths of the fields that it reads besides its own.
-    pub(super) fn each_path(&self, visit: &mut dyn FnMut(&Arc<str>)) {
+    fn other(&self) -> Option<&Term> {
         match self {
-            Asks::CompareWith(_, other) | Asks::TextWith { other, .. } => other.each_path(visit),
-            _ => {}
+            Asks::CompareWith(_, other) | Asks::TextWith { other, .. } => Some(other),
+            _ => None,
         }
+    }
+
+    /// Visits the paths of the other terms that it reads.
+    pub(super) fn each_path(&self, visit: &mut dyn FnMut(&Arc<str>)) {
+        self.other().into_iter().for_each(|other| other.each_path(visit));
+    }
+
+    /// Terms in it.
+    pub(super) fn size(&self) -> usize {
+        self.other().map_or(0, Term::size)
     }
 
     /// Whether it holds of one scalar. `reads` is asked for other terms only.
@@ -186,6 +197,7 @@ impl Asks {
             }
             Asks::Matches(pattern) => pattern.0.is_match(scalar.as_text()),
             Asks::Cidr(networks) => networks.iter().any(|network| network.contains(scalar.as_text())),
+            Asks::InList(list) => list.contains(scalar.as_text()),
         }
     }
 }

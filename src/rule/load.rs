@@ -13,10 +13,11 @@ use std::{
 };
 
 use super::{
-    Diagnostic, Level, Rule, RuleSet, ScriptLimits,
+    Diagnostic, Enrichment, Level, ListText, Lists, Rule, RuleSet, ScriptLimits,
     analysis::Library,
     declare::{self, Surroundings},
-    engine,
+    engine, layers,
+    reference::Reference,
     source::{self, Source, hash_of, is_library},
     token::Tokens,
 };
@@ -38,6 +39,8 @@ pub struct RuleFiles {
     pub root: PathBuf,
     /// By path relative to the root, in byte order. Those under `lib/` are only imported.
     pub files: BTreeMap<PathBuf, String>,
+    /// The files under `lists/`, by path relative to the root.
+    pub lists: BTreeMap<PathBuf, ListText>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -46,6 +49,8 @@ pub struct LoadOptions {
     pub inputs: Option<BTreeSet<String>>,
     /// An input that every rule reads besides those that it names.
     pub read_by_all: Option<InputName>,
+    /// What `geo` and `asn` look addresses up in.
+    pub enrichment: Enrichment,
     pub limits: ScriptLimits,
 }
 
@@ -69,7 +74,7 @@ impl Loaded {
 pub fn load(files: &RuleFiles, options: &LoadOptions, previous: Option<&RuleSet>) -> Loaded {
     thread::scope(|scope| {
         let loader = thread::Builder::new().name("rules".to_owned()).stack_size(STACK_BYTES);
-        let loading = loader.spawn_scoped(scope, || Loading::new(files, options).finish(previous));
+        let loading = loader.spawn_scoped(scope, || Loading::new(files, options, previous).finish(previous));
         match loading.expect("a thread to load rules on").join() {
             Ok(loaded) => loaded,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -86,23 +91,31 @@ struct Loading<'a> {
     unparsed: BTreeSet<PathBuf>,
     found: Vec<Diagnostic>,
     fields: BTreeSet<String>,
+    reference: Arc<Reference>,
     refused: usize,
 }
 
 impl<'a> Loading<'a> {
-    fn new(files: &RuleFiles, options: &'a LoadOptions) -> Self {
+    fn new(files: &RuleFiles, options: &'a LoadOptions, previous: Option<&RuleSet>) -> Self {
         let (libraries, rules): (Vec<_>, Vec<_>) = files.files.iter().partition(|(path, _)| is_library(path));
         let imported: String =
             libraries.iter().map(|(path, text)| format!("{} {}\n", path.display(), hash_of(text))).collect();
-        let hash = |text: &str| hash_of(&format!("{}\n{imported}", hash_of(text)));
+        let hash = |text: &str| hash_of(format!("{}\n{imported}", hash_of(text)));
         let hashes = rules.iter().map(|(path, text)| ((*path).clone(), hash(text))).collect();
+        let mut found = Vec::new();
+        let lists = Lists::read(&files.lists, previous.map(|previous| &previous.lists), &mut found);
         let mut loading = Loading {
             options,
             sources: BTreeMap::new(),
             hashes,
             unparsed: BTreeSet::new(),
-            found: Vec::new(),
+            found,
             fields: BTreeSet::new(),
+            reference: Arc::new(Reference {
+                lists,
+                enrichment: options.enrichment.clone(),
+                is_configured: options.inputs.is_some(),
+            }),
             refused: 0,
         };
         let tokens = Tokens::default();
@@ -143,9 +156,9 @@ impl<'a> Loading<'a> {
     fn finish(mut self, previous: Option<&RuleSet>) -> Loaded {
         let limits = &self.options.limits;
         let fields = || self.fields.iter().take(FIELDS_MAX).map(String::as_str);
-        let runner = Arc::new(engine::runner(limits, limits.call_operations, fields()));
-        let evaluator = evaluate::Evaluator::new(limits, fields(), &self.sources, &self.unparsed);
-        let library = Library(&self.sources);
+        let runner = Arc::new(engine::runner(limits, limits.call_operations, fields(), &self.reference));
+        let evaluator = evaluate::Evaluator::new(limits, fields(), &self.sources, &self.unparsed, &self.reference);
+        let library = Library(&self.sources, &self.reference);
         let mut rules: Vec<Rule> = Vec::new();
         let mut found = std::mem::take(&mut self.found);
         for (path, source) in self.sources.iter().filter(|(path, _)| !is_library(path)) {
@@ -196,16 +209,33 @@ impl<'a> Loading<'a> {
         }
         let declared = rules.len();
         let rules = self.without_twins(rules, &mut found);
+        let rules = self.without_circles(rules, &mut found);
         let refused = self.refused + declared - rules.len();
         sources.retain(|path, _| rules.iter().any(|rule| rule.place.file == *path));
         let all: String = sources.iter().map(|(path, hash)| format!("{} {hash}\n", path.display())).collect();
+        let all = format!("{all}{}", self.reference.hashes());
         found.sort_by(|a, b| {
             let place = |finding: &Diagnostic| (finding.place.file.clone(), finding.place.line, finding.place.column);
             place(a).cmp(&place(b)).then(a.level.cmp(&b.level))
         });
         found.dedup();
-        let set = RuleSet { rules, hash: hash_of(&all), sources, ..RuleSet::default() };
+        let lists = self.reference.lists.clone();
+        let set = RuleSet { rules, hash: hash_of(&all), sources, lists, ..RuleSet::default() };
         Loaded { set, diagnostics: found, refused }
+    }
+
+    /// Leaves out rules on alerts that ask for alerts of rules on alerts.
+    fn without_circles(&self, mut rules: Vec<Arc<Rule>>, found: &mut Vec<Diagnostic>) -> Vec<Arc<Rule>> {
+        let mut wrong = BTreeSet::new();
+        for finding in layers::check(&rules) {
+            let rule = &rules[finding.rule];
+            let Some(source) = self.sources.get(&rule.place.file) else { continue };
+            let at = source.diagnostic_at(finding.level, finding.code, rule.place.clone(), finding.message);
+            wrong.extend(at.is_error().then(|| rule.id().clone()));
+            found.push(Diagnostic { help: finding.help, ..at });
+        }
+        rules.retain(|rule| !wrong.contains(rule.id()));
+        rules
     }
 
     fn without_twins(&self, mut rules: Vec<Arc<Rule>>, found: &mut Vec<Diagnostic>) -> Vec<Arc<Rule>> {

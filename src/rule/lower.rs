@@ -1,248 +1,242 @@
 //! From a predicate's syntax tree to a tree of tests that runs without Rhai.
 //!
-//! Lowered are tests of fields against literals (written, or captured), `&&`, `||`, `!`, and calls of functions that
-//! consist of these. Whatever else is in a closure, it stays a script as a whole.
+//! A closure is followed with what its variables stand for: fields, results, tests, and values that no event changes,
+//! which Rhai itself calculates once. What can't be followed is cut out: the smallest expression that answers true or
+//! false becomes a script, run with the variables around it, beside the tests that guard it. The answers are those of
+//! the closure.
+
+mod block;
+mod calls;
+mod operators;
+mod switch;
+mod values;
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, Expr, FnCallExpr, FnPtr, Stmt};
+use rhai::{ASTFlags, ASTNode, Expr, ImmutableString, Position, Stmt, StmtBlock};
 
 use super::{
-    Predicate,
+    Predicate, ScriptTest,
     analysis::Library,
-    bound::literal_of,
-    compare::Comparison,
-    field_test::{Asks, FieldTest, Literal, OneOf, Pattern},
+    bound::Bound,
+    predicate::Code,
+    script::{Fragment, Script},
     source::{Function, Source},
-    term::Term,
-    text::{Network, TextTest},
-    token::as_written,
 };
 
 /// Functions inside functions; what calls itself is never lowered.
 const DEPTH_MAX: usize = 8;
 
-/// The same answers as the closure gives, or `None` where it stays a script.
-pub(super) fn lower(source: &Source, library: &Library<'_>, closure: &FnPtr) -> Option<Predicate> {
-    let captured: Vec<Bound> = closure.iter_curry().map(Bound::of).collect::<Option<_>>()?;
-    let function = source.function(closure.fn_name(), captured.len() + 1)?;
-    let arguments = captured.into_iter().chain([Bound::Event(String::new())]);
-    Lowering { library, source, variables: bind(function, arguments), depth: 0 }.body(function)
+/// Expressions that are followed for one closure, functions once for each call, with what is copied on the way: a
+/// closure that is larger stays a script.
+const STEPS_MAX: usize = 20_000;
+
+/// A compiled closure.
+pub(super) struct Lowered {
+    pub(super) predicate: Predicate,
+    /// What stayed a script.
+    pub(super) scripts: Vec<Why>,
 }
 
-/// What a parameter stands for.
-#[derive(Debug, Clone)]
-enum Bound {
-    /// A field of the event; the event itself where the path is empty.
-    Event(String),
-    Literal(Literal),
-    List(Vec<Literal>),
+/// Where something can't be lowered, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Why {
+    pub(super) position: Position,
+    pub(super) what: String,
 }
 
-impl Bound {
-    fn of(value: &Dynamic) -> Option<Self> {
-        match value.read_lock::<rhai::Array>() {
-            Some(items) => items.iter().map(literal_of).collect::<Option<_>>().map(Bound::List),
-            None => literal_of(value).map(Bound::Literal),
-        }
+impl Why {
+    fn new(position: Position, what: impl Into<String>) -> Self {
+        Why { position, what: what.into() }
     }
 }
 
-fn bind(function: &Function, arguments: impl Iterator<Item = Bound>) -> Vec<(&str, Bound)> {
-    function.parameters.iter().map(String::as_str).zip(arguments).collect()
+type Result<T> = std::result::Result<T, Why>;
+
+/// The same answers as the closure gives.
+pub(super) fn lower(source: &Source, library: &Library<'_>, script: &Script) -> Lowered {
+    let mut lowering = Lowering { library, root: source, script, steps: 0, scripts: Vec::new() };
+    lowering.closure().map_or_else(
+        |why| Lowered {
+            predicate: Predicate::Script(ScriptTest(Arc::new(Code::Closure(script.clone())))),
+            scripts: vec![why],
+        },
+        |predicate| Lowered { predicate, scripts: std::mem::take(&mut lowering.scripts) },
+    )
 }
 
 struct Lowering<'a> {
     library: &'a Library<'a>,
+    /// The file of the closure.
+    root: &'a Source,
+    script: &'a Script,
+    steps: usize,
+    scripts: Vec<Why>,
+}
+
+/// One call of a function or closure: its variables stand as they do when Rhai runs it, for its syntax tree finds
+/// them by their place.
+struct Frame<'a> {
     source: &'a Source,
-    variables: Vec<(&'a str, Bound)>,
+    /// Whether it is of the closure's file: only there a part can be cut out, since it finds the functions and imports
+    /// of that file.
+    is_own: bool,
+    variables: Vec<(ImmutableString, Bound)>,
     depth: usize,
 }
 
+/// What an expression is lowered to.
+#[derive(Debug, Clone, Copy)]
+struct Goal {
+    /// A test, of which parts may be scripts; else a value, and tests in it run none.
+    test: bool,
+    /// Whether it is what the function gives, so that `return` may stand there.
+    tail: bool,
+}
+
+impl Goal {
+    const TEST: Goal = Goal { test: true, tail: false };
+    const VALUE: Goal = Goal { test: false, tail: false };
+
+    fn at_tail(self) -> Goal {
+        Goal { tail: true, ..self }
+    }
+}
+
 impl<'a> Lowering<'a> {
-    fn body(&self, function: &Function) -> Option<Predicate> {
-        match &function.body[..] {
-            [statement] if function.parameters.len() == self.variables.len() => self.statement(statement),
-            _ => None,
-        }
+    fn closure(&mut self) -> Result<Predicate> {
+        let closure = &self.script.closure;
+        let captured: Vec<Bound> = closure.iter_curry().map(|value| Bound::of(value.flatten_clone())).collect();
+        let missing = || Why::new(self.script.position, "the closure");
+        let root = self.root;
+        let function = root.function(closure.fn_name(), captured.len() + 1).ok_or_else(missing)?;
+        let mut frame = self.frame(root, function, captured.into_iter().chain([Bound::Event]).collect(), 0)?;
+        let result = self.block(&mut frame, &function.body, Goal::TEST.at_tail())?;
+        truth(&result, function.start)
     }
 
-    fn statement(&self, statement: &Stmt) -> Option<Predicate> {
-        match statement {
-            Stmt::Expr(expression) => self.test(expression),
-            Stmt::FnCall(call, _) => self.call(call),
-            Stmt::Block(block) => match block.statements() {
-                [statement] => self.statement(statement),
-                _ => None,
-            },
-            _ => None,
+    fn frame(&self, source: &'a Source, function: &Function, arguments: Vec<Bound>, depth: usize) -> Result<Frame<'a>> {
+        if depth > DEPTH_MAX || function.parameters.len() != arguments.len() {
+            return Err(Why::new(function.start, format!("`{}` inside so many functions", function.name)));
         }
+        let names = function.parameters.iter().map(|name| name.as_str().into());
+        let is_own = std::ptr::eq(source, self.root);
+        Ok(Frame { source, is_own, variables: names.zip(arguments).collect(), depth })
     }
 
-    fn test(&self, expression: &Expr) -> Option<Predicate> {
-        match expression {
-            Expr::BoolConstant(value, _) => Some(Predicate::Constant(*value)),
-            Expr::And(parts, _) => parts.iter().map(|part| self.test(part)).collect::<Option<_>>().map(Predicate::All),
-            Expr::Or(parts, _) => parts.iter().map(|part| self.test(part)).collect::<Option<_>>().map(Predicate::Any),
-            Expr::FnCall(call, _) => self.call(call),
-            Expr::Stmt(block) => match block.statements() {
-                [statement] => self.statement(statement),
-                _ => None,
-            },
-            Expr::Dot(..) | Expr::Index(..) => self.method(expression),
-            _ => None,
-        }
+    fn step(&mut self, position: Position) -> Result<()> {
+        self.take(1, position)
     }
 
-    fn call(&self, call: &FnCallExpr) -> Option<Predicate> {
-        let name = call.name.as_str();
-        if call.is_operator_call() || name == "contains" {
-            return self.operator(name, &call.args);
+    /// Counts what is followed or copied: twice the size of what is used twice, so no doubling goes far.
+    fn take(&mut self, steps: usize, position: Position) -> Result<()> {
+        self.steps = self.steps.saturating_add(steps);
+        if self.steps > STEPS_MAX {
+            return Err(Why::new(position, format!("a closure of more than {STEPS_MAX} expressions")));
         }
-        let source = match call.namespace.is_empty() {
-            true => self.source,
-            false => {
-                let alias = call.namespace.root();
-                let import = self.source.imports.iter().find(|import| import.alias == alias)?;
-                self.library.get(&import.path)?
-            }
+        Ok(())
+    }
+
+    /// An expression that has to answer true or false.
+    fn test(&mut self, frame: &mut Frame<'a>, expression: &Expr) -> Result<Predicate> {
+        self.step(expression.start_position())?;
+        if let Some(known) = self.constant(frame, expression) {
+            return truth(&known, expression.start_position());
+        }
+        let result = match expression {
+            Expr::And(parts, _) => return self.parts(frame, parts).map(Predicate::all),
+            Expr::Or(parts, _) => return self.parts(frame, parts).map(Predicate::any),
+            Expr::FnCall(call, position) => self.call(frame, call, *position, Goal::TEST)?,
+            Expr::Stmt(block) => self.block(frame, block.statements(), Goal::TEST)?,
+            expression => self.value(frame, expression)?,
         };
-        if let Some(function) = source.functions.get(&(name.to_owned(), call.args.len())) {
-            let arguments: Vec<Bound> = call.args.iter().map(|argument| self.bound(argument)).collect::<Option<_>>()?;
-            let variables = bind(function, arguments.into_iter());
-            let inner = Lowering { library: self.library, source, variables, depth: self.depth + 1 };
-            return if inner.depth > DEPTH_MAX { None } else { inner.body(function) };
-        }
-        let (first, rest) = call.args.split_first()?;
-        if call.namespace.is_empty() { self.function(name, self.path(first)?, rest) } else { None }
+        truth(&result, expression.start_position())
     }
 
-    fn operator(&self, name: &str, operands: &[Expr]) -> Option<Predicate> {
-        match (name, operands) {
-            ("!", [operand]) => self.test(operand).map(|part| Predicate::Not(Box::new(part))),
-            ("contains", [list, item]) => match (self.bound(list)?, self.bound(item)?) {
-                (Bound::List(list), Bound::Event(path)) => field(path, Asks::In(OneOf::new(list))),
-                (Bound::Event(path), Bound::Literal(item)) => field(path, Asks::Compare(Comparison::Equal, item)),
-                _ => None,
-            },
-            (name, [left, right]) => {
-                let (_, comparison) = *Comparison::ALL.iter().find(|(operator, _)| *operator == name)?;
-                match (self.bound(left)?, self.bound(right)?) {
-                    (Bound::Event(path), Bound::Literal(literal)) => field(path, Asks::Compare(comparison, literal)),
-                    (Bound::Literal(literal), Bound::Event(path)) => {
-                        field(path, Asks::Compare(comparison.swapped(), literal))
-                    }
-                    (Bound::Event(left), Bound::Event(right)) if !right.is_empty() => {
-                        field(left, Asks::CompareWith(comparison, Term::Field(right.into())))
-                    }
-                    _ => None,
-                }
-            }
-            _ => None,
+    fn parts(&mut self, frame: &mut Frame<'a>, parts: &[Expr]) -> Result<Vec<Predicate>> {
+        parts.iter().map(|part| self.part(frame, part)).collect()
+    }
+
+    /// A test, or a script where it can't be lowered.
+    fn part(&mut self, frame: &mut Frame<'a>, expression: &Expr) -> Result<Predicate> {
+        let scripts = self.scripts.len();
+        self.test(frame, expression).or_else(|why| {
+            self.scripts.truncate(scripts);
+            self.cut(frame, &[Stmt::Expr(Box::new(expression.clone()))], why, false)
+        })
+    }
+
+    /// A test that runs no script, for it is not asked in the place where it is written.
+    fn pure_test(&mut self, frame: &mut Frame<'a>, expression: &Expr) -> Result<Predicate> {
+        let scripts = self.scripts.len();
+        let test = self.test(frame, expression)?;
+        match self.scripts.drain(scripts..).next() {
+            Some(why) => Err(why),
+            None => Ok(test),
         }
     }
 
-    /// `e.a.b.test(…)`
-    fn method(&self, chain: &Expr) -> Option<Predicate> {
-        let (path, last) = self.walk(chain)?;
-        let Some(Expr::MethodCall(call, _)) = last else { return None };
-        let name = call.name.as_str();
-        let is_own = self.source.functions.keys().any(|(own, _)| own == name);
-        if is_own { None } else { self.function(name, path, &call.args) }
+    /// The one or the other, by a test.
+    fn choose(&mut self, when: Predicate, then: Bound, otherwise: Bound, position: Position) -> Result<Bound> {
+        if let Predicate::Constant(answer) = when {
+            return Ok(if answer { then } else { otherwise });
+        }
+        self.take(when.size(), position)?;
+        if let (Some(then), Some(otherwise)) = (as_test(&then), as_test(&otherwise)) {
+            return Ok(Bound::Test(when.choose(then, otherwise)));
+        }
+        let runs_script = |bound: &Bound| matches!(bound, Bound::Test(test) if test.runs_script());
+        if when.runs_script() || runs_script(&then) || runs_script(&otherwise) {
+            return Err(Why::new(position, "a value that a script chooses"));
+        }
+        Ok(Bound::Choice(Box::new(when), Box::new(then), Box::new(otherwise)))
     }
 
-    fn function(&self, name: &str, path: String, arguments: &[Expr]) -> Option<Predicate> {
-        if let Some((_, test, ignore_case)) = TextTest::NAMED.iter().find(|(known, ..)| *known == name) {
-            let [wanted] = arguments else { return None };
-            return field(path, Asks::text(*test, *ignore_case, &self.text(wanted)?));
-        }
-        match (name, arguments) {
-            ("exists", []) => field(path, Asks::Exists),
-            ("matches", [pattern]) => field(path, Asks::Matches(Pattern::new(&self.text(pattern)?).ok()?)),
-            ("cidr", [_, ..]) => {
-                let networks = arguments.iter().map(|network| Network::parse(&self.text(network)?));
-                field(path, Asks::Cidr(networks.collect::<Option<_>>()?))
-            }
-            _ => None,
-        }
-    }
-
-    fn text(&self, expression: &Expr) -> Option<Arc<str>> {
-        match self.bound(expression)? {
-            Bound::Literal(Literal::Text(text)) => Some(text),
-            _ => None,
+    fn outcome(&mut self, frame: &mut Frame<'a>, expression: &Expr, goal: Goal) -> Result<Bound> {
+        match (goal.test, expression) {
+            (_, Expr::Stmt(block)) => self.block(frame, block.statements(), goal),
+            (true, expression) => self.part(frame, expression).map(Bound::Test),
+            (false, expression) => self.value(frame, expression),
         }
     }
 
-    fn path(&self, expression: &Expr) -> Option<String> {
-        match self.bound(expression)? {
-            Bound::Event(path) => Some(path),
-            _ => None,
+    /// Makes a script of statements, which `why` says can't be lowered.
+    fn cut(&mut self, frame: &Frame<'a>, statements: &[Stmt], why: Why, tail: bool) -> Result<Predicate> {
+        if !frame.is_own || !tail && statements.iter().any(returns_somewhere) {
+            return Err(why);
         }
+        self.take(frame.variables.iter().map(|(_, bound)| bound.size()).sum(), why.position)?;
+        let position = statements.first().map_or(Position::NONE, Stmt::position);
+        let position = if position.is_none() { why.position } else { position };
+        let fragment = self.fragment(statements, position);
+        self.scripts.push(why);
+        Ok(Predicate::Script(ScriptTest(Arc::new(Code::Fragment(fragment, frame.variables.clone())))))
     }
 
-    fn bound(&self, expression: &Expr) -> Option<Bound> {
-        match expression {
-            Expr::Variable(variable, ..) if variable.2.is_empty() => {
-                let name = variable.1.as_str();
-                self.variables.iter().find(|(known, _)| *known == name).map(|(_, bound)| bound.clone())
-            }
-            Expr::Dot(..) | Expr::Index(..) => match self.walk(expression)? {
-                (path, None) => Some(Bound::Event(path)),
-                _ => None,
-            },
-            Expr::Array(items, _) => {
-                let literals = items.iter().map(|item| match self.bound(item)? {
-                    Bound::Literal(literal) => Some(literal),
-                    _ => None,
-                });
-                literals.collect::<Option<_>>().map(Bound::List)
-            }
-            Expr::IntegerConstant(..) | Expr::FloatConstant(..) | Expr::BoolConstant(..) | Expr::CharConstant(..) => {
-                literal_of(&expression.get_literal_value(None)?).map(Bound::Literal)
-            }
-            Expr::StringConstant(text, _) => Some(Bound::Literal(Literal::Text(text.as_str().into()))),
-            _ => None,
-        }
-    }
-
-    /// Follows a chain of names from a field of the event: its path, and the call that it may end with.
-    fn walk<'e>(&self, chain: &'e Expr) -> Option<(String, Option<&'e Expr>)> {
-        let (Expr::Dot(first, ..) | Expr::Index(first, ..)) = chain else { return None };
-        let mut path = self.path(&first.lhs)?;
-        let mut link = chain;
-        loop {
-            let (is_dot, pair, ends) = match link {
-                Expr::Dot(pair, flags, _) => (true, pair, flags.contains(rhai::ASTFlags::BREAK)),
-                Expr::Index(pair, flags, _) => (false, pair, flags.contains(rhai::ASTFlags::BREAK)),
-                _ => return None,
-            };
-            let next = match &pair.rhs {
-                Expr::Dot(next, ..) | Expr::Index(next, ..) if !ends => Some(&next.lhs),
-                _ => None,
-            };
-            match (is_dot, next.unwrap_or(&pair.rhs)) {
-                (true, Expr::Property(name, _)) => extend(&mut path, as_written(&name.2)),
-                (true, call @ Expr::MethodCall(..)) if next.is_none() => return Some((path, Some(call))),
-                (false, Expr::StringConstant(name, _)) => extend(&mut path, name),
-                _ => return None,
-            }
-            if next.is_none() {
-                return Some((path, None));
-            }
-            link = &pair.rhs;
-        }
+    fn fragment(&self, statements: &[Stmt], position: Position) -> Fragment {
+        let block = StmtBlock::new(statements.iter().cloned(), position, Position::NONE);
+        let script = Script { position, ..self.script.clone() };
+        Fragment { script, statements: [Stmt::Block(Box::new(block))].into() }
     }
 }
 
-fn extend(path: &mut String, name: &str) {
-    if !path.is_empty() {
-        path.push('.');
-    }
-    path.push_str(name);
+/// True or false, as a test.
+fn truth(bound: &Bound, position: Position) -> Result<Predicate> {
+    as_test(bound).ok_or_else(|| Why::new(position, "what may be neither true nor false"))
 }
 
-/// A test of a field; of the event as a whole there is none.
-fn field(path: String, asks: Asks) -> Option<Predicate> {
-    (!path.is_empty()).then(|| Predicate::Field(FieldTest { path: path.into(), asks }))
+fn as_test(bound: &Bound) -> Option<Predicate> {
+    match bound {
+        Bound::Test(test) => Some(test.clone()),
+        Bound::Constant(value) => value.as_bool().ok().map(Predicate::Constant),
+        Bound::Choice(when, then, otherwise) => Some((**when).clone().choose(as_test(then)?, as_test(otherwise)?)),
+        Bound::Event | Bound::Term(_) | Bound::List(_) => None,
+    }
+}
+
+/// Whether a `return` stands in it.
+fn returns_somewhere(statement: &Stmt) -> bool {
+    !statement.walk(&mut Vec::new(), &mut |nodes: &[ASTNode]| {
+        !matches!(nodes.last(), Some(ASTNode::Stmt(Stmt::Return(_, flags, _))) if !flags.contains(ASTFlags::BREAK))
+    })
 }

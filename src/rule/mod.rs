@@ -5,52 +5,62 @@
 
 mod aggregate;
 mod analysis;
-#[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod bound;
 mod calculation;
+pub(crate) mod code;
 mod compare;
 mod compiled;
+mod cost;
 mod data;
 mod declare;
 mod diagnostic;
 mod duration;
 mod engine;
+mod enrichment;
 mod entry;
 mod field;
-#[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod field_test;
 mod glob;
+mod layers;
+mod list;
 mod load;
 mod lower;
 mod matcher;
 mod model;
 mod number;
-#[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod predicate;
+mod reference;
 mod script;
 mod shape;
 mod source;
-#[expect(dead_code, reason = "the lowering that makes all of these comes next")]
 mod term;
 mod text;
 mod token;
 mod vocabulary;
+mod window_lower;
 mod window_script;
+mod window_test;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 pub use aggregate::*;
+pub use code::{CODES, Code};
+pub use compare::Comparison;
 pub use compiled::{Compiled, OnceCompiled};
+pub use cost::Cost;
 pub use diagnostic::{Diagnostic, Level};
 pub use engine::ScriptLimits;
+pub use enrichment::{Database, DatabaseError, Enrichment};
 pub use field_test::{FieldTest, TermTest};
+pub use list::{LIST_ENTRIES_MAX, List, ListText, Lists};
 pub use load::{LoadOptions, Loaded, RuleFiles, load};
-pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Seen as Shown, tested_paths};
+pub use matcher::{Gate, MatchCounts, Matcher, Scratch, Shown, tested_paths};
 pub use model::*;
 pub use number::Num;
 pub use predicate::{Predicate, ScriptTest};
 pub use script::ScriptError;
 pub use window_script::WindowScript;
+pub use window_test::{Amount, WindowFacts, WindowTest, WindowValue};
 
 /// Signals that a window keeps of one key at most, as configured by default: what needs more can't occur.
 pub const SIGNALS_MAX: u64 = 10_000;
@@ -60,10 +70,12 @@ pub const SIGNALS_MAX: u64 = 10_000;
 pub struct RuleSet {
     /// In byte order of their ids.
     pub rules: Vec<Arc<Rule>>,
-    /// Hex SHA-256 over every file that the rules come from.
+    /// Hex SHA-256 over every file that the rules come from, and all that they look things up in.
     pub hash: String,
     /// Hex SHA-256 of each of those files, what it can import included, by path.
     pub sources: BTreeMap<PathBuf, String>,
+    /// What lies under `lists/`.
+    pub lists: Lists,
     /// What [`RuleSet::compiled`] made.
     pub compiled: OnceCompiled,
 }

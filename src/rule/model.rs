@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregates, Predicate, WindowScript};
-use crate::event::{Fields, InputName, Position, Timestamp};
+use super::{Aggregates, Predicate, WindowScript, WindowTest, WindowValue};
+use crate::event::{ALERTS, Fields, InputName, Position, Timestamp};
 
 /// A loaded rule.
 #[derive(Debug)]
@@ -16,9 +16,11 @@ pub struct Rule {
     pub patterns: Vec<Pattern>,
     pub window: Window,
     pub condition: Condition,
-    pub when: Option<WindowScript>,
+    pub when: Option<WindowTest>,
     pub alert: Option<WindowScript>,
-    /// What `when` and `alert` ask of windows.
+    /// What a `baseline` measures.
+    pub value: Option<WindowValue>,
+    /// What `when`, `alert` and `value` ask of windows.
     pub aggregates: Aggregates,
     pub suppress: Option<Suppress>,
     /// A hash of all that shapes the rule's windows: patterns, key, window, sequence, aggregates.
@@ -113,6 +115,7 @@ pub struct Risk {
 /// Which inputs a rule reads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InputSet {
+    /// Every one that is configured; alerts are read by those only that name them.
     All,
     Named(BTreeSet<InputName>),
 }
@@ -120,9 +123,14 @@ pub enum InputSet {
 impl InputSet {
     pub fn contains(&self, input: &str) -> bool {
         match self {
-            InputSet::All => true,
+            InputSet::All => input != ALERTS,
             InputSet::Named(names) => names.contains(input),
         }
+    }
+
+    /// Whether other rules' alerts are among them.
+    pub fn reads_alerts(&self) -> bool {
+        self.contains(ALERTS)
     }
 }
 
@@ -135,6 +143,8 @@ pub struct Pattern {
     pub by: Vec<Arc<str>>,
     /// The field paths that travel in the signal: those that the rule reads.
     pub keep: Vec<Arc<str>>,
+    /// Of rules on alerts: the pattern asks for the alerts' `state`, so it is shown the closing of an alert too.
+    pub sees_closed: bool,
 }
 
 /// Which part of a key's past counts, and when it is looked at.
@@ -174,6 +184,29 @@ pub struct Baseline {
     pub over: Duration,
     /// Deviations above the mean.
     pub above: f64,
+    /// With one, each of its parts has a history of its own.
+    pub season: Option<Season>,
+}
+
+impl Baseline {
+    /// Buckets that only teach, of a season's part: at least one.
+    pub fn warm_up(&self) -> u64 {
+        let parts = self.season.map_or(1, |_| u128::from(Season::PARTS));
+        let buckets = self.over.as_nanos() / self.every.as_nanos().max(1) / parts;
+        u64::try_from(buckets).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// What repeats itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Season {
+    /// Hour by hour, in UTC.
+    Week,
+}
+
+impl Season {
+    /// Hours of a week.
+    pub const PARTS: u8 = 168;
 }
 
 /// What has to be in the window.

@@ -138,6 +138,16 @@ pub(super) enum Arithmetic {
     Remainder,
 }
 
+impl Arithmetic {
+    pub(super) const NAMED: [(&'static str, Arithmetic); 5] = [
+        ("+", Arithmetic::Add),
+        ("-", Arithmetic::Subtract),
+        ("*", Arithmetic::Multiply),
+        ("/", Arithmetic::Divide),
+        ("%", Arithmetic::Remainder),
+    ];
+}
+
 fn compare_exactly(int: i128, float: f64) -> Option<Ordering> {
     /// 2^126: integers of events are far below, so a float above is greater than any of them.
     const BEYOND: f64 = 8.507_059_173_023_462e37;

@@ -136,6 +136,19 @@ pub(super) fn answer(script: &Script, argument: Dynamic) -> Result<bool, ScriptE
     script.truth(script.call(argument)?)
 }
 
+impl Predicate {
+    /// Tests and terms in it.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Predicate::All(parts) | Predicate::Any(parts) => 1 + parts.iter().map(Predicate::size).sum::<usize>(),
+            Predicate::Not(part) => 1 + part.size(),
+            Predicate::Field(test) => 1 + test.asks.size(),
+            Predicate::Term(test) => test.term.size() + test.asks.size(),
+            Predicate::Constant(_) | Predicate::Script(_) => 1,
+        }
+    }
+}
+
 /// Whether some part gives this answer.
 fn find(parts: &[Predicate], event: &SharedEvent, wanted: bool) -> Result<bool, ScriptError> {
     for part in parts {

@@ -55,6 +55,7 @@ impl Shape {
                 self.span("baseline", baseline.every);
                 self.span("over", baseline.over);
                 self.part("above", &baseline.above.to_string());
+                self.part("season", if baseline.season.is_some() { "week" } else { "" });
             }
         }
     }

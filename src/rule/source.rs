@@ -11,7 +11,7 @@ use rhai::{AST, ASTNode, Expr, FnPtr, Module, Position, ScriptFuncDef, Stmt};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Place,
+    Place, code,
     diagnostic::{Diagnostic, Level},
 };
 
@@ -173,8 +173,8 @@ pub(super) fn is_library(path: &Path) -> bool {
 }
 
 /// Hex SHA-256.
-pub(super) fn hash_of(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+pub(super) fn hash_of(content: impl AsRef<[u8]>) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn place(path: &Path, position: Position) -> Place {
@@ -187,6 +187,7 @@ pub(super) fn place(path: &Path, position: Position) -> Place {
 
 /// A finding at a place of a file, whose line there is given; its length is the word, text or symbol that stands there.
 pub(super) fn diagnostic(line: &str, level: Level, code: &'static str, place: Place, message: String) -> Diagnostic {
+    debug_assert!(code::index_of(code).is_some(), "`{code}` is missing in CODES");
     let source = line.to_owned();
     let length = length_at(source.chars().skip(place.column - 1));
     Diagnostic { level, code, message, place, length, help: None, source }

@@ -158,4 +158,13 @@ impl Term {
             Term::Len(of) | Term::Text(_, of) => of.each_path(visit),
         }
     }
+
+    /// Terms in it.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Term::Field(_) | Term::Number(_) | Term::Known(_) | Term::Time(..) => 1,
+            Term::Calculate(_, left, right) | Term::EditDistance(left, right) => 1 + left.size() + right.size(),
+            Term::Len(of) | Term::Text(_, of) => 1 + of.size(),
+        }
+    }
 }

@@ -123,6 +123,22 @@ impl Network {
         (length <= width).then(|| Network { bits: bits(address), prefix: 128 - width + length, v6: address.is_ipv6() })
     }
 
+    /// The range of this family and length that an address of the family lies in.
+    pub(super) fn around(address: IpAddr, (v6, prefix): (bool, u32)) -> Self {
+        Network { bits: bits(address), prefix, v6 }
+    }
+
+    /// Whether it is of IPv6, and how many of the 128 bits are its own.
+    pub(super) fn span(&self) -> (bool, u32) {
+        (self.v6, self.prefix)
+    }
+
+    /// Its first address.
+    pub(super) fn start(&self) -> u128 {
+        let shift = 128 - self.prefix;
+        if shift == 128 { 0 } else { self.bits >> shift << shift }
+    }
+
     /// Whether the text is an address in this range. An IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is one.
     pub(super) fn contains(&self, text: &str) -> bool {
         Address::parse(text).is_some_and(|address| self.holds(address))

@@ -37,6 +37,8 @@ pub(super) struct Tokens(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     after_dot: bool,
+    /// After a word of Rhai's own that is a name here.
+    after_name: bool,
     /// Where a map's next key has to stand.
     at_key: bool,
     /// The brackets that are open, innermost last.
@@ -80,8 +82,13 @@ impl Tokens {
 
 impl State {
     fn map(&mut self, token: Token, position: Position, chain_max: usize) -> Token {
+        let was = std::mem::discriminant(&token);
         let token = if self.after_dot || self.at_key { as_name(token) } else { token };
+        let after_name = std::mem::replace(&mut self.after_name, was != std::mem::discriminant(&token));
         let token = match token {
+            // Rhai takes a sign after one of its keywords for that of a number.
+            Token::UnaryMinus if after_name => Token::Minus,
+            Token::UnaryPlus if after_name => Token::Plus,
             Token::Identifier(name) if *name == "contains" => Token::Identifier(Box::new(CONTAINS.into())),
             Token::Reserved(name) if *name == "eval" => forbidden("eval", "scripts don't make scripts"),
             token => token,

@@ -3,17 +3,21 @@
 //! Every operator and test is registered for a field beside a field and beside each kind of literal, in both orders.
 
 mod functions;
+mod lookups;
 mod operators;
+
+use std::sync::Arc;
 
 use rhai::Engine;
 
 pub(super) use functions::{FUNCTIONS, Function, Gives, STANDARD, regex};
 
-use super::window_script;
+use super::{reference::Reference, window_script};
 
-pub(super) fn register<'a>(engine: &mut Engine, fields: impl Iterator<Item = &'a str>) {
+pub(super) fn register<'a>(engine: &mut Engine, fields: impl Iterator<Item = &'a str>, reference: &Arc<Reference>) {
     operators::register(engine);
     functions::register(engine);
+    lookups::register(engine, reference);
     window_script::register(engine);
     engine.register_type_with_name::<super::field::Field>("field");
     for name in fields {

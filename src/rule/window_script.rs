@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rhai::{Array, Dynamic, Engine, EvalAltResult, FLOAT, INT, ImmutableString, Map, Position};
+use rhai::{Array, Dynamic, Engine, EvalAltResult, FLOAT, FnPtr, INT, ImmutableString, Map, Position};
 
 use super::{
     AlertText, Answer, PatternView, Statistic, WindowView,
@@ -62,6 +62,23 @@ impl WindowScript {
     /// When the script fails, is stopped at a limit, or answers something else than true or false.
     pub fn test(&self, view: &Arc<WindowView>) -> Result<bool, ScriptError> {
         answer(&self.0, Dynamic::from(Window(view.clone())))
+    }
+
+    /// Calls a closure that measures a window; `None` of nothing.
+    ///
+    /// # Errors
+    /// When the script fails, is stopped at a limit, or gives something else than a number.
+    pub fn number(&self, view: &Arc<WindowView>) -> Result<Option<f64>, ScriptError> {
+        let result = self.0.call(Dynamic::from(Window(view.clone())))?;
+        if let Some(field) = result.read_lock::<Field>() {
+            return Ok(field.value().as_ref().and_then(Num::of).map(Num::as_f64));
+        }
+        let number = result.as_int().map(|value| value as f64).or_else(|_| result.as_float());
+        number.map(Some).map_err(|_| self.0.error(format!("value gave {}, not a number", self.0.type_name(&result))))
+    }
+
+    pub(super) fn closure(&self) -> &FnPtr {
+        &self.0.closure
     }
 
     /// Calls an `alert` closure.

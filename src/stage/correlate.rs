@@ -1,5 +1,5 @@
 //! A correlate line: restores one signals partition from its changelog, walks its signals, and commits alerts, state
-//! and position in one transaction.
+//! and position in one transaction. What the alerts are to rules on alerts goes into the signals log with them.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -22,9 +22,9 @@ use crate::{
     alert::Alert,
     clock::Clock,
     config::Config,
-    correlate::{Changes, Correlator, Limits, Snapshot},
-    detect::SignalRecord,
-    event::{DeadLetter, Position},
+    correlate::{CHAIN_EPOCH, Chained, Changes, Correlator, Limits, Snapshot},
+    detect::{Marker, SignalRecord, SourceCounts},
+    event::{ALERTS, DeadLetter, Position, Timestamp},
     log::{Assignment, Commit, Committed, Log, LogError, Reader, Record, TopicPartition, Transaction},
     telemetry::{LineState, Telemetry},
 };
@@ -99,6 +99,9 @@ struct CorrelateLine {
     /// What the last commit said was read.
     committed: u64,
     committed_at: Instant,
+    /// How far every signals partition was told that this one's alerts are.
+    marked: Option<Timestamp>,
+    marked_at: Instant,
 }
 
 impl CorrelateLine {
@@ -136,6 +139,8 @@ impl CorrelateLine {
         let mut line = CorrelateLine {
             committed: correlator.read_through(),
             committed_at: Instant::now(),
+            marked: None,
+            marked_at: Instant::now(),
             shared,
             at,
             reader,
@@ -166,7 +171,7 @@ impl CorrelateLine {
                 ready = self.reader.ready() => {
                     ready?;
                     let next = self.read()?;
-                    if !self.alerts.is_empty() || !self.dead_letters.is_empty() {
+                    if !self.alerts.is_empty() || !self.dead_letters.is_empty() || self.correlator.has_chained() {
                         self.commit().await?;
                     }
                     self.tell(next);
@@ -223,7 +228,16 @@ impl CorrelateLine {
     async fn commit_if_due(&mut self) -> Result<(), LogError> {
         let quiet =
             self.correlator.read_through() > self.committed && self.committed_at.elapsed() > QUIET_COMMIT_INTERVAL;
-        if self.correlator.has_changes() || quiet { self.commit().await } else { Ok(()) }
+        let is_due = self.correlator.has_changes() || self.is_mark_due() || quiet;
+        if is_due { self.commit().await } else { Ok(()) }
+    }
+
+    /// Rules on alerts wait for the time of this partition.
+    fn is_mark_due(&self) -> bool {
+        let frontier = self.correlator.chain_frontier();
+        self.correlator.chains()
+            && frontier > self.marked
+            && self.marked_at.elapsed() >= self.shared.config.detect.marker_interval
     }
 
     /// Alerts, changed keys and the position take effect together.
@@ -233,13 +247,42 @@ impl CorrelateLine {
         let alerts = std::mem::take(&mut self.alerts);
         let mut records: Vec<Record> = alerts.iter().map(|alert| self.alert_record(alert, now_ms)).collect();
         records.append(&mut self.dead_letters);
+        self.chain(&mut records, now_ms);
         let transaction =
             Transaction { records, commits: vec![self.position(&changes)], state: self.state_records(changes, now_ms) };
         self.shared.log.commit(transaction).await?;
-        self.correlator.committed();
         self.committed = self.correlator.read_through();
         self.committed_at = Instant::now();
         Ok(())
+    }
+
+    /// Adds what the alerts are to the rules on alerts: signals, then how far this partition is.
+    fn chain(&mut self, records: &mut Vec<Record>, now_ms: i64) {
+        if !self.correlator.chains() {
+            return;
+        }
+        let is_due = self.is_mark_due();
+        let Chained { signals, frontier, alerts, late, rules } = self.correlator.take_chained();
+        let (topics, partitions) = (&self.shared.topics, self.shared.config.correlate.partitions);
+        records.extend(signals.into_iter().map(|signal| topics.signal(signal, partitions, now_ms)));
+        let watermark = if is_due { frontier } else { self.marked };
+        let (input, partition) = (ALERTS.into(), self.at.partition);
+        let marker = Marker { input, partition, epoch: CHAIN_EPOCH, watermark, idle: false, left_out: None };
+        if is_due {
+            self.marked = frontier;
+            self.marked_at = Instant::now();
+            records.extend(topics.to_all_signals(&SignalRecord::Marker(marker.clone()), partitions, now_ms));
+        }
+        let telemetry = &self.shared.telemetry;
+        let counts = SourceCounts { events: alerts, late, ..SourceCounts::default() };
+        telemetry.source_taken(ALERTS, partition, &self.at);
+        telemetry.source_read(ALERTS, partition, 0, &counts, &marker);
+        for (rule, counts) in rules {
+            if let (true, Some(failure)) = (counts.quarantined, &counts.last_failure) {
+                error!(rule = %rule, %failure, "rule quarantined: its scripts keep failing");
+            }
+            telemetry.rule_detected(&rule, &counts);
+        }
     }
 
     fn alert_record(&self, alert: &Alert, now_ms: i64) -> Record {
@@ -294,5 +337,10 @@ impl Correlating {
 
 /// The bounds of every key, as configured.
 pub fn limits(config: &Config) -> Limits {
-    Limits { signals_per_key_max: config.correlate.signals_per_key_max, evidence_max: config.correlate.evidence_max }
+    Limits {
+        keys_per_rule_max: config.correlate.keys_per_rule_max,
+        state_bytes_max: config.correlate.state_bytes_max,
+        signals_per_key_max: config.correlate.signals_per_key_max,
+        evidence_max: config.correlate.evidence_max,
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc,
@@ -437,13 +436,7 @@ impl DetectLine {
 
 impl Detecting {
     fn signal(&self, signal: Signal, now_ms: i64) -> Record {
-        Record {
-            topic: self.topics.signals.clone(),
-            partition: signal.partition(self.config.correlate.partitions),
-            key: None,
-            value: Some(SignalRecord::Signal(signal).encode().into()),
-            timestamp_ms: now_ms,
-        }
+        self.topics.signal(signal, self.config.correlate.partitions, now_ms)
     }
 
     fn dead_letter(&self, letter: &DeadLetter, reason: &str, now_ms: i64) -> Record {
@@ -452,16 +445,8 @@ impl Detecting {
     }
 
     /// The same record for every signals partition.
-    pub fn to_all(&self, record: &SignalRecord, now_ms: i64) -> impl Iterator<Item = Record> {
-        let value: Bytes = record.encode().into();
-        let topic = self.topics.signals.clone();
-        (0..self.config.correlate.partitions).map(move |partition| Record {
-            topic: topic.clone(),
-            partition,
-            key: None,
-            value: Some(value.clone()),
-            timestamp_ms: now_ms,
-        })
+    pub fn to_all(&self, record: &SignalRecord, now_ms: i64) -> impl Iterator<Item = Record> + use<> {
+        self.topics.to_all_signals(record, self.config.correlate.partitions, now_ms)
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     detect::{Roster, SignalRecord},
+    event::ALERTS,
     log::{Assignment, LogError, Record, Start, Subscription},
     notify::Receiver,
 };
@@ -79,7 +80,7 @@ async fn append(around: &Surroundings, records: Vec<Record>) -> Result<(), LogEr
     }
 }
 
-/// Every input with its partitions, as they are now.
+/// Every input with its partitions, as they are now, and the alerts.
 async fn roster(around: &Surroundings, inputs: &[InputTopic]) -> Result<Roster, LogError> {
     let mut roster = Roster::default();
     for input in inputs {
@@ -87,6 +88,8 @@ async fn roster(around: &Surroundings, inputs: &[InputTopic]) -> Result<Roster, 
         let numbers = (0..partitions).map(|partition| input.first_partition + partition);
         roster.inputs.entry(input.input.name.as_str().into()).or_default().extend(numbers);
     }
+    // The alerts of each signals partition are a source to the rules on alerts.
+    roster.inputs.insert(ALERTS.into(), (0..around.config.correlate.partitions).collect());
     Ok(roster)
 }
 

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::{
     config::{Config, Input, InputKind},
+    detect::{Signal, SignalRecord},
     event::DeadLetter,
     log::{Cleanup, Record, TopicSpec},
 };
@@ -114,6 +117,35 @@ impl Retention {
 }
 
 impl Topics {
+    /// A signal as a record, in its partition of `partitions`.
+    pub fn signal(&self, signal: Signal, partitions: u32, now_ms: i64) -> Record {
+        Record {
+            topic: self.signals.clone(),
+            partition: signal.partition(partitions),
+            key: None,
+            value: Some(SignalRecord::Signal(signal).encode().into()),
+            timestamp_ms: now_ms,
+        }
+    }
+
+    /// The same record for every signals partition.
+    pub fn to_all_signals(
+        &self,
+        record: &SignalRecord,
+        partitions: u32,
+        now_ms: i64,
+    ) -> impl Iterator<Item = Record> + use<> {
+        let value: Bytes = record.encode().into();
+        let topic = self.signals.clone();
+        (0..partitions).map(move |partition| Record {
+            topic: topic.clone(),
+            partition,
+            key: None,
+            value: Some(value.clone()),
+            timestamp_ms: now_ms,
+        })
+    }
+
     /// A dead letter as a record.
     pub fn dead_letter(&self, letter: &DeadLetter, now_ms: i64) -> Record {
         Record {

@@ -154,7 +154,10 @@ impl Board {
         self.lines.remove(&line_key(stage, name, at));
         match stage {
             "detect" => self.sources.retain(|_, source| !is_of(source, at)),
-            "correlate" => drop(self.signals.remove(&at.partition)),
+            "correlate" => {
+                self.signals.remove(&at.partition);
+                self.sources.retain(|_, source| !is_of(source, at));
+            }
             _ => {}
         }
     }

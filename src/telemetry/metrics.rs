@@ -310,6 +310,9 @@ const FAMILIES: &[Family] = &[
         signals,
         |signals, samples| { samples.put(&[&signals.partition], signals.before_join) }
     ),
+    each!("tripline_keys_evicted_total", "Keys dropped by a bound", SIGNALS, signals, |signals, samples| {
+        samples.put(&[&signals.partition], signals.evicted_keys)
+    }),
     each!("tripline_signals_evicted_total", "Signals dropped from full keys", SIGNALS, signals, |signals, samples| {
         samples.put(&[&signals.partition], signals.evicted)
     }),

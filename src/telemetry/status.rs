@@ -215,8 +215,11 @@ pub struct SignalsStatus {
     pub unknown_rule: u64,
     /// Older than the frontier when their source joined.
     pub before_join: u64,
-    /// Dropped because their key had too many.
+    /// Dropped because their key had too many, or with an evicted key.
     pub evicted: u64,
+    /// Keys that had to go because there were too many.
+    #[serde(default)]
+    pub evicted_keys: u64,
     /// Counted into an alert that was open.
     pub suppressed: u64,
     /// While its state is restored: records of the changelog that are read, and how many there are.

@@ -11,7 +11,7 @@ use std::{
 
 use tripline::{
     cli::read_rule_files,
-    rule::{LoadOptions, Loaded, load},
+    rule::{CODES, LoadOptions, Loaded, load},
 };
 
 fn folders(under: &str) -> Vec<PathBuf> {
@@ -45,4 +45,18 @@ fn every_mistake_is_explained_at_its_place() {
         assert!(!said.is_empty(), "{} says nothing", folder.display());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Those that no folder can show: a rule set before this one, and a file of a megabyte.
+const ELSEWHERE: [&str; 2] = ["kept", "too-large"];
+
+#[test]
+fn every_kind_of_finding_has_a_case() {
+    let expected: String =
+        folders("diagnostics").iter().map(|folder| fs::read_to_string(folder.join("expected.txt")).unwrap()).collect();
+    let shown =
+        |name: &str| ["error", "warning", "note"].iter().any(|level| expected.contains(&format!("{level}[{name}]")));
+    let missing: Vec<&str> =
+        CODES.iter().map(|code| code.name).filter(|name| !ELSEWHERE.contains(name) && !shown(name)).collect();
+    assert!(missing.is_empty(), "no case shows {missing:?}");
 }

@@ -26,8 +26,11 @@ fn the_demo_shows_the_storys_alerts_and_ends() {
     for rule in rules {
         assert!(ran.stdout.contains(&format!("    rule    {rule}\n")), "{rule} is not in:\n{}", ran.stdout);
     }
-    let times: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("2024-")).collect();
-    assert!(times.is_sorted(), "the story is told in its order: {times:#?}");
+    let alerts = ran.stdout.lines().filter(|line| line.starts_with("2024-"));
+    let rules = ran.stdout.lines().filter_map(|line| line.strip_prefix("    rule    "));
+    // What adds up is told when it has added up.
+    let times: Vec<&str> = alerts.zip(rules).filter(|(_, rule)| *rule != "entity-risk").map(|(time, _)| time).collect();
+    assert!(times.len() >= 5 && times.is_sorted(), "the story is told in its order: {times:#?}");
     assert!(ran.stderr.contains("alerts from"), "{}", ran.stderr);
     assert_eq!(std::fs::read_dir(folder.path(".")).expect("the folder").count(), 0, "the demo leaves nothing behind");
 }

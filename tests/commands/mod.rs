@@ -1,5 +1,6 @@
 //! What users see: the program itself, its output, its exit codes and its files.
 
+mod bench;
 mod check;
 mod configuration;
 mod demo;

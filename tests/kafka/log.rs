@@ -378,6 +378,10 @@ async fn two_members_share_the_partitions_and_one_takes_over_when_the_other_leav
     let place = back[0].at.clone();
     produce(&topic, place.partition, &["back"]);
     assert_eq!(read(back[0].reader.as_mut(), 1).await.0, ["back"]);
+    // Who had it before it was away may still believe that it has: that one's commits are older than what was done since.
+    let late = soon("a late commit", log.commit(commit(&group, &place, 9, ""))).await;
+    assert!(matches!(late, Err(LogError::Fenced(_))), "{late:?}");
+    drop(all);
     soon("commit", log.commit(commit(&group, &place, 1, ""))).await.expect("ours again");
 }
 
@@ -416,6 +420,14 @@ async fn a_reopened_partition_starts_at_its_last_commit_and_fences_the_reader_be
     let stale = before.reader.drain(1, &mut |_| panic!("nothing may come"));
     assert!(matches!(stale, Err(LogError::Fenced(_))), "{stale:?}");
     assert_eq!(read(after.reader.as_mut(), 3).await.0, ["b", "c", "d"]);
+    // What is committed while the reader of before lives may come from it.
+    let with_state = || Transaction { state: vec![record(&topic, 0, "k", "v")], ..commit(&group, &place, 4, "stale") };
+    for late in [commit(&group, &place, 4, "stale"), with_state()] {
+        let late = soon("a late commit", log.commit(late)).await;
+        assert!(matches!(late, Err(LogError::Fenced(_))), "{late:?}");
+    }
+    drop(before);
+    soon("a commit", log.commit(with_state())).await.expect("the reader of now is the only one");
     let foreign = seat.member.reopen(&at(&topic, 3)).await;
     assert!(matches!(foreign, Err(LogError::Fenced(_))));
 }

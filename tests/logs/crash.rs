@@ -124,10 +124,12 @@ async fn check(data: &Path, acknowledged: &Acknowledged) {
                 assert!(record.value.is_some_and(|value| value.starts_with(start.as_bytes())), "each record is itself");
                 offsets.push(record.offset);
             };
-            let gap = reader.drain(1000, &mut visit).unwrap().gap;
-            let Some(begin) = expected.map(|expected| expected + gap).or(offsets.first().copied()) else { continue };
-            assert!(begin >= first && (begin..).zip(&offsets).all(|(n, offset)| n == *offset), "offsets have no holes");
-            expected = Some(begin + offsets.len() as u64);
+            let drained = reader.drain(1000, &mut visit).unwrap();
+            assert!(offsets.first().is_none_or(|offset| *offset >= first) && offsets.is_sorted());
+            if let Some(expected) = expected {
+                assert_eq!(drained.next, expected + drained.gap + offsets.len() as u64, "offsets have no holes");
+            }
+            expected = Some(drained.next);
         }
     }
     // Transaction n appends n to both alerts partitions, writes n to the state, and commits n.

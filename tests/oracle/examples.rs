@@ -84,7 +84,7 @@ fn what_was_seen_lately_is_not_new() {
 
 #[test]
 fn a_baseline_needs_a_history_with_some_spread() {
-    let baseline = Baseline { value: count("a"), every: 10, over: 20, above: 1 };
+    let baseline = Baseline { value: count("a"), every: 10, over: 20, above: 1.0 };
     let mut events = vec![(0, "a"), (10, "a"), (11, "a"), (20, "a")];
     events.extend((30..36).map(|second| (second, "a")));
     assert_eq!(seconds(rule(Window::Baseline(baseline.clone()), &["a"], Condition::Unwritten), &events), [40]);

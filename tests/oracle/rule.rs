@@ -48,7 +48,8 @@ pub struct Baseline {
     pub value: Aggregate,
     pub every: i64,
     pub over: i64,
-    pub above: i64,
+    /// Deviations above the mean.
+    pub above: f64,
 }
 
 #[derive(Debug, Clone)]

@@ -243,7 +243,7 @@ impl<'a> Walk<'a> {
         loop {
             let x = value_of(start);
             if start + every == end {
-                return buckets >= warm_up && variance > 0.0 && x > mean + *above as f64 * variance.sqrt();
+                return buckets >= warm_up && variance > 0.0 && x > mean + above * variance.sqrt();
             }
             if buckets == 0 {
                 mean = x;

@@ -15,7 +15,8 @@ use tripline::{
 use crate::oracle::{self, Log};
 
 /// Bounds that nothing here reaches.
-pub const LIMITS: Limits = Limits { signals_per_key_max: 10_000, evidence_max: 10 };
+pub const LIMITS: Limits =
+    Limits { keys_per_rule_max: 1_000_000, state_bytes_max: 1 << 30, signals_per_key_max: 10_000, evidence_max: 10 };
 
 /// The rules as the engine loads them from their text.
 ///
@@ -23,7 +24,11 @@ pub const LIMITS: Limits = Limits { signals_per_key_max: 10_000, evidence_max: 1
 /// What loading says, where a rule is refused.
 pub fn rules(rules: &[oracle::Rule]) -> Result<Arc<RuleSet>, String> {
     let text = oracle::file(rules);
-    let files = RuleFiles { root: PathBuf::from("rules"), files: BTreeMap::from([("case.rhai".into(), text)]) };
+    let files = RuleFiles {
+        root: PathBuf::from("rules"),
+        files: BTreeMap::from([("case.rhai".into(), text)]),
+        ..RuleFiles::default()
+    };
     let loaded = load(&files, &LoadOptions::default(), None);
     let errors: Vec<String> =
         loaded.diagnostics.iter().filter(|finding| finding.is_error()).map(|finding| finding.render(false)).collect();

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Map, Value as Json, json};
 
 use crate::oracle::{
-    self, Aggregate, Condition, Event, Log, Pattern, Rule, Step, Suppress, Test, Times, Until, What, Window,
+    self, Aggregate, Baseline, Condition, Event, Log, Pattern, Rule, Step, Suppress, Test, Times, Until, What, Window,
 };
 
 /// 2024-01-01T00:00:00Z
@@ -32,11 +32,22 @@ pub enum Kind {
     Tumbling,
     Session,
     Silent,
+    FirstSeen,
+    Baseline,
 }
 
 impl Kind {
-    const ALL: [Kind; 7] =
-        [Kind::Alone, Kind::Sliding, Kind::Sequence, Kind::Absence, Kind::Tumbling, Kind::Session, Kind::Silent];
+    const ALL: [Kind; 9] = [
+        Kind::Alone,
+        Kind::Sliding,
+        Kind::Sequence,
+        Kind::Absence,
+        Kind::Tumbling,
+        Kind::Session,
+        Kind::Silent,
+        Kind::FirstSeen,
+        Kind::Baseline,
+    ];
 
     /// Seeds take turns.
     pub fn of(seed: u64) -> Self {
@@ -60,7 +71,7 @@ impl Case {
 
 impl Case {
     /// The same over a log that never ends, with one event in each partition so late that every timer is due before.
-    pub fn to_its_end(mut self) -> Self {
+    pub fn with_an_end(mut self) -> Self {
         let partitions = self.partitions();
         self.log.until = Until::Infinity;
         let last = |(input, partition)| Event { input, partition, time: AFTERMATH, fields: Map::new() };
@@ -139,7 +150,7 @@ fn is_used(condition: &Condition, name: &str, when: &[Test]) -> bool {
 
 fn patterns(random: &mut StdRng, kind: Kind) -> Vec<Pattern> {
     let count = match kind {
-        Kind::Alone => 1,
+        Kind::Alone | Kind::FirstSeen | Kind::Baseline => 1,
         Kind::Sequence | Kind::Absence => random.random_range(2..5),
         _ => random.random_range(1..4),
     };
@@ -175,12 +186,35 @@ fn window(random: &mut StdRng, kind: Kind) -> Window {
             Window::Session { gap, max: random.random_bool(0.4).then(|| gap + random.random_range(0..20)) }
         }
         Kind::Silent => Window::Silent(random.random_range(2..25)),
+        Kind::FirstSeen => {
+            let mut fields = vec!["u".to_owned(), "n".to_owned()];
+            fields.truncate(random.random_range(1..3));
+            let learn = random.random_bool(0.4).then(|| random.random_range(1..40));
+            Window::FirstSeen { fields, over: random.random_range(1..60), learn }
+        }
+        Kind::Baseline => Window::Baseline(baseline(random)),
+    }
+}
+
+/// Nothing is ever exactly so many deviations above, or rounding would decide.
+fn baseline(random: &mut StdRng) -> Baseline {
+    let every = random.random_range(2..9);
+    let what = match random.random_range(0..3) {
+        0 => What::Count,
+        1 => What::Distinct("u".to_owned()),
+        _ => What::Sum("n".to_owned()),
+    };
+    Baseline {
+        value: Aggregate { pattern: "event".to_owned(), what },
+        every,
+        over: every * random.random_range(1..6) + random.random_range(0..2),
+        above: f64::from(random.random_range(1..30)) / 10.0 + 0.0371,
     }
 }
 
 fn condition(random: &mut StdRng, kind: Kind, patterns: &[Pattern]) -> Condition {
     match (kind, random.random_range(0..4)) {
-        (Kind::Alone | Kind::Silent, _) => Condition::Unwritten,
+        (Kind::Alone | Kind::Silent | Kind::FirstSeen | Kind::Baseline, _) => Condition::Unwritten,
         (Kind::Sequence | Kind::Absence, _) => Condition::Sequence(steps(random, patterns, kind)),
         (Kind::Tumbling | Kind::Session, 3) if patterns.len() > 1 => Condition::Sequence(steps(random, patterns, kind)),
         (_, 0) => Condition::Unwritten,

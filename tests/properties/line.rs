@@ -107,7 +107,6 @@ impl Durable {
             }
         }
         self.alerts.append(pending);
-        correlator.committed();
     }
 
     fn restore(&self, rules: &Arc<RuleSet>) -> (Correlator, usize) {

@@ -77,3 +77,13 @@ fn sessions_say_what_the_oracle_says() {
 fn silence_says_what_the_oracle_says() {
     holds(Kind::Silent);
 }
+
+#[test]
+fn what_is_new_is_what_the_oracle_says() {
+    holds(Kind::FirstSeen);
+}
+
+#[test]
+fn baselines_say_what_the_oracle_says() {
+    holds(Kind::Baseline);
+}

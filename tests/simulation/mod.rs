@@ -24,7 +24,7 @@ fn whatever_happens_the_alerts_are_the_oracles() {
     let seeds = seeds(SEEDS);
     for seed in KEPT.into_iter().chain(seeds.clone()) {
         let kind = Kind::of(seed);
-        let case = Case::of(kind, seed).to_its_end();
+        let case = Case::of(kind, seed).with_an_end();
         let told = std::panic::catch_unwind(AssertUnwindSafe(|| world::simulate(seed, &case)));
         match told {
             Ok(told) => total += told,
@@ -41,7 +41,7 @@ fn whatever_happens_the_alerts_are_the_oracles() {
 #[test]
 fn a_seed_is_a_run() {
     for seed in [1, 2, 3] {
-        let case = Case::of(Kind::of(seed), seed).to_its_end();
+        let case = Case::of(Kind::of(seed), seed).with_an_end();
         assert_eq!(world::simulate(seed, &case), world::simulate(seed, &case), "seed {seed}");
     }
 }

@@ -89,6 +89,22 @@ rule(#{ id: "global", title: "one window for all", severity: "low",
 
 rule(#{ id: "open-at-once", title: "suppress without a window", severity: "low",
     event: |e| e.http.status == 404, by: ["client.ip"], suppress: "20s" });
+
+rule(#{ id: "chained", title: "two rules on one address", severity: "critical", input: "alerts",
+    event: |e| e.rule.id in ["count", "spray", "brute"], by: ["key"], within: "2m",
+    when: |w| w.event.distinct("rule.id") >= 2, suppress: "1m" });
+
+rule(#{ id: "each-alert", title: "alerts by themselves", severity: "info", input: "alerts",
+    event: |e| e.rule.id == "single" && e.fields.user != "user-0", by: ["key"],
+    alert: |w| #{ title: `again: ${w.event.last.title}` } });
+
+rule(#{ id: "after", title: "an alert, then an event", severity: "high", input: ["alerts", "auth"],
+    events: #{ alert: |e| e.rule.id == "spray", sudo: |e| e.event.action == "sudo" }, within: "30s",
+    sequence: ["alert", "sudo"] });
+
+rule(#{ id: "closings", title: "long ones", severity: "low", input: "alerts",
+    event: |e| e.state == "closed" && e.suppressed >= 2, by: ["rule.id"], within: "10m",
+    all_of: [times(2, "event")] });
 "#;
 
 /// A record before it has a partition.

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    path::PathBuf,
     sync::{Arc, Condvar, Mutex, Once},
     time::{Duration, Instant},
 };
@@ -87,7 +86,7 @@ pub fn config(inputs: &[&str]) -> Config {
 
 /// The rules of one file, which has to be right.
 pub fn rules(text: &str) -> Arc<RuleSet> {
-    let files = RuleFiles { root: PathBuf::from("rules"), files: BTreeMap::from([("test.rhai".into(), text.into())]) };
+    let files = RuleFiles { files: BTreeMap::from([("test.rhai".into(), text.into())]), ..RuleFiles::default() };
     let loaded = load(&files, &LoadOptions::default(), None);
     assert!(!loaded.has_errors(), "{:#?}", loaded.diagnostics);
     Arc::new(loaded.set)

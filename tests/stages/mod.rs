@@ -12,6 +12,7 @@ mod idle;
 mod killed;
 mod left_out;
 mod malformed;
+mod odd_time;
 mod panics;
 mod rebalanced;
 mod reload;

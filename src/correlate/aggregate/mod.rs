@@ -181,9 +181,13 @@ impl Figures {
         let column_of = &declared.0[pattern].columns[column];
         match &self.patterns[pattern].more {
             Some(more) => more.columns[column].number(column_of, statistic),
-            None if matches!(statistic, Statistic::Distinct | Statistic::Sum) => Some(Num::Int(0)),
-            None => None,
+            None => Figures::of_nothing(statistic),
         }
+    }
+
+    /// An aggregate of no values.
+    pub fn of_nothing(statistic: Statistic) -> Option<Num> {
+        matches!(statistic, Statistic::Distinct | Statistic::Sum).then_some(Num::Int(0))
     }
 
     /// All that scripts see of the patterns.

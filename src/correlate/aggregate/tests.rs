@@ -1,23 +1,26 @@
 //! Every aggregate against the same one recomputed from the signals that the window holds.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::LazyLock};
+use std::{collections::BTreeMap, path::PathBuf, sync::LazyLock, time::Duration};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
     event::{Number, Value},
-    rule::{LoadOptions, RuleFiles, WindowView, load},
+    rule::{LoadOptions, RuleFiles, WindowFacts, WindowView, load},
 };
 
 const MAX: usize = 1_000;
 
 fn rule(when: &str) -> Arc<Rule> {
     let text = format!(
-        r#"rule(#{{ id: "r", events: #{{ p: |e| e.a == 1, q: |e| e.a == 2 }}, within: "1m", by: ["a"],
-            any_of: ["p", "q"], when: |w| {when} }});"#
+        r#"fn many(p) {{ p.count > 2 }}
+        let limit = 6;
+        rule(#{{ id: "r", events: #{{ p: |e| e.a == 1, q: |e| e.a == 2 }}, within: "1m", by: ["a"],
+            any_of: ["p", "q"], when: |w| {when}, alert: |w| #{{ answer: {when} }} }});"#
     );
-    let files = RuleFiles { root: PathBuf::new(), files: BTreeMap::from([("r.rhai".into(), text)]) };
+    let files =
+        RuleFiles { root: PathBuf::new(), files: BTreeMap::from([("r.rhai".into(), text)]), ..RuleFiles::default() };
     let loaded = load(&files, &LoadOptions::default(), None);
     assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
     loaded.set.rules[0].clone()
@@ -304,34 +307,61 @@ fn a_long_value_is_kept_in_part_and_is_still_itself() {
     assert!(values.iter().all(|value| value.to_string().len() < 1_100));
 }
 
+/// A window of a minute.
+struct Minute<'a>(&'a Rule, &'a Figures);
+
+impl WindowFacts for Minute<'_> {
+    fn count(&self, pattern: usize) -> u64 {
+        self.1.count(pattern)
+    }
+
+    fn number(&self, pattern: usize, column: usize, statistic: Statistic) -> Option<Num> {
+        self.1.number(&self.0.aggregates, pattern, column, statistic)
+    }
+
+    fn length(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn view(&self) -> Arc<WindowView> {
+        let (start, end) = (Timestamp(0), Timestamp(60_000_000_000));
+        Arc::new(WindowView { key: vec!["203.0.113.9".into()], start, end, patterns: self.1.views(self.0) })
+    }
+}
+
+/// Each `when` as it runs, and as `alert` has Rhai run it; with whether the first needs Rhai.
 #[test]
-fn aggregates_compare_like_fields() {
+fn aggregates_compare_like_fields_lowered_and_interpreted() {
     let signals = [
         fields(&[number(3)]),
         fields(&[Value::text("4")]),
         fields(&[number(5.5)]),
         [("x".to_owned(), number(1))].into_iter().collect(),
     ];
-    for (when, wanted) in [
-        ("w.p.count == 4 && w.p.sum(\"n\") == 12.5 && w.p.avg(\"n\") > 4.1", true),
-        ("w.p.min(\"n\") == 3 && w.p.max(\"n\") == 5.5 && w.p.percentile(\"n\", 50) == 4", true),
-        ("w.p.rate(\"30s\") == 2 && w.p.stddev(\"n\") < 1.1 && w.p.sum(\"n\") / w.p.count > 3", true),
-        ("w.q.avg(\"n\") < 1 || w.q.avg(\"n\") >= 1 || w.q.min(\"n\") != 1", false),
-        ("w.q.sum(\"n\") == 0 && w.q.distinct(\"n\") == 0 && !exists(w.q.max(\"n\"))", true),
-        ("w.p.first.n == 3 && w.p.last.x == 1 && !exists(w.p.last.n) && w.q.last.n != 1", false),
-        ("\"4\" in w.p.values(\"n\") && w.p.values(\"n\").len() == 3 && w.key[0].starts_with(\"203.\")", true),
+    for (when, wanted, is_script) in [
+        ("w.p.count == 4 && w.p.sum(\"n\") == 12.5 && w.p.avg(\"n\") > 4.1", true, false),
+        ("w.p.min(\"n\") == 3 && w.p.max(\"n\") == 5.5 && w.p.percentile(\"n\", 50) == 4", true, false),
+        ("w.p.rate(\"30s\") == 2 && w.p.stddev(\"n\") < 1.1", true, false),
+        ("w.p.count >= 4 && w.p.sum(\"n\") / w.p.count > 3", true, true),
+        ("w.q.avg(\"n\") < 1 || w.q.avg(\"n\") >= 1 || w.q.min(\"n\") != 1", false, false),
+        ("!(w.q.avg(\"n\") < 1) && 2.5 < w.p.count && w.p.count > w.q.count", true, false),
+        ("w.p.avg(\"n\") <= w.p.max(\"n\") && w.p.max(\"n\") > w.p.count && w.p.distinct(\"n\") != 4", true, false),
+        ("{ let p = w.p; let most = p.max(\"n\"); many(p) && most > 5 && most < limit }", true, false),
+        ("{ if w.p.count > 3 { w.p.distinct(\"n\") == 3 } else { false } }", true, true),
+        ("w.q.sum(\"n\") == 0 && w.q.distinct(\"n\") == 0 && !exists(w.q.max(\"n\"))", true, false),
+        ("w.p.first.n == 3 && w.p.last.x == 1 && !exists(w.p.last.n) && w.q.last.n != 1", false, true),
+        ("\"4\" in w.p.values(\"n\") && w.p.values(\"n\").len() == 3 && w.key[0].starts_with(\"203.\")", true, true),
+        ("w.p.count == 3 && w.p.values(\"n\").len() == 3", false, true),
     ] {
         let rule = rule(when);
         let mut figures = Figures::sliding(&rule.aggregates);
         for (at, fields) in signals.iter().enumerate() {
             figures.add(&rule.aggregates, 0, Timestamp(at as i64), fields, MAX);
         }
-        let view = WindowView {
-            key: vec!["203.0.113.9".into()],
-            start: Timestamp(0),
-            end: Timestamp(60_000_000_000),
-            patterns: figures.views(&rule),
-        };
-        assert_eq!(rule.when.as_ref().unwrap().test(&Arc::new(view)), Ok(wanted), "{when}");
+        let window = Minute(&rule, &figures);
+        let lowered = rule.when.as_ref().unwrap();
+        assert_eq!((lowered.test(&window), lowered.has_script()), (Ok(wanted), is_script), "{when}");
+        let told = rule.alert.as_ref().unwrap().alert(&window.view()).unwrap();
+        assert_eq!(told.fields["answer"], wanted, "{when}");
     }
 }

@@ -200,4 +200,17 @@ impl Run {
             self.firsts.pop_front();
         }
     }
+
+    /// Events in place in the choice that has come furthest.
+    pub fn in_place(&self, plan: &Sequence) -> usize {
+        let furthest = (0..self.steps.len()).rev().find(|at| !self.steps[*at].starts.is_empty());
+        let before = |at: usize| plan.steps[..at].iter().map(|step| step.n).sum::<usize>();
+        furthest.map_or(0, |at| before(at) + self.steps[at].starts.len())
+    }
+
+    pub fn bytes(&self) -> usize {
+        let starts: usize = self.steps.iter().map(|step| step.starts.len()).sum();
+        let times = starts + self.firsts.len() + 3 * self.stretches.len();
+        size_of::<Self>() + self.steps.len() * size_of::<Filled>() + times * size_of::<Timestamp>()
+    }
 }

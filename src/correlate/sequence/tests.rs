@@ -157,7 +157,7 @@ fn a_later_start_takes_the_place_of_an_earlier_one() {
 fn what_comes_between_takes_the_waiting_choice_and_leaves_the_one_that_went_on() {
     assert_eq!(at_signals("a !x b", 9, &[(0, "a"), (1, "x"), (2, "b")]), [false; 3]);
     assert_eq!(at_signals("a !x b c", 9, &[(0, "a"), (1, "b"), (2, "x"), (3, "c")]), [false, false, false, true]);
-    assert_eq!(at_signals("2a !x b", 9, &[(0, "a"), (1, "a"), (2, "x"), (3, "a"), (4, "b")])[4], true);
+    assert!(at_signals("2a !x b", 9, &[(0, "a"), (1, "a"), (2, "x"), (3, "a"), (4, "b")])[4]);
 }
 
 #[test]

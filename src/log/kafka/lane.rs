@@ -4,7 +4,7 @@
 //! tells the reader of now from those before it.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     thread,
     time::Duration,
@@ -53,6 +53,8 @@ struct State {
     /// `None` when the client has closed.
     queue: Option<PartitionQueue>,
     ticket: u64,
+    /// The tickets of the readers that live, valid or not.
+    readers: BTreeSet<u64>,
     /// No ticket is valid: the partition is not ours now.
     away: bool,
     fetched: VecDeque<Entry>,
@@ -76,6 +78,7 @@ impl Lane {
         let state = State {
             queue: Some(queue),
             ticket: 0,
+            readers: BTreeSet::new(),
             away: true,
             fetched: VecDeque::new(),
             next: 0,
@@ -110,6 +113,23 @@ impl Lane {
         state.restart();
         self.wake.notify_waiters();
         Ticket(state.ticket)
+    }
+
+    /// A reader lives with this ticket.
+    pub fn enter(&self, ticket: Ticket) {
+        lock(&self.state).readers.insert(ticket.0);
+    }
+
+    /// It has gone.
+    pub fn leave(&self, ticket: Ticket) {
+        lock(&self.state).readers.remove(&ticket.0);
+    }
+
+    /// Whether somebody still holds a reader of before: what is committed now may be his, and the partition has been
+    /// another's since.
+    pub fn has_former_reader(&self) -> bool {
+        let state = lock(&self.state);
+        state.readers.iter().any(|ticket| *ticket != state.ticket)
     }
 
     /// The partition is no longer ours.

@@ -86,6 +86,12 @@ impl Seat {
         lock(&self.owned).contains_key(at)
     }
 
+    /// Whether a commit for the partition is its owner's. One that was lost and has come back is not, until the line
+    /// that had it before is gone: what that line commits comes before what another process has done since.
+    pub fn may_commit(&self, at: &TopicPartition) -> bool {
+        lock(&self.owned).get(at).is_some_and(|owned| !owned.lane.has_former_reader())
+    }
+
     pub fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
     }
@@ -106,7 +112,7 @@ impl Seat {
         let at = TopicPartition { topic: commit.topic.clone(), partition: commit.partition };
         let consumer = self.client.consumer().map_err(|_| not_ours(&at, &self.group))?;
         let list = commits::listed([commits::position(&at, &commit.committed)], self.owner())?;
-        let ours = || if self.owns(&at) { Ok(()) } else { Err(not_ours(&at, &self.group)) };
+        let ours = || if self.may_commit(&at) { Ok(()) } else { Err(not_ours(&at, &self.group)) };
         commits::commit(&consumer, &self.group, &list, ours)?;
         self.note_committed(&at, &commit.committed);
         Ok(())

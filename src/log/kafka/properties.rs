@@ -181,10 +181,10 @@ pub const TUNED: &[Tuned] = &[
     tuned(
         Scope::Transactions,
         "transaction.timeout.ms",
-        "10000",
+        "30000",
         "when the broker ends a transaction whose process died; until then readers wait for it. A process that takes \
-         its partitions over ends it at once, so this counts only where nobody does; lower breaks off transactions \
-         during short outages of the broker",
+         its partitions over ends it at once, so this counts only where nobody does; lower breaks off what is large, \
+         such as hundreds of thousands of keys that change after a long backlog, or meets a short outage",
     ),
     tuned(
         Scope::Transactions,

@@ -20,11 +20,13 @@ pub(super) struct KafkaReader {
 impl KafkaReader {
     /// Reads an assigned partition.
     pub fn new(lane: Arc<Lane>, ticket: Ticket) -> KafkaReader {
+        lane.enter(ticket);
         KafkaReader { lane, ticket, own: None }
     }
 
     /// Reads a partition with a client of its own, which it closes when dropped.
     pub fn alone(lane: Arc<Lane>, ticket: Ticket, client: Client) -> KafkaReader {
+        lane.enter(ticket);
         KafkaReader { lane, ticket, own: Some(client) }
     }
 
@@ -58,6 +60,7 @@ impl Reader for KafkaReader {
 
 impl Drop for KafkaReader {
     fn drop(&mut self) {
+        self.lane.leave(self.ticket);
         if let Some(client) = &self.own {
             self.lane.close();
             client.close_later();

@@ -207,6 +207,8 @@ impl Thread {
                 offers.insert(commit.group.clone(), self.seats.offers(&commit.group)?);
             }
         }
+        // Whoever no longer waits for a step has ended, and a line after it may begin any time.
+        steps.retain(|step| !step.answer.is_closed());
         for step in std::mem::take(steps) {
             match place(&mut offers, &step) {
                 Ok(()) => steps.push(step),
@@ -248,7 +250,7 @@ fn place(offers: &mut BTreeMap<String, Vec<Offer>>, step: &Step) -> Result<(), L
     let at = |commit: &Commit| TopicPartition { topic: commit.topic.clone(), partition: commit.partition };
     let mut places = Vec::with_capacity(step.commits.len());
     for commit in &step.commits {
-        let covers = |offer: &Offer| offer.seat.as_ref().is_none_or(|seat| seat.owns(&at(commit)));
+        let covers = |offer: &Offer| offer.seat.as_ref().is_none_or(|seat| seat.may_commit(&at(commit)));
         let place = offers.get(&commit.group).and_then(|of_group| of_group.iter().position(covers));
         let not_ours = || LogError::Fenced(format!("{}/{} is not ours any more", commit.topic, commit.partition));
         places.push(place.ok_or_else(not_ours)?);

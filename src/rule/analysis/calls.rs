@@ -6,9 +6,10 @@ use rhai::{Expr, FnCallExpr, Position};
 
 use super::{Analysis, Frame, Known, Link, known::below};
 use crate::rule::{
-    End, Statistic,
-    diagnostic::did_you_mean,
+    End, SIGNALS_MAX, Statistic,
+    diagnostic::{Level, did_you_mean},
     duration,
+    enrichment::Lookup,
     entry::listed,
     source::Source,
     text::Network,
@@ -65,6 +66,7 @@ impl<'a> Analysis<'a> {
                 if has_field {
                     self.check_comparison(frame, &operands, position);
                 }
+                self.check_reach(frame, call.name.as_str(), &operands, position);
                 Known::Test
             }
             "+" | "-" | "*" | "/" | "%" if has_field => Known::Value,
@@ -74,6 +76,21 @@ impl<'a> Analysis<'a> {
                 Known::Unknown
             }
             _ => Known::Unknown,
+        }
+    }
+
+    /// A threshold above what a window tells apart would never be reached, or always.
+    fn check_reach(&mut self, frame: &Frame<'a>, operator: &str, operands: &[Known], position: Position) {
+        let (what, threshold, reaches_above) = match operands {
+            [Known::Counted(what), Known::Number(Some(threshold))] => (what, threshold, matches!(operator, ">" | "<=")),
+            [Known::Number(Some(threshold)), Known::Counted(what)] => (what, threshold, matches!(operator, "<" | ">=")),
+            _ => return,
+        };
+        let most = SIGNALS_MAX as f64;
+        if *what == "distinct" && (*threshold > most || reaches_above && *threshold >= most) {
+            let message = format!("`distinct` is exact up to {SIGNALS_MAX}, and this asks for more");
+            let help = Some(format!("ask for at most {SIGNALS_MAX}"));
+            self.problem(frame.source, "out-of-range", position, message, help);
         }
     }
 
@@ -230,11 +247,18 @@ impl<'a> Analysis<'a> {
         match function.gives {
             Gives::Value if name == "len" && !first.is_field() => Known::Unknown,
             Gives::Value => Known::Value,
+            Gives::Found(lookup) => {
+                self.check_database(source, lookup, position);
+                Known::Found(lookup)
+            }
             Gives::Test | Gives::NotYet => Known::Test,
         }
     }
 
     fn check_literals(&mut self, source: &'a Source, name: &str, arguments: &[Argument]) {
+        if name == "in_list" {
+            return self.check_list(source, &arguments[1]);
+        }
         let texts: Vec<(&str, Position)> = arguments[1..]
             .iter()
             .filter_map(|(known, at)| match known {
@@ -254,6 +278,32 @@ impl<'a> Analysis<'a> {
             if let Some(message) = wrong {
                 self.problem(source, "bad-literal", at, message, None);
             }
+        }
+    }
+
+    /// Without a database there is no answer.
+    fn check_database(&mut self, source: &'a Source, lookup: Lookup, position: Position) {
+        let reference = self.library.1;
+        if reference.enrichment.has(lookup) {
+            return;
+        }
+        let name = lookup.name();
+        let message = format!("there is no database for `{name}`: what it gives is missing");
+        let help = Some(format!("set `{name} = \"….mmdb\"` under [enrichment] in the configuration"));
+        let level = if reference.is_configured { Level::Error } else { Level::Warning };
+        self.finding(source, level, "no-database", position, message, help);
+    }
+
+    /// The name of a list is written out: what a rule looks at is known before it runs.
+    fn check_list(&mut self, source: &'a Source, (name, at): &Argument) {
+        let Known::Text(Some(name)) = name else {
+            let message = "the name of a list is needed here, written out".to_owned();
+            return self.problem(source, "computed-name", *at, message, Some("write `in_list(e.a, \"name\")`".into()));
+        };
+        let lists = &self.library.1.lists;
+        if lists.get(name).is_none() {
+            let (message, help) = lists.unknown(name);
+            self.problem(source, "unknown-list", *at, message, Some(help));
         }
     }
 
@@ -296,7 +346,7 @@ impl<'a> Analysis<'a> {
             Known::Kept(pattern, end, path) => Known::Kept(pattern, end, below(&path, name)),
             Known::Window => self.window_property(source, name, position),
             Known::Pattern(pattern) => match name {
-                "count" => Known::Number(None),
+                "count" => Known::Counted("count"),
                 "first" => Known::Kept(pattern, End::First, String::new()),
                 "last" => Known::Kept(pattern, End::Last, String::new()),
                 name => {
@@ -311,6 +361,14 @@ impl<'a> Analysis<'a> {
                     Known::Unknown
                 }
             },
+            Known::Found(lookup) if lookup.members().contains(&name) => Known::Value,
+            Known::Found(lookup) => {
+                let message = format!("`{}` knows no `{name}`", lookup.name());
+                let members = || lookup.members().iter().copied();
+                let help = did_you_mean(name, members()).or_else(|| Some(format!("it knows {}", listed(members()))));
+                self.problem(source, "unknown-property", position, message, help);
+                Known::Value
+            }
             Known::Value => {
                 self.problem(source, "unknown-property", position, format!("a result has no `{name}`"), None);
                 Known::Unknown
@@ -386,7 +444,7 @@ impl<'a> Analysis<'a> {
             }
         }
         match name {
-            "distinct" => Known::Number(None),
+            "distinct" => Known::Counted("distinct"),
             "values" => Known::List,
             _ => Known::Value,
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, FnPtr, ImmutableString};
 
-use crate::rule::End;
+use crate::rule::{End, enrichment::Lookup};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::rule) enum Known {
@@ -16,12 +16,16 @@ pub(in crate::rule) enum Known {
     Pattern(Arc<str>),
     /// A result that may be missing, as a field may.
     Value,
+    /// What is known of an address.
+    Found(Lookup),
     /// True or false.
     Test,
     /// A text, and which one where it is written out.
     Text(Option<String>),
     /// A number, and which one where it is written out.
     Number(Option<f64>),
+    /// The count of a pattern, or `distinct` of one.
+    Counted(&'static str),
     List,
     Map,
     Nothing,
@@ -66,7 +70,7 @@ impl Known {
 
     /// Whether this is read from a field, and so may be missing.
     pub(super) fn is_field(&self) -> bool {
-        matches!(self, Known::Event(_) | Known::Kept(..) | Known::Value)
+        matches!(self, Known::Event(_) | Known::Kept(..) | Known::Value | Known::Found(_))
     }
 
     /// An event or signal as a whole.
@@ -90,11 +94,11 @@ impl Known {
         Some(match self {
             Known::Test | Known::Unknown => return None,
             Known::Event(_) | Known::Kept(..) => "a field",
-            Known::Value => "a value",
+            Known::Value | Known::Found(_) => "a value",
             Known::Window => "the window",
             Known::Pattern(_) => "a pattern",
             Known::Text(_) => "a text",
-            Known::Number(_) => "a number",
+            Known::Number(_) | Known::Counted(_) => "a number",
             Known::List => "a list",
             Known::Map => "a map",
             Known::Nothing => "nothing",

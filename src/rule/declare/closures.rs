@@ -9,14 +9,14 @@ use rhai::FnPtr;
 
 use super::{Declared, Surroundings, key::KeyFields};
 use crate::rule::{
-    Aggregates, End, Pattern, Predicate, ScriptTest, Statistic, WindowScript,
+    Aggregates, Cost, End, Pattern, Predicate, Statistic, WindowScript, WindowTest, WindowValue,
     analysis::{Analysis, Known, Wanted},
     data::Data,
     entry::{Entry, Report},
-    lower::lower,
-    predicate::Code,
+    lower::{Lowered, lower},
     script::Script,
     shape::{self, Shape},
+    window_lower::WindowLowering,
 };
 
 /// Names that a window has for itself.
@@ -27,6 +27,8 @@ pub(super) struct Closures {
     patterns: BTreeMap<Arc<str>, Option<Checked>>,
     pub(super) when: Option<Checked>,
     pub(super) alert: Option<Checked>,
+    /// Of a `baseline`.
+    value: Option<Checked>,
 }
 
 /// A closure that was looked at.
@@ -64,7 +66,9 @@ pub(super) fn read(
         .collect();
     let when = map.get("when").and_then(|entry| check(entry, "when", Known::Window, report));
     let alert = map.get("alert").and_then(|entry| check(entry, "alert", Known::Window, report));
-    Closures { patterns, when, alert }
+    let value = map.get("baseline").and_then(|baseline| baseline.get("value"));
+    let value = value.and_then(|entry| check(entry, "value", Known::Window, report));
+    Closures { patterns, when, alert, value }
 }
 
 fn pattern_entries<'a>(map: Entry<'a>, report: &mut Report<'_>) -> Vec<(Arc<str>, Entry<'a>)> {
@@ -122,7 +126,11 @@ fn checked(
         around.source,
         closure,
         argument,
-        if name == "alert" && is_window { Wanted::Map } else { Wanted::Test },
+        match name {
+            "alert" if is_window => Wanted::Map,
+            "value" if is_window => Wanted::Number,
+            _ => Wanted::Test,
+        },
     );
     let text = shape::text_of(closure, &analysis, around.source);
     report.found.extend(analysis.found);
@@ -144,6 +152,25 @@ fn parameters(closure: &FnPtr, around: &Surroundings<'_>) -> Option<usize> {
     function.parameters.len().checked_sub(captured)
 }
 
+/// The predicate, with warnings of what stayed a script and of what needs no event.
+fn compiled(script: &Script, around: &Surroundings<'_>, report: &mut Report<'_>) -> Predicate {
+    let Lowered { predicate, scripts } = lower(around.source, around.library, script);
+    for why in scripts {
+        let position = if why.position.is_none() { script.position } else { why.position };
+        let message = format!("not compiled: {} runs as a script", why.what);
+        let help = "a script is some hundred times as slow: write plain tests before it with `&&`, or instead";
+        report.warning("script", position, message, Some(help.to_owned()));
+    }
+    if let Predicate::Constant(answer) = predicate {
+        let message = format!("the pattern is always {answer}, whatever the event");
+        report.warning("constant", script.position, message, None);
+    } else if predicate.cost() == Cost::Scan {
+        let help = "begin with a test that needs a literal: `==`, `in [..]`, a text test, `cidr`".to_owned();
+        report.note("scan", script.position, "every event is looked at: no literal has to be in it", Some(help));
+    }
+    predicate
+}
+
 impl Closures {
     pub(super) fn names(&self) -> Vec<Arc<str>> {
         self.patterns.keys().cloned().collect()
@@ -155,7 +182,7 @@ impl Closures {
     }
 
     fn of_window(&self) -> impl Iterator<Item = &Checked> {
-        self.when.iter().chain(&self.alert)
+        self.when.iter().chain(&self.alert).chain(&self.value)
     }
 
     /// What windows have to keep for `when` and `alert`.
@@ -174,32 +201,47 @@ impl Closures {
         aggregates
     }
 
+    /// `when` and `value` as they run. Leaves neither behind.
+    pub(super) fn lowered(
+        &mut self,
+        aggregates: &Aggregates,
+        around: &Surroundings<'_>,
+    ) -> (Option<WindowTest>, Option<WindowValue>) {
+        let patterns = self.names();
+        let lowering = WindowLowering { library: around.library, patterns: &patterns, aggregates };
+        let script = |checked: &Checked| WindowScript(checked.script.clone());
+        let when = self.when.as_ref().map(|when| lowering.test(around.source, script(when)));
+        (when, self.value.as_ref().map(|value| lowering.value(around.source, script(value))))
+    }
+
     /// The patterns with what travels in their signals, and the hash of all that shapes the rule's windows. Leaves
-    /// only `when` and `alert` behind.
+    /// only `when` and `alert` behind. `told` are paths that alerts tell of.
     pub(super) fn patterns(
         &mut self,
         by: &KeyFields,
-        entities: &[String],
+        told: &[Arc<str>],
         aggregates: &Aggregates,
         mut shape: Shape,
         around: &Surroundings<'_>,
+        report: &mut Report<'_>,
     ) -> (Vec<Pattern>, u64) {
         let mut patterns = Vec::new();
         for (name, closure) in std::mem::take(&mut self.patterns) {
             let Some(closure) = closure else { continue };
             let by = by.get(&name).cloned().unwrap_or_default();
             let mut keep: BTreeSet<Arc<str>> = by.iter().cloned().collect();
-            keep.extend(entities.iter().map(|path| Arc::from(path.as_str())));
+            keep.extend(told.iter().cloned());
             keep.extend(closure.event_reads.iter().map(|path| Arc::from(path.as_str())));
             let kept = self.of_window().flat_map(|closure| &closure.kept_reads);
             keep.extend(kept.filter(|(pattern, _)| *pattern == name).map(|(_, path)| Arc::from(path.as_str())));
+            let sees_closed = closure.event_reads.contains("state");
             let keep: Vec<Arc<str>> = keep.into_iter().collect();
             shape.pattern(&name, &closure.text, &by, &keep);
-            let predicate = lower(around.source, around.library, &closure.script.closure)
-                .unwrap_or_else(|| Predicate::Script(ScriptTest(Arc::new(Code::Closure(closure.script)))));
-            patterns.push(Pattern { name, predicate, by, keep });
+            let predicate = compiled(&closure.script, around, report);
+            patterns.push(Pattern { name, predicate, by, keep, sees_closed });
         }
         shape.aggregates(aggregates);
+        self.value.iter().for_each(|value| shape.part("value", &value.text));
         (patterns, shape.finish())
     }
 }

@@ -7,11 +7,14 @@ use std::{
 
 use rhai::Position;
 
-use crate::rule::{
-    InputSet,
-    data::Data,
-    diagnostic::did_you_mean,
-    entry::{Entry, Report, listed},
+use crate::{
+    event::ALERTS,
+    rule::{
+        InputSet,
+        data::Data,
+        diagnostic::did_you_mean,
+        entry::{Entry, Report, listed},
+    },
 };
 
 /// The fields of the key, for each pattern.
@@ -85,7 +88,8 @@ pub(super) fn inputs(
     report: &mut Report<'_>,
 ) -> InputSet {
     let Some(entry) = map.get("input") else {
-        if has_window {
+        // Where one input is all there is, or nobody has said what there is, there is nothing to choose.
+        if has_window && configured.is_some_and(|inputs| inputs.len() > 1) {
             let help = "add `input: \"…\"`".to_owned();
             let message = "a window over all inputs waits for the slowest of them";
             report.warning("no-input", position, message, Some(help));
@@ -107,11 +111,8 @@ pub(super) fn inputs(
 }
 
 fn check_input(name: &str, entry: Entry<'_>, configured: Option<&BTreeSet<String>>, report: &mut Report<'_>) {
-    if name == "alerts" {
-        report.error("not-yet", entry.position, "rules on `alerts` are not supported yet", None);
-        return;
-    }
     match configured {
+        _ if name == ALERTS => {}
         Some(inputs) if inputs.contains(name) => {}
         Some(inputs) => {
             let help = did_you_mean(name, inputs.iter().map(String::as_str))

@@ -16,6 +16,7 @@ use crate::rule::{
     data::{Data, StepData},
     declare::Declared,
     engine,
+    reference::Reference,
     script::Failure,
     source::{self, Source, is_library},
     token::written,
@@ -37,8 +38,9 @@ impl<'a> Evaluator<'a> {
         fields: impl Iterator<Item = &'b str>,
         sources: &'a BTreeMap<PathBuf, Source>,
         unparsed: &BTreeSet<PathBuf>,
+        reference: &Arc<Reference>,
     ) -> Self {
-        let mut engine = engine::runner(limits, limits.load_operations, fields);
+        let mut engine = engine::runner(limits, limits.load_operations, fields, reference);
         let declared: Arc<Mutex<Vec<Declared>>> = Arc::default();
         let imports = Imports::new(sources, unparsed);
         register_rule(&mut engine, declared.clone(), imports.active.clone(), limits.rules);

@@ -7,12 +7,12 @@ use serde_json::json;
 use super::*;
 use crate::{
     event::{Event, Fields, Position, Timestamp, Value},
-    rule::{Predicate, TestBody},
+    rule::{Predicate, ScriptTest, TestBody, predicate::Code},
 };
 
 fn files(texts: &[(&str, &str)]) -> RuleFiles {
     let files = texts.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect();
-    RuleFiles { root: PathBuf::new(), files }
+    RuleFiles { files, ..RuleFiles::default() }
 }
 
 fn load_text(text: &str) -> Loaded {
@@ -38,15 +38,25 @@ fn event(json: serde_json::Value) -> Arc<Event> {
     Arc::new(Event { time: Timestamp(1_704_067_200_000_000_000), position, fields })
 }
 
+/// A statement that keeps a closure from being lowered.
+const SCRIPT: &str = "while false {}";
+
+/// The closure of a rule that begins with [`SCRIPT`], as Rhai calls it.
+fn interpreted(rule: &Rule) -> Predicate {
+    let Predicate::Script(ScriptTest(code)) = &rule.patterns[0].predicate else { panic!("it is lowered") };
+    match &**code {
+        Code::Fragment(fragment, _) => Predicate::Script(ScriptTest(Arc::new(Code::Closure(fragment.script.clone())))),
+        Code::Closure(_) => rule.patterns[0].predicate.clone(),
+    }
+}
+
 #[track_caller]
 fn holds(predicate: &str, json: serde_json::Value) -> bool {
     let plain = rule(&format!("rule(#{{ id: \"r\", event: |e| {predicate} }})"));
-    // A second statement keeps a closure from being lowered.
-    let script = rule(&format!("rule(#{{ id: \"r\", event: |e| {{ let script = 1; {predicate} }} }})"));
-    assert!(matches!(script.patterns[0].predicate, Predicate::Script(_)));
+    let script = interpreted(&rule(&format!("rule(#{{ id: \"r\", event: |e| {{ {SCRIPT} {predicate} }} }})")));
     let event = event(json);
     let answer = plain.patterns[0].predicate.test(&event).unwrap();
-    assert_eq!(script.patterns[0].predicate.test(&event), Ok(answer), "{predicate}");
+    assert_eq!(script.test(&event), Ok(answer), "{predicate}");
     answer
 }
 
@@ -231,7 +241,9 @@ fn functions_and_imports_work_in_closures_called_later() {
     assert_eq!(loaded.set.get("s").unwrap().patterns[0].predicate.test(&event(json!({"a": 1}))), Ok(true));
 }
 
+mod differential;
 mod limits;
+mod lists;
 mod lowering;
 mod reload;
 mod windows;

@@ -16,7 +16,7 @@ use super::{
     folds::Folds,
     needle::{self, Needle, Place},
     program::Node,
-    seen::Seen,
+    shown::Shown,
 };
 use crate::event::{Scalar, Slot, Timestamp, Value, Wanted};
 
@@ -175,7 +175,9 @@ fn cue(asks: &Asks) -> Option<Cue> {
         }
         Asks::Matches(pattern) => signs.needles = needle::of_regex(pattern.written())?,
         Asks::Cidr(networks) => signs.networks = Some(networks.clone()),
-        Asks::Compare(..) | Asks::CompareWith(..) | Asks::In(_) | Asks::TextWith { .. } => return None,
+        Asks::Compare(..) | Asks::CompareWith(..) | Asks::In(_) | Asks::InList(_) | Asks::TextWith { .. } => {
+            return None;
+        }
     }
     Some(Cue::Signs(signs))
 }
@@ -235,7 +237,7 @@ fn holds(test: TextTest, finder: &Finder<'_>, text: &[u8]) -> bool {
 
 impl FieldAtom {
     /// The answer for an event.
-    pub(super) fn holds(&self, seen: Seen<'_>, event: u32, folds: &mut Folds) -> bool {
+    pub(super) fn holds(&self, seen: Shown<'_>, event: u32, folds: &mut Folds) -> bool {
         let mut scalars = seen.view.scalars(self.slot);
         match (&self.asks, &self.ready) {
             (Asks::Exists, _) => seen.view.exists(self.slot),

@@ -15,7 +15,7 @@ use super::{
     networks::Networks,
     numbers::Numbers,
     program::Node,
-    seen::Seen,
+    shown::Shown,
 };
 use crate::event::Slot;
 
@@ -112,7 +112,7 @@ impl GateAtom {
 impl FieldsGates {
     /// Calls `found` with each gate that something of the event speaks for, and whether that proves its atom. The
     /// same gate may be found more than once.
-    pub(super) fn scan(&self, seen: Seen<'_>, event: u32, folds: &mut Folds, found: &mut impl FnMut(u32, bool)) {
+    pub(super) fn scan(&self, seen: Shown<'_>, event: u32, folds: &mut Folds, found: &mut impl FnMut(u32, bool)) {
         let mut found = |entry: u32| found(entry >> 1, entry & 1 == 1);
         for field in &self.0 {
             if seen.view.exists(field.slot) {

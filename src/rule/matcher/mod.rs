@@ -27,7 +27,7 @@ mod numbers;
 mod pin;
 mod program;
 mod scratch;
-mod seen;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -44,7 +44,7 @@ use self::{
 };
 pub use self::{
     scratch::{MatchCounts, Scratch},
-    seen::Seen,
+    shown::Shown,
 };
 use super::{Rule, ScriptError, field_test::FieldTest, predicate::ScriptTest};
 use crate::event::Wanted;
@@ -141,7 +141,7 @@ impl Matcher {
     /// `scripts` runs a script on the event; it is called only where nothing before it has decided the pattern.
     pub fn matches(
         &self,
-        seen: Seen<'_>,
+        seen: Shown<'_>,
         input: &str,
         scratch: &mut Scratch,
         scripts: &mut dyn FnMut(&ScriptTest) -> Result<bool, ScriptError>,
@@ -158,13 +158,14 @@ impl Matcher {
 
     /// How many patterns an event has to be held against: the first half of [`Matcher::matches`] alone, for those who
     /// measure it.
-    pub fn candidates(&self, seen: Seen<'_>, input: &str, scratch: &mut Scratch) -> usize {
-        self.look(seen, input, scratch);
+    pub fn candidates(&self, seen: Shown<'_>, input: &str, scratch: &mut Scratch) -> usize {
+        let bucket = self.look(seen, input, scratch);
+        self.learn(seen, bucket, scratch);
         scratch.due.len()
     }
 
     /// Finds the event's bucket and the patterns in it whose gates are seen.
-    fn look(&self, seen: Seen<'_>, input: &str, scratch: &mut Scratch) -> usize {
+    fn look(&self, seen: Shown<'_>, input: &str, scratch: &mut Scratch) -> usize {
         scratch.begin();
         let mut classes = [UNKNOWN; PINS_MAX];
         for (class, pin) in classes.iter_mut().zip(&self.pins) {
@@ -209,7 +210,7 @@ impl Matcher {
     /// Asks the patterns that are due.
     fn ask(
         &self,
-        seen: Seen<'_>,
+        seen: Shown<'_>,
         scratch: &mut Scratch,
         scripts: &mut dyn FnMut(&ScriptTest) -> Result<bool, ScriptError>,
     ) {
@@ -242,7 +243,7 @@ impl Matcher {
     }
 
     /// Lets the bucket learn from the event.
-    fn learn(&self, seen: Seen<'_>, number: usize, scratch: &mut Scratch) {
+    fn learn(&self, seen: Shown<'_>, number: usize, scratch: &mut Scratch) {
         let Scratch { memo, folds, buckets, due, .. } = scratch;
         let learner = &mut buckets.get(number).learner;
         for atom in learner.probes() {
@@ -255,7 +256,7 @@ impl Matcher {
     }
 
     /// The answer of an atom that is no script.
-    fn holds(&self, atom: u32, seen: Seen<'_>, event: u32, folds: &mut Folds) -> bool {
+    fn holds(&self, atom: u32, seen: Shown<'_>, event: u32, folds: &mut Folds) -> bool {
         match &self.atoms[atom as usize] {
             Atom::Field(atom) => atom.holds(seen, event, folds),
             Atom::Term(test, _) => test.holds(&seen),

@@ -159,7 +159,8 @@ const FAILING: &str = "let n = 0; while n < 2 { n += 1; } if e.c == \"ab\" { thr
 
 fn load_rule(body: &str) -> Rule {
     let text = format!("rule(#{{ id: \"r\", event: |e| {{ {body} }} }})");
-    let files = RuleFiles { root: PathBuf::new(), files: [(PathBuf::from("a.rhai"), text)].into() };
+    let files =
+        RuleFiles { root: PathBuf::new(), files: [(PathBuf::from("a.rhai"), text)].into(), ..RuleFiles::default() };
     let mut rules = load(&files, &LoadOptions::default(), None).set.rules;
     Arc::into_inner(rules.remove(0)).unwrap()
 }
@@ -172,7 +173,7 @@ fn script(body: &str) -> Predicate {
 
 fn rule(predicates: Vec<Predicate>, input: Option<&str>) -> Arc<Rule> {
     let mut rule = load_rule("true");
-    let pattern = |predicate| Pattern { name: "p".into(), predicate, by: vec![], keep: vec![] };
+    let pattern = |predicate| Pattern { name: "p".into(), predicate, by: vec![], keep: vec![], sees_closed: false };
     rule.patterns = predicates.into_iter().map(pattern).collect();
     rule.inputs = input.map_or(InputSet::All, |input| InputSet::Named([input.into()].into()));
     Arc::new(rule)
@@ -222,7 +223,7 @@ impl Matching {
 
     fn of(&mut self, event: &Arc<Event>, input: &str) -> Vec<(usize, usize)> {
         self.slots.fill(&self.wanted, &event.fields);
-        let seen = Seen { view: self.slots.view(&self.wanted, ""), time: event.time };
+        let seen = Shown { view: self.slots.view(&self.wanted, ""), time: event.time };
         let mut matched = Vec::new();
         let mut scripts = |script: &ScriptTest| script.test(event);
         self.matcher.matches(seen, input, &mut self.scratch, &mut scripts, &mut |rule, pattern, answer| {

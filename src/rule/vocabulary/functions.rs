@@ -12,6 +12,7 @@ use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map, NativeCa
 use crate::{
     event::Value,
     rule::{
+        enrichment::Lookup,
         field::Field,
         term::{TextFunction, TimePart, Zone},
         text::{Network, TextTest},
@@ -29,6 +30,8 @@ pub(in crate::rule) enum Gives {
     Test,
     /// A value that may be missing.
     Value,
+    /// What is known of an address, with members.
+    Found(Lookup),
     /// Not built yet.
     NotYet,
 }
@@ -67,9 +70,9 @@ pub(in crate::rule) const FUNCTIONS: [Function; 22] = [
     function("edit_distance", 2, 2, Gives::Value, "edit_distance(e.a, \"text\")"),
     function("hour", 1, 2, Gives::Value, "hour(e, \"Asia/Seoul\")"),
     function("weekday", 1, 2, Gives::Value, "weekday(e, \"Asia/Seoul\")"),
-    function("in_list", 2, 2, Gives::NotYet, "in_list(e.a, \"name\")"),
-    function("geo", 1, 1, Gives::NotYet, "geo(e.a).country"),
-    function("asn", 1, 1, Gives::NotYet, "asn(e.a)"),
+    function("in_list", 2, 2, Gives::Test, "in_list(e.a, \"name\")"),
+    function("geo", 1, 1, Gives::Found(Lookup::Geo), "geo(e.a).country"),
+    function("asn", 1, 1, Gives::Found(Lookup::Asn), "asn(e.a)"),
     function("list_add", 2, 3, Gives::NotYet, "list_add(\"name\", w.key[0], \"24h\")"),
 ];
 
@@ -203,6 +206,6 @@ fn register_time(engine: &mut Engine) {
     }
 }
 
-fn error_of(reason: String) -> Box<EvalAltResult> {
+pub(super) fn error_of(reason: String) -> Box<EvalAltResult> {
     Box::new(EvalAltResult::ErrorRuntime(reason.into(), Position::NONE))
 }

@@ -10,19 +10,11 @@ use crate::rule::{
     number::{Arithmetic, Num},
 };
 
-const ARITHMETIC: [(&str, Arithmetic); 5] = [
-    ("+", Arithmetic::Add),
-    ("-", Arithmetic::Subtract),
-    ("*", Arithmetic::Multiply),
-    ("/", Arithmetic::Divide),
-    ("%", Arithmetic::Remainder),
-];
-
 pub(super) fn register(engine: &mut Engine) {
     for (name, comparison) in Comparison::ALL {
         register_comparison(engine, name, comparison);
     }
-    for (name, operator) in ARITHMETIC {
+    for (name, operator) in Arithmetic::NAMED {
         register_arithmetic(engine, name, operator);
     }
     engine.register_fn("-", |field: &mut Field| field.calculate_from(Arithmetic::Subtract, Num::Int(0)));

@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener};
 
-use super::{EACH, Folder, HTTP, SYSLOG, Server, Stopped, configuration, event, eventually};
+use super::{EACH, Folder, HTTP, SYSLOG, Server, Stopped, configuration, event, events, eventually};
 
 #[test]
 fn without_arguments_the_server_runs() {
@@ -72,6 +72,34 @@ fn sighup_loads_the_rules_anew_and_a_broken_file_keeps_its_last_good_rules() {
     let before = second();
     server.feed("/v1/events", &event(0, "c"));
     eventually("the rules go on", || Some(()).filter(|()| second() > before));
+    server.stops_well();
+}
+
+#[test]
+fn sighup_reads_the_lists_anew_and_rules_on_alerts_see_what_follows() {
+    let folder = Folder::new();
+    let listed = EACH.replace("e.x == 1", "in_list(e.k, \"watched\")");
+    assert!(listed.contains("in_list"));
+    let chained = "rule(#{ id: \"chained\", title: \"t\", severity: \"low\", input: \"alerts\", \
+        event: |e| e.rule.id == \"each\", by: [\"key\"], within: \"1s\", when: |w| w.event.count >= 1 });";
+    folder.write("rules/each.rhai", listed).write("rules/chained.rhai", chained);
+    folder.write("rules/lists/watched.txt", "a\n").write("tripline.toml", configuration(&[HTTP]));
+    let server = Server::start(&folder);
+    server.feed("/v1/events", &events(&[(0, "a"), (1, "b")]));
+    let chained = |key: &str| {
+        let is_it = |line: &String| line.contains("\"chained\"") && line.contains(&format!("\"key\":[\"{key}\"]"));
+        server.stdout.all().iter().any(is_it)
+    };
+    eventually("the chained rule fires", || Some(()).filter(|()| chained("a")));
+    folder.write("rules/lists/watched.txt", "b\n");
+    server.signal("HUP");
+    eventually("the rules are reloaded", || server.stderr.saying("rules reloaded").pop());
+    let mut now = 60;
+    eventually("the list counts", || {
+        now += 10;
+        server.feed("/v1/events", &event(now, "b"));
+        Some(()).filter(|()| chained("b"))
+    });
     server.stops_well();
 }
 

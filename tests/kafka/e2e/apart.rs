@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use serde_json::json;
-use tripline::{event::frame, telemetry::LineState};
+use tripline::{correlate::STATE_VERSION, event::frame, telemetry::LineState};
 
 use super::{
     process::{Process, Site, until},
@@ -66,8 +66,8 @@ fn a_state_that_can_not_be_read_stops_its_partition_by_name_and_no_other() {
     let site = Site::new(RULES, &inputs("1s"));
     assert!(topics(&site, "apply").status.success());
     let writer = Writer::new();
-    writer.write_keyed(&site.topic("state"), 2, &[1, 2, 3], &frame::seal(9, &"of a newer program"));
-    let mut torn = frame::seal(1, &"torn");
+    writer.write_keyed(&site.topic("state"), 2, &[1, 2, 3], &frame::seal(STATE_VERSION + 1, &"of a newer program"));
+    let mut torn = frame::seal(STATE_VERSION, &"torn");
     torn.pop();
     writer.write_keyed(&site.topic("state"), 4, &[1, 0xee], &torn);
     writer.flush();
@@ -83,7 +83,7 @@ fn a_state_that_can_not_be_read_stops_its_partition_by_name_and_no_other() {
         let (at, error) = errors.iter().find(|(at, _)| *at == partition).expect("its error");
         assert!(error.contains(&format!("state/{at}: state record {key}")) && error.contains(why), "{error}");
     };
-    wanted(2, "010203", "version 9");
+    wanted(2, "010203", &format!("version {}", STATE_VERSION + 1));
     wanted(4, "01ee", "checksum");
     until("the other partitions at work", || (server.lines("correlate").len() == 4).then_some(()));
     let reasons = server.status().not_ready();

@@ -12,7 +12,7 @@ use super::{
 const SCENES: u64 = 1_500;
 const PARTITIONS: u32 = 4;
 /// Over which the story is told: processes come and go in the middle.
-const SPAN: Duration = Duration::from_secs(5);
+const SPAN: Duration = Duration::from_secs(8);
 
 struct Told {
     site: Site,

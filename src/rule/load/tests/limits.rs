@@ -17,7 +17,7 @@ fn stopped(text: &str) -> String {
 #[test]
 fn a_closure_is_stopped_at_its_limit() {
     let error = stopped("rule(#{ id: \"r\", event: |e| {\n  loop {} e.a == 1 } })");
-    assert_eq!(error, "a.rhai:1:25: the script was stopped: more than 20000 operations");
+    assert_eq!(error, "a.rhai:2:8: the script was stopped: more than 20000 operations");
     let error = stopped("fn f(x) { f(x + 1) }\nrule(#{ id: \"r\", event: |e| f(1) == e.a })");
     assert!(error.contains("calls nest deeper than 12"), "{error}");
     let error = stopped("rule(#{ id: \"r\", event: |e| { let s = \"xxxxxxxxxxxxxxxx\"; loop { s += s; } e.a == 1 } })");
@@ -142,4 +142,10 @@ fn a_script_reaches_nothing_outside() {
     ] {
         assert!(load_text(&format!("{name};")).has_errors(), "{name}");
     }
+}
+
+#[test]
+fn a_file_that_is_too_large_is_refused() {
+    let loaded = load_text(&"// x\n".repeat(300_000));
+    assert_eq!(loaded.diagnostics.iter().map(|found| found.code).collect::<Vec<_>>(), ["too-large"]);
 }

@@ -1,6 +1,4 @@
-//! A predicate gives the same answer lowered and interpreted.
-
-use proptest::prelude::*;
+//! What predicates are lowered to.
 
 use super::*;
 
@@ -37,121 +35,79 @@ fn simple_predicates_run_without_rhai() {
     assert!(matches("r11", json!({"a": {"b": 1}, "c": {"d": 2}})) && !matches("r11", json!({"a": {"b": 1}})));
 }
 
-fn field() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["e.a", "e.b.c", "e.list", "e.list.n", "e[\"@t\"]", "e.in", "e.gone.x"])
-        .prop_map(str::to_owned)
+/// Predicates whose parts are lowered but for what is in brackets.
+#[test]
+fn only_the_part_that_cannot_be_lowered_is_a_script() {
+    let text = r#"
+        fn odd(e) { let n = 0; for i in 0..3 { n += i; } e.n == n }
+        rule(#{ id: "guarded", event: |e| e.a == 1 && odd(e) && !exists(e.b) });
+        rule(#{ id: "after-let", event: |e| { let a = e.a; let t = a == 1; if t { return odd(e) } a == 2 } });
+        rule(#{ id: "text", event: |e| e.a == 1 && `${e.b}-x` == "b-x" });
+    "#;
+    let loaded = load_text(text);
+    assert!(!loaded.has_errors(), "{}", rendered(&loaded));
+    let matches = |id: &str, json| loaded.set.get(id).unwrap().patterns[0].predicate.test(&event(json)).unwrap();
+    let Predicate::All(parts) = &loaded.set.get("guarded").unwrap().patterns[0].predicate else { panic!("all of") };
+    assert!(matches!(parts[..], [Predicate::Field(_), Predicate::Script(_), Predicate::Not(_)]));
+    assert!(matches("guarded", json!({"a": 1, "n": 3})) && !matches("guarded", json!({"a": 1, "n": 2})));
+    assert!(!matches!(loaded.set.get("after-let").unwrap().patterns[0].predicate, Predicate::Script(_)));
+    assert!(matches("after-let", json!({"a": 1, "n": 3})) && matches("after-let", json!({"a": 2})));
+    assert!(!matches("after-let", json!({"a": 1, "n": 2})));
+    assert!(matches("text", json!({"a": 1, "b": "b"})) && !matches("text", json!({"a": 1, "b": "c"})));
+    let scripts: Vec<_> = loaded.diagnostics.iter().filter(|found| found.code == "script").collect();
+    assert_eq!(scripts.iter().map(|found| found.place.line).collect::<Vec<_>>(), [2, 5]);
 }
 
-fn literal() -> impl Strategy<Value = String> {
-    let some = [
-        "1",
-        "-1",
-        "5.0",
-        "0.5",
-        "9007199254740993",
-        "\"1\"",
-        "\"x\"",
-        "\"X\"",
-        "\"true\"",
-        "true",
-        "false",
-        "\"\"",
-        "\"10.0.0.1\"",
-    ];
-    prop::sample::select(some.to_vec()).prop_map(str::to_owned)
-}
-
-fn text() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["\"x\"", "\"X\"", "\"1\"", "\"\"", "\"tr\"", "\"*\"", "\"?\"", "\"10.0.0.0/8\""])
-        .prop_map(str::to_owned)
-}
-
-fn predicate() -> impl Strategy<Value = String> {
-    let comparison = prop::sample::select(vec!["==", "!=", "<", "<=", ">", ">="]);
-    let method = prop::sample::select(vec![
-        "contains",
-        "icontains",
-        "starts_with",
-        "istarts_with",
-        "ends_with",
-        "iends_with",
-        "ieq",
-        "like",
-    ]);
-    let leaf = prop_oneof![
-        (field(), comparison.clone(), literal()).prop_map(|(field, sign, literal)| format!("{field} {sign} {literal}")),
-        (literal(), comparison.clone(), field()).prop_map(|(literal, sign, field)| format!("{literal} {sign} {field}")),
-        (field(), comparison, field()).prop_map(|(left, sign, right)| format!("{left} {sign} {right}")),
-        (field(), prop::collection::vec(literal(), 0..4))
-            .prop_map(|(field, list)| format!("{field} in [{}]", list.join(", "))),
-        (literal(), field()).prop_map(|(literal, field)| format!("{literal} in {field}")),
-        (method, field(), text()).prop_map(|(name, field, text)| format!("{field}.{name}({text})")),
-        field().prop_map(|field| format!("exists({field})")),
-        field().prop_map(|field| format!("matches({field}, \"^[x1]\")")),
-        field().prop_map(|field| format!("cidr({field}, \"10.0.0.0/8\", \"::/0\")")),
-    ];
-    leaf.prop_recursive(3, 12, 3, |inner| {
-        prop_oneof![
-            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} && {b})")),
-            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} || {b})")),
-            inner.prop_map(|a| format!("!({a})")),
-        ]
-    })
-}
-
-fn value() -> impl Strategy<Value = serde_json::Value> {
-    let scalar = prop::sample::select(vec![
-        json!(1),
-        json!(-1),
-        json!(5),
-        json!(5.0),
-        json!(0.5),
-        json!(9_007_199_254_740_993_i64),
-        json!("1"),
-        json!("x"),
-        json!("X"),
-        json!("xX"),
-        json!(true),
-        json!("false"),
-        json!(""),
-        json!(null),
-        json!("10.0.0.1"),
-        json!("::1"),
-    ]);
-    prop_oneof![
-        3 => scalar.clone(),
-        1 => prop::collection::vec(scalar.clone(), 0..3).prop_map(serde_json::Value::from),
-        1 => prop::collection::vec(scalar, 0..3).prop_map(|items| items.into_iter().map(|n| json!({"n": n})).collect()),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn lowered_and_interpreted_agree(
-        predicates in prop::collection::vec(predicate(), 1..12),
-        values in prop::collection::vec([value(), value(), value(), value(), value()], 1..12),
-    ) {
-        let mut rules = String::new();
-        for (at, predicate) in predicates.iter().enumerate() {
-            rules += &*format!("rule(#{{ id: \"{at:02}-lowered\", event: |e| {predicate} }});\n");
-            rules += &*format!("rule(#{{ id: \"{at:02}-script\", event: |e| {{ let script = 1; {predicate} }} }});\n");
-        }
-        let loaded = load_text(&rules);
-        prop_assert!(!loaded.has_errors(), "{}", rendered(&loaded));
-        for [a, c, list, t, word] in values {
-            let event = event(json!({"a": a, "b": {"c": c}, "list": list, "@t": t, "in": word}));
-            for pair in loaded.set.rules.chunks(2) {
-                let [lowered, script] = pair else { panic!("a pair") };
-                prop_assert!(!matches!(lowered.patterns[0].predicate, Predicate::Script(_)));
-                prop_assert!(matches!(script.patterns[0].predicate, Predicate::Script(_)));
-                let place = lowered.place.line;
-                prop_assert_eq!(
-                    lowered.patterns[0].predicate.test(&event),
-                    script.patterns[0].predicate.test(&event),
-                    "{} of {:?}", rules.lines().nth(place - 1).unwrap_or_default(), event
-                );
-            }
-        }
+#[test]
+fn equal_tests_are_equal_values() {
+    let text = r#"
+        rule(#{ id: "a", event: |e| e.a.icontains("CMD") || e.n in [1, "x", 1] || e.l == lower(e.u) });
+        rule(#{ id: "b", event: |f| { let n = f.n; f.a.icontains("cmd") || n in ["x", 1] || f.l == lower(f.u) } });
+    "#;
+    let loaded = load_text(text);
+    let parts = |id: &str| match &loaded.set.get(id).unwrap().patterns[0].predicate {
+        Predicate::Any(parts) => parts.clone(),
+        other => panic!("{other:?}"),
+    };
+    for (a, b) in parts("a").iter().zip(&parts("b")) {
+        let (Predicate::Field(a), Predicate::Field(b)) = (a, b) else { panic!("{a:?}") };
+        assert_eq!(a, b);
     }
+}
+
+#[test]
+fn what_needs_no_event_is_folded() {
+    let text = r#"
+        let kind = "ssh";
+        rule(#{ id: "a", event: |e| kind == "dns" && e.a == 1 });
+        rule(#{ id: "b", event: |e| e.a in [] });
+        rule(#{ id: "c", event: |e| kind.len() + 1 == 4 || e.a == 1 });
+        rule(#{ id: "d", event: |e| e.a == `${kind}-${1 + 1}` && true });
+    "#;
+    let loaded = load_text(text);
+    let constant = |id: &str| match loaded.set.get(id).unwrap().patterns[0].predicate {
+        Predicate::Constant(answer) => Some(answer),
+        _ => None,
+    };
+    assert_eq!(["a", "b", "c", "d"].map(constant), [Some(false), Some(false), Some(true), None]);
+    let found: Vec<_> = loaded.diagnostics.iter().filter(|found| found.code == "constant").collect();
+    assert_eq!(found.iter().map(|found| found.place.line).collect::<Vec<_>>(), [3, 4, 5]);
+}
+
+/// A closure that doubles what it holds at each step stays small.
+#[test]
+fn doubling_ends_in_a_script() {
+    let mut body = String::from("let t0 = e.a == 1;");
+    for at in 1..60 {
+        body += &*format!("let t{at} = t{0} == t{0};", at - 1);
+    }
+    let loaded = load_text(&format!("rule(#{{ id: \"r\", event: |e| {{ {body} t59 }} }})"));
+    assert!(!loaded.has_errors(), "{}", rendered(&loaded));
+    assert!(loaded.set.get("r").unwrap().patterns[0].predicate.test(&event(json!({"a": 1}))).unwrap());
+    assert!(loaded.diagnostics.iter().any(|found| found.code == "script"));
+}
+
+#[test]
+fn a_sign_after_any_name_calculates() {
+    assert!(holds("e.in - 1 == 4 && e.as + 1 == 3 && e.module -1 == 0", json!({"in": 5, "as": 2, "module": 1})));
 }

@@ -7,7 +7,7 @@ use crate::{
     event::Value,
     rule::{
         Answer, Column, Condition, InputSet, Num, PatternView, Seen, Severity, Statistic, Step, Suppress, Times,
-        Window, WindowView,
+        Window, WindowFacts, WindowView,
     },
 };
 
@@ -65,6 +65,30 @@ fn view(failures: u64, users: &[&str], success: Option<Arc<Seen>>) -> Arc<Window
     })
 }
 
+struct Viewed<'a>(&'a Rule, Arc<WindowView>);
+
+impl WindowFacts for Viewed<'_> {
+    fn count(&self, pattern: usize) -> u64 {
+        self.1.patterns[pattern].count
+    }
+
+    fn number(&self, pattern: usize, column: usize, statistic: Statistic) -> Option<Num> {
+        let field = &self.0.aggregates.0[pattern].columns[column].field;
+        match self.1.patterns[pattern].answer(statistic, field) {
+            Some(Answer::Number(number)) => *number,
+            _ => None,
+        }
+    }
+
+    fn length(&self) -> Duration {
+        self.1.length()
+    }
+
+    fn view(&self) -> Arc<WindowView> {
+        self.1.clone()
+    }
+}
+
 #[test]
 fn the_whole_map_is_read() {
     let rule = rule(SSH);
@@ -120,8 +144,9 @@ fn reads_are_followed_through_variables_functions_and_closures() {
 fn a_window_tests_and_tells() {
     let rule = rule(SSH);
     let full = view(4, &["a", "b", "c"], seen(json!({"user.name": "root", "source.port": 22})));
-    assert_eq!(rule.when.as_ref().unwrap().test(&full), Ok(true));
-    assert_eq!(rule.when.as_ref().unwrap().test(&view(2, &["a", "b"], None)), Ok(false));
+    let when = |view: Arc<WindowView>| rule.when.as_ref().unwrap().test(&Viewed(&rule, view));
+    assert_eq!(when(full.clone()), Ok(true));
+    assert_eq!(when(view(2, &["a", "b"], None)), Ok(false));
     let alert = rule.alert.as_ref().unwrap().alert(&full).unwrap();
     assert_eq!(alert.title.as_deref(), Some("203.0.113.9 logged in as root after 4 failures"));
     let expected = json!({"bytes": 10, "end": "1970-01-01T00:01:00Z", "none": null, "port": 22, "top": "a",
@@ -133,7 +158,7 @@ fn a_window_tests_and_tells() {
 fn the_empty_window_is_total_too() {
     let rule = rule(SSH);
     let empty = view(0, &[], None);
-    assert_eq!(rule.when.as_ref().unwrap().test(&empty), Ok(false));
+    assert_eq!(rule.when.as_ref().unwrap().test(&Viewed(&rule, empty.clone())), Ok(false));
     let alert = rule.alert.as_ref().unwrap().alert(&empty).unwrap();
     assert_eq!(alert.title.as_deref(), Some("203.0.113.9 logged in as  after 0 failures"));
     assert_eq!(alert.fields["port"], json!(null));

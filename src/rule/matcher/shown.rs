@@ -7,13 +7,13 @@ use crate::event::{Scalar, Timestamp, Value, View};
 
 /// The wanted fields of an event and its time.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
+pub struct Shown<'a> {
     pub view: View<'a>,
     pub time: Timestamp,
 }
 
 /// A path that nobody declared is missing: the paths of all tests are wanted.
-impl Reads for Seen<'_> {
+impl Reads for Shown<'_> {
     fn any(&self, path: &str, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
         self.view.slot(path).is_some_and(|slot| self.view.scalars(slot).any(visit))
     }

@@ -1,0 +1,195 @@
+//! `tripline bench detect`: decoding and matching, kind by kind and with growing rule sets.
+
+use std::{hint::black_box, sync::Arc};
+
+use anyhow::{Context, Result};
+
+use super::{
+    events::{self, Kind},
+    measure::{Contender, Report, Work, compare, cpu_us},
+    rules::{self, Shape},
+    words::Chance,
+};
+use crate::{
+    cli::{args::BenchDetectArgs, output::tell, records::Records, rules::Rules},
+    config::{Config, Enrichment},
+    decode::{DecodeSpec, Decoder, Timing},
+    event::{Event, Position},
+    rule::{Compiled, LoadOptions, RuleSet, Scratch, Shown},
+};
+
+/// The input that the events are of.
+const INPUT: &str = "bench";
+
+/// The year of times without one.
+const YEAR: i16 = 2026;
+
+/// Sizes of the rule sets that growth is shown with, as thirtieths of `--rule-count`.
+const GROWTH: [usize; 4] = [1, 10, 30, 100];
+
+pub fn run(args: &BenchDetectArgs, report: &mut Report) -> Result<()> {
+    let mut chance = Chance::new(args.seed);
+    if args.rules.is_empty() && args.input.is_none() {
+        return made_up(args, &mut chance, report);
+    }
+    let set = match &args.rules[..] {
+        [] => rules::rules(Shape::Windows, args.rule_count, &mut chance)?,
+        paths => {
+            let rules = Rules::load(paths, LoadOptions::default(), &Enrichment::default())?;
+            rules.report();
+            rules.set
+        }
+    };
+    let records = match &args.input {
+        Some(path) => read(path, args.events)?,
+        None => events::mix(50, args.events, &mut chance),
+    };
+    let count = set.rules.len();
+    measure("given", &records, &[(format!("{count} rules"), set)], report)
+}
+
+fn read(path: &std::path::Path, most: usize) -> Result<Vec<String>> {
+    let mut records = Records::open(path)?;
+    let (mut line, mut read) = (Vec::new(), Vec::new());
+    while read.len() < most && records.next(&mut line)?.is_some() {
+        read.push(String::from_utf8_lossy(&line).into_owned());
+    }
+    Ok(read)
+}
+
+fn made_up(args: &BenchDetectArgs, chance: &mut Chance, report: &mut Report) -> Result<()> {
+    let named = |set: Arc<RuleSet>| (format!("{} rules", set.rules.len()), set);
+    let mut growth = Vec::new();
+    for share in GROWTH {
+        growth.push(named(rules::rules(Shape::Windows, (args.rule_count * share / 30).max(1), chance)?));
+    }
+    for percent in [10, 90] {
+        let records = events::mix(percent, args.events, chance);
+        measure(&format!("{percent} % process creation"), &records, &growth, report)?;
+    }
+    let windows = growth.swap_remove(2);
+    for (name, kind) in
+        [("process creation", Kind::ProcessCreation), ("script blocks", Kind::ScriptBlock), ("others", Kind::Other)]
+    {
+        measure(name, &events::events(kind, args.events, chance), std::slice::from_ref(&windows), report)?;
+    }
+    for (name, kind, shape) in [
+        ("nested ECS", Kind::Ecs, Shape::Ecs),
+        ("CloudTrail", Kind::CloudTrail, Shape::CloudTrail),
+        ("syslog lines", Kind::Syslog, Shape::Syslog),
+    ] {
+        let set = named(rules::rules(shape, args.rule_count, chance)?);
+        measure(name, &events::events(kind, args.events, chance), &[set], report)?;
+    }
+    hostile(args, &windows, chance, report)
+}
+
+/// Rules and events that ask for much.
+fn hostile(
+    args: &BenchDetectArgs,
+    windows: &(String, Arc<RuleSet>),
+    chance: &mut Chance,
+    report: &mut Report,
+) -> Result<()> {
+    let records = events::events(Kind::ProcessCreation, args.events.div_ceil(10), chance);
+    let sets = rules::hostile(args.rule_count * 10 / 3, chance)?;
+    measure("process creation", &records, &sets, report)?;
+    for (name, record) in events::hostile(chance) {
+        measure(name, &[record], std::slice::from_ref(windows), report)?;
+    }
+    Ok(())
+}
+
+/// Measures a plain parse, then decoding, looking and matching with each rule set.
+fn measure(group: &str, records: &[String], sets: &[(String, Arc<RuleSet>)], report: &mut Report) -> Result<()> {
+    let mut contenders = vec![Contender::new("bare JSON parse", || {
+        for record in records {
+            // A line that is no JSON is the cheapest JSON: a text.
+            match serde_json::from_str::<serde_json::Value>(record) {
+                Ok(json) => drop(black_box(json)),
+                Err(_) => drop(black_box(serde_json::Value::from(record.as_str()))),
+            }
+        }
+        None
+    })];
+    for (name, set) in sets {
+        let start = cpu_us();
+        let compiled = set.compiled();
+        let built_ms = (cpu_us() - start) / 1e3;
+        tell(format_args!("{group}: {name} compiled in {built_ms:.0} ms"));
+        for step in [Step::Decode, Step::Look, Step::Match] {
+            let mut line = Line::new(compiled.clone())?;
+            let label = format!("{}, {name}", step.name());
+            contenders.push(Contender::new(label, move || line.run(step, records)));
+        }
+    }
+    report.rows(&compare(group, records.len(), contenders))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Decode,
+    Look,
+    Match,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Step::Decode => "decode",
+            Step::Look => "decode and scan",
+            Step::Match => "decode and match",
+        }
+    }
+}
+
+/// What a detect line does with records, as far as a step.
+struct Line {
+    decoder: Decoder,
+    compiled: Arc<Compiled>,
+    scratch: Scratch,
+}
+
+impl Line {
+    fn new(compiled: Arc<Compiled>) -> Result<Self> {
+        let config = Config::default();
+        let timing = Timing::Replay { year: YEAR };
+        let limits = crate::decode::Limits { record_bytes_max: 16 << 20, ..config.detect.decode_limits() };
+        let mut decoder = Decoder::new(&DecodeSpec::default(), limits, timing).context("the decoder's defaults")?;
+        decoder.want(&compiled.wanted);
+        Ok(Line { decoder, scratch: compiled.matcher.scratch(), compiled })
+    }
+
+    fn run(&mut self, step: Step, records: &[String]) -> Option<Work> {
+        let mut hits = 0;
+        for record in records {
+            let Ok(read) = self.decoder.read(record.as_bytes(), None) else { continue };
+            let view = self.decoder.view(&read);
+            let seen = Shown { view, time: read.time };
+            match step {
+                Step::Decode => {
+                    black_box(view);
+                }
+                Step::Look => {
+                    black_box(self.compiled.matcher.candidates(seen, INPUT, &mut self.scratch));
+                }
+                Step::Match => {
+                    let mut event = None;
+                    let decoder = &self.decoder;
+                    let mut scripts = |script: &crate::rule::ScriptTest| {
+                        let event = event.get_or_insert_with(|| {
+                            let fields = decoder.in_full(&read).unwrap_or_default();
+                            let position = Position { input: INPUT.into(), partition: 0, offset: 0 };
+                            Arc::new(Event { time: read.time, position, fields })
+                        });
+                        script.test(event)
+                    };
+                    let mut count = |_, _, answer| hits += u64::from(answer == Ok(true));
+                    self.compiled.matcher.matches(seen, INPUT, &mut self.scratch, &mut scripts, &mut count);
+                }
+            }
+        }
+        let counts = self.scratch.take_counts();
+        (step == Step::Match).then_some(Work { asked: counts.asked, hits })
+    }
+}

@@ -1,0 +1,138 @@
+//! CPU time of this thread, and rows of it side by side.
+
+use anyhow::Result;
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
+
+use crate::cli::output::Output;
+
+/// Each row is measured so often, by turns with the others: machines drift, and what is compared has to drift alike.
+const ROUNDS: usize = 5;
+
+/// What a bench prints.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub name: String,
+    pub events: usize,
+    /// Median over the rounds.
+    pub cpu_us_per_event: f64,
+    /// To the baseline, median of each round's.
+    pub ratio: f64,
+    /// The name of the row that this one is held against.
+    pub baseline: String,
+    /// Patterns asked for each event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_per_event: Option<f64>,
+    /// Patterns that matched for each event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hits_per_event: Option<f64>,
+}
+
+/// Counts that a row shows besides its time.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Work {
+    pub asked: u64,
+    pub hits: u64,
+}
+
+/// Something to measure: it goes once through all events and says what it did.
+pub struct Contender<'a> {
+    name: String,
+    run: Box<dyn FnMut() -> Option<Work> + 'a>,
+}
+
+impl<'a> Contender<'a> {
+    pub fn new(name: impl Into<String>, run: impl FnMut() -> Option<Work> + 'a) -> Self {
+        Contender { name: name.into(), run: Box::new(run) }
+    }
+}
+
+/// Measures all by turns; the first one is the baseline. Each runs once unmeasured, so that what it learns is learnt.
+pub fn compare(group: &str, events: usize, mut contenders: Vec<Contender<'_>>) -> Vec<Row> {
+    let mut work = Vec::new();
+    let mut times = vec![Vec::with_capacity(ROUNDS); contenders.len()];
+    for contender in &mut contenders {
+        (contender.run)();
+    }
+    for _ in 0..ROUNDS {
+        work.clear();
+        for (contender, times) in contenders.iter_mut().zip(&mut times) {
+            let start = cpu_us();
+            work.push((contender.run)());
+            times.push(cpu_us() - start);
+        }
+    }
+    let name = |contender: &Contender<'_>| format!("{group}: {}", contender.name);
+    let baseline = contenders.first().map(name).unwrap_or_default();
+    let count = events.max(1) as f64;
+    let rows = contenders.iter().zip(&times).zip(&work).map(|((contender, own), work)| {
+        let ratios = own.iter().zip(&times[0]).map(|(own, base)| own / base.max(f64::MIN_POSITIVE));
+        Row {
+            name: name(contender),
+            events,
+            cpu_us_per_event: median(own.iter().copied()) / count,
+            ratio: median(ratios),
+            baseline: baseline.clone(),
+            asked_per_event: work.map(|work| work.asked as f64 / count),
+            hits_per_event: work.map(|work| work.hits as f64 / count),
+        }
+    });
+    rows.collect()
+}
+
+/// CPU time that this thread has used, in microseconds.
+pub fn cpu_us() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// Writes rows as they come: as a table, or one JSON object a line.
+pub struct Report {
+    out: Output,
+    json: bool,
+}
+
+impl Report {
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn start(json: bool) -> Result<Self> {
+        let mut out = Output::stdout();
+        if !json {
+            out.line(format_args!(
+                "{:<58} {:>8} {:>9} {:>7} {:>8} {:>8}",
+                "", "events", "CPU us", "ratio", "asked", "hits"
+            ))?;
+        }
+        Ok(Report { out, json })
+    }
+
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn rows(&mut self, rows: &[Row]) -> Result<()> {
+        for row in rows {
+            if self.json {
+                self.out.line(serde_json::to_string(row)?)?;
+                continue;
+            }
+            let count = |count: Option<f64>| count.map_or_else(String::new, |count| format!("{count:.2}"));
+            let Row { name, events, cpu_us_per_event, ratio, .. } = row;
+            let (asked, hits) = (count(row.asked_per_event), count(row.hits_per_event));
+            self.out.line(format_args!(
+                "{name:<58} {events:>8} {cpu_us_per_event:>9.3} {ratio:>7.2} {asked:>8} {hits:>8}"
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// When not everything could be written.
+    pub fn finish(self) -> Result<()> {
+        self.out.finish()
+    }
+}

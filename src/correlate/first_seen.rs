@@ -1,0 +1,242 @@
+//! Which combinations of values a key has shown lately.
+//!
+//! Of a combination its digest is kept and when it was sighted last, so that values may be as long as they like. A
+//! sighting costs O(1) amortised.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    detect::combined,
+    event::{Fields, Timestamp},
+    rule::FirstSeen,
+};
+
+/// The first 16 bytes of the SHA-256 over the values, each as its length in bytes (u32, big-endian) and its UTF-8.
+type Combination = [u8; 16];
+
+/// The combinations of one key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Kept", into = "Kept")]
+pub(super) struct Sightings {
+    /// The key's first signal: learning begins here.
+    first: Option<Timestamp>,
+    last: HashMap<Combination, Timestamp>,
+    /// The oldest first. An entry that is not the combination's last sighting has been renewed and counts no more.
+    by_time: VecDeque<(Timestamp, Combination)>,
+}
+
+/// What a signal's combinations were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sighted {
+    /// At least one was new, and learning was over.
+    pub is_new: bool,
+    /// Older combinations that had to be forgotten for these; they would be new again.
+    pub evicted: u64,
+}
+
+/// The combinations of a signal's values: arrays give one for each element, several arrays their cross product. None
+/// when a field is missing: such a signal is ignored.
+pub(super) fn combinations(fields: &Fields, rule: &FirstSeen) -> Vec<Vec<Arc<str>>> {
+    combined(rule.fields.iter().map(|path| texts(fields, path)))
+}
+
+/// The distinct texts at `path` in byte order.
+fn texts(fields: &Fields, path: &str) -> Vec<Arc<str>> {
+    let mut texts: BTreeSet<Arc<str>> = BTreeSet::new();
+    fields.any(path, &mut |value| {
+        texts.extend(value.as_text().filter(|text| !text.is_empty()).map(|text| Arc::from(&*text)));
+        false
+    });
+    texts.into_iter().collect()
+}
+
+impl Sightings {
+    /// Takes notice of a signal, in the order of time. At most `max` combinations are kept: those sighted longest ago
+    /// go first.
+    pub fn see(&mut self, rule: &FirstSeen, time: Timestamp, combinations: &[Vec<Arc<str>>], max: usize) -> Sighted {
+        self.expire(time.minus(rule.over));
+        let first = *self.first.get_or_insert(time);
+        let mut is_new = false;
+        for combination in combinations.iter().map(|values| digest(values)) {
+            let before = self.last.insert(combination, time);
+            is_new |= before.is_none();
+            if before != Some(time) {
+                self.by_time.push_back((time, combination));
+            }
+        }
+        let evicted = self.evict(max.max(1));
+        self.tidy();
+        Sighted { is_new: is_new && time >= first.plus(rule.learn), evicted }
+    }
+
+    /// The last time at which a combination still counts as seen.
+    pub fn known_until(&self, rule: &FirstSeen) -> Option<Timestamp> {
+        self.by_time.back().map(|(time, _)| time.plus(rule.over))
+    }
+
+    /// Forgets every combination, but not when learning began: a key learns once.
+    pub fn forget(&mut self) {
+        (self.last, self.by_time) = Default::default();
+    }
+
+    /// Combinations that are kept.
+    pub fn len(&self) -> usize {
+        self.last.len()
+    }
+
+    /// About what they take in memory: each is in the map, and at least once in the order of time.
+    pub fn bytes(&self) -> usize {
+        self.last.len() * 2 * size_of::<(Timestamp, Combination)>()
+    }
+
+    /// Forgets sightings before this time; one exactly then still counts.
+    fn expire(&mut self, before: Timestamp) {
+        while self.by_time.front().is_some_and(|(time, _)| *time < before) {
+            self.pop();
+        }
+    }
+
+    fn evict(&mut self, max: usize) -> u64 {
+        let mut evicted = 0;
+        while self.last.len() > max {
+            evicted += u64::from(self.pop());
+        }
+        evicted
+    }
+
+    /// Removes the oldest entry; says whether a combination went with it.
+    fn pop(&mut self) -> bool {
+        let Some((time, combination)) = self.by_time.pop_front() else { return false };
+        let is_last = self.last.get(&combination) == Some(&time);
+        if is_last {
+            self.last.remove(&combination);
+        }
+        is_last
+    }
+
+    /// Drops renewed entries once they are more than the others.
+    fn tidy(&mut self) {
+        if self.by_time.len() > 2 * self.last.len() + 8 {
+            let last = &self.last;
+            self.by_time.retain(|(time, combination)| last.get(combination) == Some(time));
+        }
+    }
+}
+
+fn digest(values: &[Arc<str>]) -> Combination {
+    let mut hash = Sha256::new();
+    for value in values {
+        hash.update((value.len() as u32).to_be_bytes());
+        hash.update(value.as_bytes());
+    }
+    let mut combination = Combination::default();
+    combination.copy_from_slice(&hash.finalize()[..16]);
+    combination
+}
+
+/// As a record holds it: only what counts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    first: Option<Timestamp>,
+    by_time: Vec<(Timestamp, Combination)>,
+}
+
+impl From<Kept> for Sightings {
+    fn from(kept: Kept) -> Self {
+        let last = kept.by_time.iter().map(|(time, combination)| (*combination, *time)).collect();
+        Sightings { first: kept.first, last, by_time: kept.by_time.into() }
+    }
+}
+
+impl From<Sightings> for Kept {
+    fn from(sightings: Sightings) -> Self {
+        let Sightings { first, last, by_time } = sightings;
+        let counts = |(time, combination): &(Timestamp, Combination)| last.get(combination) == Some(time);
+        Kept { first, by_time: by_time.into_iter().filter(counts).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rule(over: u64, learn: u64) -> FirstSeen {
+        let span = Duration::from_nanos;
+        FirstSeen { fields: vec!["a".into()], over: span(over), learn: span(learn) }
+    }
+
+    fn see(sightings: &mut Sightings, rule: &FirstSeen, at: i64, values: &[&str]) -> bool {
+        let combinations: Vec<Vec<Arc<str>>> = values.iter().map(|value| vec![Arc::from(*value)]).collect();
+        sightings.see(rule, Timestamp(at), &combinations, 100).is_new
+    }
+
+    #[test]
+    fn a_sighting_counts_to_its_end_and_each_one_renews_it() {
+        let (rule, mut seen) = (rule(10, 0), Sightings::default());
+        let found = [0, 10, 20, 31].map(|at| see(&mut seen, &rule, at, &["x"]));
+        assert_eq!(found, [true, false, false, true]);
+    }
+
+    #[test]
+    fn learning_ends_before_its_last_moment() {
+        let (rule, mut seen) = (rule(100, 10), Sightings::default());
+        let found = [(0, "a"), (9, "b"), (10, "c"), (11, "b")].map(|(at, value)| see(&mut seen, &rule, at, &[value]));
+        assert_eq!(found, [false, false, true, false]);
+    }
+
+    #[test]
+    fn one_new_combination_of_several_is_enough() {
+        let (rule, mut seen) = (rule(100, 0), Sightings::default());
+        assert!(see(&mut seen, &rule, 0, &["a", "b"]));
+        assert!(!see(&mut seen, &rule, 1, &["b", "a"]));
+        assert!(see(&mut seen, &rule, 2, &["b", "c"]));
+    }
+
+    #[test]
+    fn past_the_bound_those_sighted_longest_ago_go_and_are_counted() {
+        let (rule, mut seen) = (rule(100, 0), Sightings::default());
+        let mut see = |at: i64, value: &str| seen.see(&rule, Timestamp(at), &[vec![value.into()]], 2);
+        see(0, "a");
+        see(1, "b");
+        see(2, "a");
+        assert_eq!(see(3, "c"), Sighted { is_new: true, evicted: 1 });
+        assert!(!see(4, "a").is_new, "it was renewed");
+        assert!(see(5, "b").is_new, "it was forgotten");
+    }
+
+    proptest! {
+        #[test]
+        fn the_answer_is_that_of_all_sightings(
+            signals in prop::collection::vec((0i64..5, prop::sample::subsequence(vec!["a", "b", "c", "d"], 1..3)), 1..60),
+            over in 0u64..12,
+            learn in 0u64..12,
+            restarts in prop::collection::vec(any::<bool>(), 60),
+        ) {
+            let (rule, mut seen) = (rule(over, learn), Sightings::default());
+            let (mut now, mut before) = (0, Vec::<(i64, &str)>::new());
+            let mut first = None;
+            for (at, (gap, values)) in signals.into_iter().enumerate() {
+                now += gap;
+                let is_known = |value: &&str| before.iter().any(|(time, seen)| seen == value && now - time <= over as i64);
+                let is_new = !values.iter().all(is_known);
+                let start = *first.get_or_insert(now);
+                let found = see(&mut seen, &rule, now, &values);
+                prop_assert_eq!(found, is_new && now >= start + learn as i64);
+                before.extend(values.iter().map(|value| (now, *value)));
+                if restarts[at] {
+                    seen = postcard::from_bytes(&postcard::to_allocvec(&seen).unwrap()).unwrap();
+                }
+            }
+        }
+    }
+}

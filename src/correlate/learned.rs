@@ -1,0 +1,110 @@
+//! What a key learns over time, whether or not an alert is open: sightings, or a baseline's history.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    baseline::History,
+    first_seen::{Sightings, combinations},
+    key::Walk,
+};
+use crate::{
+    detect::Signal,
+    event::Timestamp,
+    rule::{Baseline, Window},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Learned {
+    Sightings(Sightings),
+    History(Box<History>),
+}
+
+/// What a signal is to what was learnt before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lesson {
+    /// The rule takes no notice of it.
+    Ignored,
+    /// It is no reason to fire.
+    Known,
+    /// Nothing speaks against firing.
+    New,
+}
+
+impl Learned {
+    /// Learns from the next signal of the total order.
+    pub fn see(learned: &mut Option<Box<Self>>, signal: &Signal, walk: &mut Walk<'_>) -> Lesson {
+        let rule = &walk.plan.rule;
+        let max = walk.limits.signals_per_key_max;
+        match &rule.window {
+            Window::FirstSeen(first_seen) => {
+                let combinations = combinations(&signal.fields, first_seen);
+                if combinations.is_empty() {
+                    return Lesson::Ignored;
+                }
+                let sightings = learned.get_or_insert_with(|| Box::new(Learned::Sightings(Sightings::default())));
+                let Learned::Sightings(sightings) = &mut **sightings else { return Lesson::Known };
+                let sighted = sightings.see(first_seen, signal.time, &combinations, max);
+                walk.tally.evicted += sighted.evicted;
+                if sighted.is_new { Lesson::New } else { Lesson::Known }
+            }
+            Window::Baseline(baseline) => {
+                let new = || Box::new(Learned::History(Box::new(History::new(rule, baseline, signal.time))));
+                let Learned::History(history) = &mut **learned.get_or_insert_with(new) else { return Lesson::Known };
+                let Some(pattern) = walk.plan.pattern(&signal.pattern) else { return Lesson::Known };
+                let around = (&**rule, baseline, walk.key);
+                if let Err(error) = history.see(around, pattern, signal.time, &signal.fields, max) {
+                    walk.tally.when = Some(Err(error));
+                }
+                Lesson::New
+            }
+            _ => Lesson::New,
+        }
+    }
+
+    /// Whether the bucket of a `baseline` that ends now left its history.
+    pub fn has_left(learned: &mut Option<Box<Self>>, baseline: &Baseline, now: Timestamp, walk: &mut Walk<'_>) -> bool {
+        let Some(Learned::History(history)) = learned.as_deref_mut() else { return false };
+        let has_left = history.has_left(&walk.plan.rule, baseline, walk.key, now);
+        if let Err(error) = &has_left {
+            walk.tally.when = Some(Err(error.clone()));
+        }
+        has_left.unwrap_or(false)
+    }
+
+    /// When there is something to forget.
+    pub fn deadline(learned: Option<&Self>, window: &Window) -> Option<Timestamp> {
+        match (learned, window) {
+            (Some(Learned::Sightings(sightings)), Window::FirstSeen(rule)) => sightings.known_until(rule),
+            _ => None,
+        }
+    }
+
+    /// Forgets what counts no longer after `now`, and all where nothing is left to remember.
+    pub fn expire(learned: &mut Option<Box<Self>>, window: &Window, now: Timestamp) {
+        if let (Some(Learned::Sightings(sightings)), Window::FirstSeen(rule)) = (learned.as_deref_mut(), window)
+            && sightings.known_until(rule).is_some_and(|until| until <= now)
+        {
+            sightings.forget();
+            if rule.learn.is_zero() {
+                *learned = None;
+            }
+        }
+    }
+
+    /// How much was learnt: combinations that count, or buckets with something in them that are over.
+    pub fn lessons(&self) -> usize {
+        match self {
+            Learned::Sightings(sightings) => sightings.len(),
+            Learned::History(history) => history.len(),
+        }
+    }
+
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Learned::Sightings(sightings) => sightings.bytes(),
+                Learned::History(history) => history.bytes(),
+            }
+    }
+}

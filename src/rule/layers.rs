@@ -1,0 +1,71 @@
+//! Rules on events and rules on their alerts: the two layers, and what asks across them in vain.
+//!
+//! A rule on alerts sees the alerts of rules on events, never those of its own layer: so no circle of rules can feed
+//! itself. One that asks for such alerts by `rule.id` would never fire, and does not load.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    Predicate, Rule,
+    compare::Comparison,
+    diagnostic::{Level, did_you_mean},
+    field_test::{Asks, FieldTest, Literal},
+};
+
+/// Something that a rule on alerts asks in vain.
+pub(super) struct Finding {
+    /// The rule that asks, by its place among the rules.
+    pub(super) rule: usize,
+    pub(super) level: Level,
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+/// Looks at all rules that run together. A rule of an error can't run.
+pub(super) fn check(rules: &[Arc<Rule>]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.inputs.reads_alerts()) {
+        let mut ids = BTreeSet::new();
+        rule.patterns.iter().for_each(|pattern| asked_for(&pattern.predicate, &mut ids));
+        found.extend(
+            ids.iter().filter_map(|id| in_vain(rules, rule, id)).map(|finding| Finding { rule: at, ..finding }),
+        );
+    }
+    found
+}
+
+fn in_vain(rules: &[Arc<Rule>], rule: &Rule, id: &Arc<str>) -> Option<Finding> {
+    let names = || rules.iter().filter(|rule| !rule.inputs.reads_alerts()).map(|rule| &**rule.id());
+    match rules.iter().find(|other| other.id() == id) {
+        Some(other) if !other.inputs.reads_alerts() => None,
+        Some(other) => {
+            let message = match other.id() == rule.id() {
+                true => "the rule waits for its own alerts: a circle".to_owned(),
+                false => format!("the rule waits for alerts of `{id}`, which is on alerts itself"),
+            };
+            let help = Some("a rule on alerts sees the alerts of rules on events".to_owned());
+            Some(Finding { rule: 0, level: Level::Error, code: "alerts-of-alerts", message, help })
+        }
+        None => {
+            let message = format!("no rule is called `{id}`: there are no alerts of it");
+            let help = did_you_mean(id, names());
+            Some(Finding { rule: 0, level: Level::Warning, code: "unknown-rule", message, help })
+        }
+    }
+}
+
+/// The ids that `rule.id` is compared with.
+fn asked_for(predicate: &Predicate, ids: &mut BTreeSet<Arc<str>>) {
+    match predicate {
+        Predicate::All(parts) | Predicate::Any(parts) => parts.iter().for_each(|part| asked_for(part, ids)),
+        Predicate::Field(FieldTest { path, asks }) if **path == *"rule.id" => match asks {
+            Asks::Compare(Comparison::Equal, Literal::Text(id)) => {
+                ids.insert(id.clone());
+            }
+            Asks::In(list) => ids.extend(list.texts.iter().cloned()),
+            _ => {}
+        },
+        _ => {}
+    }
+}
