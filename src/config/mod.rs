@@ -247,6 +247,8 @@ pub struct Correlate {
     pub signals_per_key_max: usize,
     /// Evidence that an alert carries for each pattern: the first ones and the last.
     pub evidence_max: usize,
+    /// Entries of a list that rules write; the one that ends first makes room.
+    pub list_entries_max: usize,
 }
 
 #[derive(Debug, Clone)]

@@ -168,6 +168,7 @@ fn correlate(layers: &mut Layers) -> Correlate {
         state_bytes_max: size(written.state_bytes_max, 1024 * MIB),
         signals_per_key_max: count(written.signals_per_key_max, 10_000) as usize,
         evidence_max: count(written.evidence_max, 10) as usize,
+        list_entries_max: count(written.list_entries_max, 10_000) as usize,
     }
 }
 

@@ -81,6 +81,7 @@ pub struct Correlate {
     pub state_bytes_max: Option<Size>,
     pub signals_per_key_max: Option<Count>,
     pub evidence_max: Option<Count>,
+    pub list_entries_max: Option<Count>,
 }
 
 /// What every sink does unless it says otherwise.

@@ -1,6 +1,6 @@
 //! From alerts to the signals of rules on alerts, in the line that writes the alerts.
 //!
-//! Rules lie in two layers: those on events, and those on the alerts of the first. What a rule of the second layer says
+//! Rules lie in two layers: those on events, and those on what comes of the first: its alerts, and the lists it writes. What a rule of the second layer says
 //! is no event for any rule, so no circle can close. A signals partition is a source of its own for the second layer:
 //! its watermark is where the walk of the first layer is, and nothing of it is ever late but the alerts that say so.
 
@@ -10,7 +10,7 @@ use crate::{
     alert::Alert,
     detect::{Detector, Facts, RuleCounts, Signal, Whole},
     event::{InputName, Slots, Timestamp},
-    rule::{InputSet, Rule, RuleSet},
+    rule::{InputSet, ListWrite, Rule, RuleSet},
 };
 
 /// Of every signal and marker of alerts: they are committed with the state that they come from, so a line that lost its
@@ -22,6 +22,8 @@ pub const EPOCH: u64 = 1;
 pub struct Chained {
     /// For whichever signals partition each belongs to.
     pub signals: Vec<Signal>,
+    /// For every signals partition.
+    pub writes: Vec<ListWrite>,
     /// No signal with an earlier time follows from this partition's alerts, unless it is late.
     pub frontier: Option<Timestamp>,
     /// Alerts that were events since the last time, and how many of them were late.
@@ -37,6 +39,8 @@ pub(super) struct Chain {
     quarantine_after: u32,
     /// The rules on alerts; `None` where there are none.
     detector: Option<Detector>,
+    /// Whether a rule writes lists, or reads those.
+    has_lists: bool,
     /// What the rules of the first layer read.
     inputs: InputSet,
     slots: Slots,
@@ -48,6 +52,7 @@ impl Chain {
         Chain {
             quarantine_after,
             detector: None,
+            has_lists: false,
             inputs: InputSet::All,
             slots: Slots::default(),
             next: Chained::default(),
@@ -55,16 +60,23 @@ impl Chain {
     }
 
     pub fn set_rules(&mut self, set: &RuleSet) {
-        let (second, first): (Vec<&Arc<Rule>>, Vec<_>) = set.rules.iter().partition(|rule| rule.inputs.reads_alerts());
+        let (second, first): (Vec<&Arc<Rule>>, Vec<_>) = set.rules.iter().partition(|rule| rule.follows());
         self.inputs = union(first.iter().map(|rule| &rule.inputs));
-        let on_alerts = RuleSet { rules: second.into_iter().cloned().collect(), ..RuleSet::default() };
+        self.has_lists = set.rules.iter().any(|rule| rule.then.is_some() || rule.reads_written());
+        let on_alerts = second.into_iter().filter(|rule| rule.inputs.reads_alerts()).cloned().collect();
+        let on_alerts = RuleSet { rules: on_alerts, ..RuleSet::default() };
         self.detector =
             (!on_alerts.rules.is_empty()).then(|| Detector::new(Arc::new(on_alerts), self.quarantine_after));
     }
 
-    /// Whether there are rules on alerts.
+    /// Whether there is a second layer, or what it may read.
     pub fn is_read(&self) -> bool {
-        self.detector.is_some()
+        self.detector.is_some() || self.has_lists
+    }
+
+    /// Takes in what a firing adds to lists.
+    pub fn write(&mut self, mut writes: Vec<ListWrite>) {
+        self.next.writes.append(&mut writes);
     }
 
     /// What has to be behind the frontier before no alert of an earlier time can come.
@@ -111,9 +123,9 @@ impl Chain {
         Chained { rules, ..std::mem::replace(&mut self.next, next) }
     }
 
-    /// Whether signals wait to be taken.
+    /// Whether signals or writes wait to be taken.
     pub fn has_signals(&self) -> bool {
-        !self.next.signals.is_empty()
+        !self.next.signals.is_empty() || !self.next.writes.is_empty()
     }
 }
 
@@ -121,7 +133,7 @@ fn union<'a>(sets: impl Iterator<Item = &'a InputSet>) -> InputSet {
     let mut all: BTreeSet<InputName> = BTreeSet::new();
     for set in sets {
         match set {
-            InputSet::All => return InputSet::All,
+            InputSet::All | InputSet::AllAndAlerts => return InputSet::All,
             InputSet::Named(names) => all.extend(names.iter().cloned()),
         }
     }

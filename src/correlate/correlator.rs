@@ -12,6 +12,7 @@ use super::{
     group::{Group, Next},
     key::{Expired, KeyState, Limits, Tally, Walk},
     keys::Keys,
+    lists::WrittenLists,
     plan::Plan,
     rules::Rules,
     snapshot::{Changes, Header, Snapshot},
@@ -31,6 +32,8 @@ pub struct Correlator {
     quarantine_after: u32,
     rules: Rules,
     chain: Chain,
+    /// What rules wrote; the same in every signals partition.
+    lists: WrittenLists,
     sources: Sources,
     groups: Vec<Group>,
     keys: Keys,
@@ -73,6 +76,7 @@ impl Correlator {
             quarantine_after: quarantine_after.max(1),
             rules: Rules::default(),
             chain: Chain::new(quarantine_after),
+            lists: WrittenLists::default(),
             sources: Sources::default(),
             groups: Vec::new(),
             keys: Keys::default(),
@@ -111,6 +115,7 @@ impl Correlator {
                 table.evicted_at = Some(at);
             }
         }
+        snapshot.lists.into_iter().for_each(|(member, spans)| correlator.lists.restore(member, spans));
         for (key, state) in snapshot.keys {
             // A key whose rule went leaves at the next commit.
             match correlator.rules.get(&key.rule, key.shape) {
@@ -146,8 +151,18 @@ impl Correlator {
             },
             SignalRecord::Signal(signal) if again => self.hold_again(offset, signal),
             SignalRecord::Signal(signal) => self.take(offset, signal, alerts),
-            SignalRecord::Roster(_) | SignalRecord::Marker(_) => {}
+            SignalRecord::List(write) if !again => {
+                let past = self.answered();
+                self.counts.unlisted += self.lists.write(write, past, self.limits.list_entries_max);
+            }
+            SignalRecord::Roster(_) | SignalRecord::Marker(_) | SignalRecord::List(_) => {}
         }
+    }
+
+    /// No rule will ask what a list held before this time.
+    fn answered(&self) -> Timestamp {
+        let second = self.groups.iter().filter(|group| group.inputs.reads_alerts());
+        second.map(|group| group.walked).min().unwrap_or(Timestamp::MIN)
     }
 
     /// Passes over a record that is never to be taken in, because a line died of it. Says whether this is the first
@@ -238,7 +253,7 @@ impl Correlator {
     pub fn set_rules(&mut self, rules: &Arc<RuleSet>) {
         let end = self.sources.iter().filter_map(|(_, _, watermark, _)| watermark).max().unwrap_or(Timestamp::MIN);
         let groups = &mut self.groups;
-        let plans = self.rules.replace(rules, end, &mut |rule| group_of(groups, &rule.inputs));
+        let plans = self.rules.replace(rules, end, &mut |rule| group_of(groups, &rule.sources));
         plans.iter().for_each(|plan| self.keys.set_plan(plan));
         self.chain.set_rules(rules);
         self.reach();
@@ -311,6 +326,10 @@ impl Correlator {
         };
         if self.rules.is_closing(&plan.rule) && !self.is_open(&plan, &signal.key) {
             return self.counts.unknown_rule += 1;
+        }
+        let is_member = |list: &str, text: &str| self.lists.contains(list, text, signal.time);
+        if signal.question.as_ref().is_some_and(|question| !question.answer(&is_member)) {
+            return;
         }
         if self.is_quarantined(&plan.rule) {
             return;
@@ -397,14 +416,16 @@ impl Correlator {
     }
 
     /// Books what a signal or timer did.
-    fn record(&mut self, rule: &Rule, tally: Tally, alert: Option<Alert>, alerts: &mut Vec<Alert>) {
+    fn record(&mut self, rule: &Rule, mut tally: Tally, alert: Option<Alert>, alerts: &mut Vec<Alert>) {
         self.counts.evicted += tally.evicted;
         self.counts.suppressed += tally.suppressed;
+        self.counts.unlisted += tally.unlisted;
+        self.chain.write(std::mem::take(&mut tally.writes));
         self.book_scripts(rule, tally);
         if let Some(alert) = alert {
             let is_new = alert.state != State::Closed;
             self.counts.rules.entry(rule.id().clone()).or_default().fired += u64::from(is_new);
-            if !rule.inputs.reads_alerts() {
+            if !rule.follows() {
                 self.chain.see(&alert);
             }
             alerts.push(alert);
@@ -453,6 +474,8 @@ impl Correlator {
     pub fn changes(&mut self) -> Changes {
         let mut changes = Changes::default();
         self.keys.take_changes(&mut changes);
+        let past = self.answered();
+        self.lists.take_changes(past).into_iter().for_each(|(member, spans)| changes.set_entry(member, spans));
         let header = self.header();
         self.passed_over.clone_from(&header.passed_over);
         changes.set_header(&header);

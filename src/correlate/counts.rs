@@ -22,6 +22,8 @@ pub struct Counts {
     pub before_join: u64,
     /// Signals that full keys and evicted ones dropped.
     pub evicted: u64,
+    /// Entries that a full list dropped, and texts that are too long for any.
+    pub unlisted: u64,
     /// Keys that had to go because there were too many.
     pub evicted_keys: u64,
     pub suppressed: u64,
@@ -38,18 +40,20 @@ pub struct RuleTally {
     pub quarantined: bool,
 }
 
-/// Failures in a row of a rule's `when` and `alert`, each by itself.
+/// Failures in a row of a rule's `when`, `alert` and `then`, each by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures {
     when: u32,
     alert: u32,
+    then: u32,
 }
 
 impl Failures {
     /// Books how the scripts did; gives what failed.
     pub(super) fn book(&mut self, tally: Tally) -> Vec<ScriptError> {
         let mut failed = Vec::new();
-        for (in_a_row, outcome) in [(&mut self.when, tally.when), (&mut self.alert, tally.alert)] {
+        let scripts = [(&mut self.when, tally.when), (&mut self.alert, tally.alert), (&mut self.then, tally.then)];
+        for (in_a_row, outcome) in scripts {
             match outcome {
                 None => {}
                 Some(Ok(())) => *in_a_row = 0,
@@ -64,6 +68,6 @@ impl Failures {
 
     /// Of the script that fails longest.
     pub fn in_a_row(&self) -> u32 {
-        self.when.max(self.alert)
+        self.when.max(self.alert).max(self.then)
     }
 }

@@ -89,6 +89,19 @@ impl Firing<'_> {
         }
     }
 
+    /// Asks the rule's `then` what it adds to lists. An alert of a late event adds nothing: what rules saw of its time
+    /// has been decided.
+    pub fn write_lists(&self, tally: &mut Tally) {
+        let Some(then) = self.rule.then.as_ref().filter(|_| !self.trigger.late) else { return };
+        match then.writes(&WindowFacts::view(self), self.time) {
+            Ok((writes, too_long)) => {
+                (tally.writes, tally.unlisted) = (writes, too_long);
+                tally.then = Some(Ok(()));
+            }
+            Err(error) => tally.then = Some(Err(error)),
+        }
+    }
+
     fn span(&self) -> Option<Span> {
         match self.rule.window {
             Window::None => None,

@@ -115,7 +115,9 @@ impl Sources {
         let mut reached: Vec<(Timestamp, Option<Duration>)> = Vec::new();
         let mut beside_silent: Vec<Timestamp> = Vec::new();
         let named: Box<dyn Iterator<Item = &InputName>> = match inputs {
-            InputSet::All => Box::new(self.roster.inputs.keys().filter(|input| inputs.contains(input))),
+            InputSet::All | InputSet::AllAndAlerts => {
+                Box::new(self.roster.inputs.keys().filter(|input| inputs.contains(input)))
+            }
             InputSet::Named(names) => Box::new(names.iter()),
         };
         for input in named {

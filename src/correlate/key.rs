@@ -16,7 +16,7 @@ use crate::{
     alert::{Alert, State},
     detect::Signal,
     event::{Position, Timestamp},
-    rule::{Kept, ScriptError, Window},
+    rule::{Kept, ListWrite, ScriptError, Window},
 };
 
 /// Which state a signal belongs to. Another shape of the rule is another state.
@@ -56,6 +56,8 @@ pub struct Limits {
     pub signals_per_key_max: usize,
     /// Signals of each pattern that an alert shows: the first ones and the last.
     pub evidence_max: usize,
+    /// Entries of a list that rules write: in a full one the entry that ends first makes room, and is counted.
+    pub list_entries_max: usize,
 }
 
 /// What happened to a rule while its state changed.
@@ -67,11 +69,16 @@ pub struct Tally {
     /// How the rule's scripts did; `None` where one was not asked.
     pub when: Option<Result<(), ScriptError>>,
     pub alert: Option<Result<(), ScriptError>>,
+    pub then: Option<Result<(), ScriptError>>,
+    /// What `then` adds to lists.
+    pub writes: Vec<ListWrite>,
+    /// What it would add, and is too long.
+    pub unlisted: u64,
 }
 
 impl Tally {
     pub fn has_failed(&self) -> bool {
-        [&self.when, &self.alert].into_iter().flatten().any(Result::is_err)
+        [&self.when, &self.alert, &self.then].into_iter().flatten().any(Result::is_err)
     }
 }
 
@@ -193,6 +200,7 @@ impl KeyState {
             return None;
         }
         let alert = firing.alert(walk.limits, walk.tally);
+        firing.write_lists(walk.tally);
         let total = std::mem::take(&mut self.window).into_total();
         self.course.fired();
         if let Some(suppress) = rule.suppress {

@@ -16,6 +16,7 @@ mod group;
 mod key;
 mod keys;
 mod learned;
+mod lists;
 mod open;
 mod plan;
 mod queue;

@@ -1,7 +1,8 @@
 //! A signals partition's state as its changelog holds it.
 //!
 //! Keys of the changelog: the byte 0 is the header; the byte 1, the rule's shape (u64, big-endian) and the canonical
-//! bytes of (rule, key) are one key's state. Values are framed records (see [`crate::event::frame`]).
+//! bytes of (rule, key) are one key's state; the byte 2 and the canonical bytes of (list, text) are one entry of a list
+//! that rules write. Values are framed records (see [`crate::event::frame`]).
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -12,6 +13,7 @@ use super::{
     counts::Failures,
     frontier::Sources,
     key::{KeyState, StateKey},
+    lists::{Member, Spans},
 };
 use crate::{
     detect::canonical_key,
@@ -20,9 +22,10 @@ use crate::{
 };
 
 /// The version of the records in the changelog.
-pub const STATE_VERSION: u8 = 5;
+pub const STATE_VERSION: u8 = 6;
 
 const HEADER_KEY: &[u8] = &[0];
+const LIST_TAG: u8 = 2;
 
 /// Everything but the keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,22 +44,31 @@ pub struct Header {
     pub failures: Vec<(Arc<str>, String, Failures)>,
 }
 
-/// An input set in a record: `None` for all inputs.
+/// An input set in a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inputs(Option<BTreeSet<InputName>>);
+pub enum Inputs {
+    All,
+    Named(BTreeSet<InputName>),
+    AllAndAlerts,
+}
 
 impl From<&InputSet> for Inputs {
     fn from(inputs: &InputSet) -> Self {
         match inputs {
-            InputSet::All => Inputs(None),
-            InputSet::Named(names) => Inputs(Some(names.clone())),
+            InputSet::All => Inputs::All,
+            InputSet::Named(names) => Inputs::Named(names.clone()),
+            InputSet::AllAndAlerts => Inputs::AllAndAlerts,
         }
     }
 }
 
 impl From<Inputs> for InputSet {
     fn from(inputs: Inputs) -> Self {
-        inputs.0.map_or(InputSet::All, InputSet::Named)
+        match inputs {
+            Inputs::All => InputSet::All,
+            Inputs::Named(names) => InputSet::Named(names),
+            Inputs::AllAndAlerts => InputSet::AllAndAlerts,
+        }
     }
 }
 
@@ -65,6 +77,8 @@ impl From<Inputs> for InputSet {
 pub struct Snapshot {
     pub header: Header,
     pub keys: Vec<(StateKey, KeyState)>,
+    /// (list, text) with when it is a member.
+    pub lists: Vec<(Member, Spans)>,
 }
 
 impl Snapshot {
@@ -74,17 +88,19 @@ impl Snapshot {
     /// When a record can't be read, with its key in hex: the partition must not go on as if it had no state.
     pub fn read<'a>(records: impl Iterator<Item = (&'a Bytes, &'a Bytes)>) -> Result<Option<Self>, SnapshotError> {
         let mut header = None;
-        let mut keys = Vec::new();
+        let (mut keys, mut lists) = (Vec::new(), Vec::new());
         for (key, value) in records {
             let unreadable = |reason| SnapshotError::Record { key: hex(key), reason };
             if **key == *HEADER_KEY {
                 header = Some(frame::open(STATE_VERSION, value).map_err(unreadable)?);
+            } else if key.first() == Some(&LIST_TAG) {
+                lists.push(frame::open(STATE_VERSION, value).map_err(unreadable)?);
             } else {
                 keys.push(frame::open(STATE_VERSION, value).map_err(unreadable)?);
             }
         }
         match header {
-            Some(header) => Ok(Some(Snapshot { header, keys })),
+            Some(header) => Ok(Some(Snapshot { header, keys, lists })),
             // The header is written last: without one no commit was ever completed.
             None => Ok(None),
         }
@@ -114,6 +130,15 @@ impl Changes {
 
     pub(super) fn remove(&mut self, key: &StateKey) {
         self.records.push((record_key(key), None));
+    }
+
+    /// An entry of a list as it is now; one without spans is none.
+    pub(super) fn set_entry(&mut self, member: Member, spans: Spans) {
+        let (list, text) = &member;
+        let mut key = vec![LIST_TAG];
+        key.extend_from_slice(&canonical_key(list, std::slice::from_ref(text)));
+        let value = (!spans.is_empty()).then(|| frame::seal(STATE_VERSION, &(member, spans)).into());
+        self.records.push((key.into(), value));
     }
 
     pub(super) fn set_header(&mut self, header: &Header) {

@@ -17,8 +17,13 @@ use crate::{
     rule::{LoadOptions, RuleFiles, RuleSet, load},
 };
 
-const LIMITS: Limits =
-    Limits { keys_per_rule_max: 1_000, state_bytes_max: 1 << 30, signals_per_key_max: 100, evidence_max: 3 };
+const LIMITS: Limits = Limits {
+    keys_per_rule_max: 1_000,
+    state_bytes_max: 1 << 30,
+    signals_per_key_max: 100,
+    evidence_max: 3,
+    list_entries_max: 100,
+};
 
 /// One rule over events with an `id`.
 fn rules(keys: &str) -> Arc<RuleSet> {
@@ -94,6 +99,7 @@ impl Partition {
             late: false,
             epoch: 1,
             fields: Fields::default(),
+            question: None,
         }));
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Facts, Signal, key::keys};
 use crate::{
     event::{ALERTS, Wanted},
-    rule::{Compiled, Pattern, Rule, RuleSet, Scratch, ScriptError, ScriptTest, Shown},
+    rule::{Compiled, Pattern, Question, Rule, RuleSet, Scratch, ScriptError, ScriptTest, Shown},
 };
 
 /// Evaluates every rule of a set on one source partition's events, in the order of the log.
@@ -133,6 +133,11 @@ fn signals_of(rule: &Rule, pattern: &Pattern, event: &Facts<'_>, counts: &mut Ru
         counts.missing_key += 1;
         return;
     }
+    let question = pattern.question(&Shown { view: event.view, time: event.time });
+    if question == Some(Question::Known(false)) {
+        return;
+    }
+    let question = question.filter(|question| *question != Question::Known(true));
     let (position, fields) = (event.position(), event.project(&pattern.keep));
     signals.extend((0..).zip(keys).map(|(element, key)| Signal {
         rule: rule.id().clone(),
@@ -145,5 +150,6 @@ fn signals_of(rule: &Rule, pattern: &Pattern, event: &Facts<'_>, counts: &mut Ru
         late: event.late,
         epoch: event.epoch,
         fields: fields.clone(),
+        question: question.clone(),
     }));
 }

@@ -5,10 +5,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
-use crate::event::{Fields, InputName, Position, Timestamp, frame};
+use crate::{
+    event::{Fields, InputName, Position, Timestamp, frame},
+    rule::{ListWrite, Question},
+};
 
 /// The version of the records in the signals log.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A match, with all that correlation needs of the event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,8 @@ pub struct Signal {
     pub epoch: u64,
     /// The fields that the rule reads later.
     pub fields: Fields,
+    /// What is to be asked of lists that rules write; where the answer is no, the pattern did not match.
+    pub question: Option<Question>,
 }
 
 /// The total order of correlation: (event time, input, partition, offset, pattern, element).
@@ -95,6 +100,8 @@ pub enum SignalRecord {
     Signal(Signal),
     Marker(Marker),
     Roster(Roster),
+    /// A rule added to a list; in every signals partition, before the marker that passes its time.
+    List(ListWrite),
 }
 
 impl SignalRecord {

@@ -205,11 +205,12 @@ impl Replay {
             if !self.correlators[at].chains() {
                 continue;
             }
-            let Chained { signals, frontier, rules, .. } = self.correlators[at].take_chained();
+            let Chained { signals, writes, frontier, rules, .. } = self.correlators[at].take_chained();
             for signal in signals {
                 let partition = signal.partition(self.correlators.len() as u32) as usize;
                 self.tell(partition, SignalRecord::Signal(signal));
             }
+            writes.into_iter().for_each(|write| self.tell_all(&SignalRecord::List(write)));
             self.tell_all(&SignalRecord::Marker(Marker {
                 input: ALERTS.into(),
                 partition: self.first_alerts + at as u32,

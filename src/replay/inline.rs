@@ -88,7 +88,7 @@ fn alerts_of(
 fn input_of(rule: &Rule, event: &TestEvent) -> InputName {
     event.input.clone().unwrap_or_else(|| match &rule.inputs {
         InputSet::Named(names) => names.first().cloned().unwrap_or_else(|| DEFAULT_INPUT.into()),
-        InputSet::All => DEFAULT_INPUT.into(),
+        InputSet::All | InputSet::AllAndAlerts => DEFAULT_INPUT.into(),
     })
 }
 

@@ -34,6 +34,8 @@ pub(super) enum Wanted {
     Test,
     Map,
     Number,
+    /// Whatever it gives: it is called for what it adds to lists.
+    Writes,
 }
 
 /// Files that can be imported, and what can be looked up.
@@ -60,6 +62,10 @@ pub(super) struct Analysis<'a> {
     pub(super) aggregates: Vec<(Arc<str>, Statistic, String)>,
     /// Patterns that are looked at in any way.
     pub(super) mentioned: BTreeSet<Arc<str>>,
+    /// Lists of other rules that are asked, and where first.
+    pub(super) written_reads: BTreeMap<String, Position>,
+    /// It is asked what the closure adds to lists.
+    may_write: bool,
     /// Functions that are called, by file, name and number of parameters.
     pub(super) functions: BTreeMap<(Arc<Path>, String, usize), (&'a Source, &'a Function)>,
     pub(super) found: Vec<Diagnostic>,
@@ -88,6 +94,8 @@ impl<'a> Analysis<'a> {
             ends: BTreeSet::new(),
             aggregates: Vec::new(),
             mentioned: BTreeSet::new(),
+            written_reads: BTreeMap::new(),
+            may_write: false,
             functions: BTreeMap::new(),
             found: Vec::new(),
             active: Vec::new(),
@@ -98,6 +106,7 @@ impl<'a> Analysis<'a> {
     /// Looks at a closure of `source` that is called with one argument.
     pub(super) fn closure(&mut self, source: &'a Source, closure: &FnPtr, argument: Known, wanted: Wanted) {
         let Known::Closure { name, captured } = Known::of_closure(closure) else { return };
+        self.may_write = wanted == Wanted::Writes;
         for (result, position) in self.call_closure(source, &name, captured, vec![argument]) {
             match wanted {
                 Wanted::Test => self.must_be_test(source, &result, position),
@@ -109,6 +118,7 @@ impl<'a> Analysis<'a> {
                     self.uses(source, &result, position);
                     self.must_be_number(source, &result, position);
                 }
+                Wanted::Writes => self.uses(source, &result, Position::NONE),
             }
         }
     }

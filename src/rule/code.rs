@@ -13,7 +13,7 @@ const fn code(name: &'static str, says: &'static str) -> Code {
 }
 
 /// In byte order of their names.
-pub const CODES: [Code; 68] = [
+pub const CODES: [Code; 71] = [
     code("alerts-of-alerts", "a rule on alerts of rules on alerts"),
     code("arguments", "a function with other arguments than it takes"),
     code("assignment", "an event is changed"),
@@ -21,6 +21,7 @@ pub const CODES: [Code; 68] = [
     code("bad-literal", "a regex, network or time zone that is none"),
     code("bad-time", "a text that is no time"),
     code("captured", "a closure changes what it captured"),
+    code("circle", "a rule that could feed itself"),
     code("coalesce", "`??` beside a field"),
     code("computed-name", "a name that has to be written out is calculated"),
     code("constant", "a pattern that every event matches, or none"),
@@ -30,6 +31,7 @@ pub const CODES: [Code; 68] = [
     code("index", "an element of a field by number"),
     code("kept", "a file with errors keeps its last good rules"),
     code("list", "a field compared with a list"),
+    code("list-of-file", "a rule that adds to the list of a file"),
     code("loop", "a loop over a field"),
     code("missing-key", "a map without a key that it needs"),
     code("no-by", "a window without `by`"),
@@ -48,7 +50,7 @@ pub const CODES: [Code; 68] = [
     code("no-tests", "a rule without tests"),
     code("no-title", "a rule without `title`"),
     code("no-window", "a condition that needs a window"),
-    code("not-yet", "a part of the language that does not run yet"),
+    code("not-compiled", "a pattern that has to compile and does not"),
     code("nothing", "a field compared with `()`"),
     code("operator", "an operator that takes no field"),
     code("out-of-range", "a number out of its range"),
@@ -80,6 +82,7 @@ pub const CODES: [Code; 68] = [
     code("wrong-closure", "a closure with other parameters than it is given"),
     code("wrong-condition", "a condition that does not fit the window"),
     code("wrong-key", "a key that does not fit the patterns"),
+    code("wrong-place", "a function where it has no place"),
     code("wrong-step", "a step that is none"),
     code("wrong-type", "a value of another type"),
 ];

@@ -59,7 +59,12 @@ impl FieldTest {
             Asks::Compare(comparison, _) => *comparison == Comparison::Equal,
             Asks::In(_) | Asks::Cidr(_) | Asks::Range { .. } => true,
             Asks::Text { wanted, .. } => wanted.chars().any(|char| !matches!(char, '*' | '?')),
-            Asks::Exists | Asks::CompareWith(..) | Asks::TextWith { .. } | Asks::Matches(_) | Asks::InList(_) => false,
+            Asks::Exists
+            | Asks::CompareWith(..)
+            | Asks::TextWith { .. }
+            | Asks::Matches(_)
+            | Asks::InList(_)
+            | Asks::InWritten(_) => false,
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct Built {
     pub(super) found: Vec<Diagnostic>,
 }
 
-const KEYS: [&str; 34] = [
+const KEYS: [&str; 35] = [
     "id",
     "title",
     "severity",
@@ -79,14 +79,12 @@ const KEYS: [&str; 34] = [
     "any_of",
     "when",
     "alert",
+    "then",
     "suppress",
     "suppress_max",
     "risk",
     "tests",
 ];
-
-/// Keys of the rule language that this engine does not run.
-const KEYS_NOT_YET: [&str; 1] = ["then"];
 
 pub(super) fn build(declared: &Declared, around: &Surroundings<'_>) -> Built {
     let mut report = Report::new(around.source);
@@ -124,19 +122,25 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     if let Window::FirstSeen(first_seen) = &window {
         told.extend(first_seen.fields.iter().cloned());
     }
-    let shape = shape::Shape::new(&inputs, &window, &condition, suppress);
+    let sources = if closures.ask_written() { inputs.and_alerts() } else { inputs.clone() };
+    let shape = shape::Shape::new(&sources, &window, &condition, suppress);
     let aggregates = closures.aggregates();
     let (when, value) = closures.lowered(&aggregates, around);
     let (patterns, shape) = closures.patterns(&by, &told, &aggregates, shape, around, report);
+    if report.has_errors() {
+        return None;
+    }
     Some(Rule {
         meta,
         inputs,
+        sources,
         patterns,
         window,
         condition,
         when,
         value,
         alert: closures.alert.map(|closure| closure.into_script()),
+        then: closures.then.map(|closure| closure.into_script()),
         aggregates,
         suppress,
         shape,
@@ -146,12 +150,8 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
 }
 
 fn check_keys(map: Entry<'_>, position: Position, report: &mut Report<'_>) {
-    for name in KEYS_NOT_YET.iter().filter(|name| map.get(name).is_some()) {
-        report.error("not-yet", map.key_position(name), format!("`{name}` is not supported yet"), None);
-    }
-    let known: Vec<&str> = KEYS.iter().chain(&KEYS_NOT_YET).copied().collect();
-    for (name, _) in map.entries().filter(|(name, _)| !known.contains(name)) {
-        let help = super::diagnostic::did_you_mean(name, known.iter().copied());
+    for (name, _) in map.entries().filter(|(name, _)| !KEYS.contains(name)) {
+        let help = super::diagnostic::did_you_mean(name, KEYS);
         report.error("unknown-key", map.key_position(name), format!("unknown key `{name}`"), help);
     }
     match (map.get("event"), map.get("events")) {

@@ -68,6 +68,8 @@ pub(super) enum Asks {
     /// In byte order of the networks.
     Cidr(Arc<[Network]>),
     InList(Arc<List>),
+    /// In a list that rules write: correlation answers it (see [`super::Question`]), here it is false.
+    InWritten(Arc<str>),
 }
 
 /// A literal of a rule.
@@ -198,6 +200,7 @@ impl Asks {
             Asks::Matches(pattern) => pattern.0.is_match(scalar.as_text()),
             Asks::Cidr(networks) => networks.iter().any(|network| network.contains(scalar.as_text())),
             Asks::InList(list) => list.contains(scalar.as_text()),
+            Asks::InWritten(_) => false,
         }
     }
 }

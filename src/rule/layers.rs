@@ -1,7 +1,8 @@
-//! Rules on events and rules on their alerts: the two layers, and what asks across them in vain.
+//! The two layers of rules, and what asks across them in vain.
 //!
-//! A rule on alerts sees the alerts of rules on events, never those of its own layer: so no circle of rules can feed
-//! itself. One that asks for such alerts by `rule.id` would never fire, and does not load.
+//! The second follows what comes of the first: it reads its alerts, or lists that it writes. It never sees alerts of its
+//! own layer, nor writes lists: so no circle of rules can feed itself. One that asks for such alerts by `rule.id` would
+//! never fire, and does not load.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -32,17 +33,29 @@ pub(super) fn check(rules: &[Arc<Rule>]) -> Vec<Finding> {
             ids.iter().filter_map(|id| in_vain(rules, rule, id)).map(|finding| Finding { rule: at, ..finding }),
         );
     }
+    for (at, _) in rules.iter().enumerate().filter(|(_, rule)| rule.follows() && rule.then.is_some()) {
+        found.push(Finding {
+            rule: at,
+            level: Level::Error,
+            code: "circle",
+            message: "a rule that reads alerts, or a list that rules write, adds to no list".to_owned(),
+            help: Some("let a rule on events alone write the list".to_owned()),
+        });
+    }
     found
 }
 
 fn in_vain(rules: &[Arc<Rule>], rule: &Rule, id: &Arc<str>) -> Option<Finding> {
-    let names = || rules.iter().filter(|rule| !rule.inputs.reads_alerts()).map(|rule| &**rule.id());
+    let names = || rules.iter().filter(|rule| !rule.follows()).map(|rule| &**rule.id());
     match rules.iter().find(|other| other.id() == id) {
-        Some(other) if !other.inputs.reads_alerts() => None,
+        Some(other) if !other.follows() => None,
         Some(other) => {
             let message = match other.id() == rule.id() {
                 true => "the rule waits for its own alerts: a circle".to_owned(),
-                false => format!("the rule waits for alerts of `{id}`, which is on alerts itself"),
+                false if other.inputs.reads_alerts() => {
+                    format!("the rule waits for alerts of `{id}`, which is on alerts itself")
+                }
+                false => format!("the rule waits for alerts of `{id}`, which reads a list that rules write"),
             };
             let help = Some("a rule on alerts sees the alerts of rules on events".to_owned());
             Some(Finding { rule: 0, level: Level::Error, code: "alerts-of-alerts", message, help })

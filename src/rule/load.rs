@@ -113,6 +113,7 @@ impl<'a> Loading<'a> {
             fields: BTreeSet::new(),
             reference: Arc::new(Reference {
                 lists,
+                written: BTreeSet::new(),
                 enrichment: options.enrichment.clone(),
                 is_configured: options.inputs.is_some(),
             }),
@@ -127,6 +128,8 @@ impl<'a> Loading<'a> {
         loading.refused =
             files.files.keys().filter(|path| !is_library(path) && !loading.sources.contains_key(*path)).count();
         loading.fields = tokens.names();
+        let written = loading.sources.values().flat_map(|source| source.written_lists.iter().cloned()).collect();
+        loading.reference = Arc::new(Reference { written, ..(*loading.reference).clone() });
         loading
     }
 

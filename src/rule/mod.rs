@@ -40,6 +40,7 @@ mod vocabulary;
 mod window_lower;
 mod window_script;
 mod window_test;
+mod written;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -61,6 +62,7 @@ pub use predicate::{Predicate, ScriptTest};
 pub use script::ScriptError;
 pub use window_script::WindowScript;
 pub use window_test::{Amount, WindowFacts, WindowTest, WindowValue};
+pub use written::{LIST_TEXT_BYTES_MAX, ListWrite, Question};
 
 /// Signals that a window keeps of one key at most, as configured by default: what needs more can't occur.
 pub const SIGNALS_MAX: u64 = 10_000;

@@ -12,15 +12,19 @@ use crate::event::{ALERTS, Fields, InputName, Position, Timestamp};
 pub struct Rule {
     pub meta: Meta,
     pub inputs: InputSet,
+    /// What its walk waits for: its inputs, and the alerts of the rules that write a list that it reads.
+    pub sources: InputSet,
     /// In byte order of their names.
     pub patterns: Vec<Pattern>,
     pub window: Window,
     pub condition: Condition,
     pub when: Option<WindowTest>,
     pub alert: Option<WindowScript>,
+    /// What a firing adds to lists.
+    pub then: Option<WindowScript>,
     /// What a `baseline` measures.
     pub value: Option<WindowValue>,
-    /// What `when`, `alert` and `value` ask of windows.
+    /// What `when`, `alert`, `value` and `then` ask of windows.
     pub aggregates: Aggregates,
     pub suppress: Option<Suppress>,
     /// A hash of all that shapes the rule's windows: patterns, key, window, sequence, aggregates.
@@ -34,10 +38,21 @@ impl Rule {
         &self.meta.id
     }
 
-    /// Whether the rule waits for the total order. Rules without window and `suppress` run in the order of the
-    /// signals log instead, late events included.
+    /// Whether the rule waits for the total order. Rules without window and `suppress` that read no list of other
+    /// rules run in the order of the signals log instead, late events included.
     pub fn is_ordered(&self) -> bool {
-        !matches!(self.window, Window::None) || self.suppress.is_some()
+        !matches!(self.window, Window::None) || self.suppress.is_some() || self.reads_written()
+    }
+
+    /// Whether it reads a list that rules write.
+    pub fn reads_written(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.asks_lists.is_some())
+    }
+
+    /// Whether the rule is of the second layer, which follows what comes of the first: on its alerts, or on lists that
+    /// it writes.
+    pub fn follows(&self) -> bool {
+        self.sources.reads_alerts()
     }
 
     pub fn pattern(&self, name: &str) -> Option<&Pattern> {
@@ -118,6 +133,8 @@ pub enum InputSet {
     /// Every one that is configured; alerts are read by those only that name them.
     All,
     Named(BTreeSet<InputName>),
+    /// Every one, and alerts.
+    AllAndAlerts,
 }
 
 impl InputSet {
@@ -125,6 +142,16 @@ impl InputSet {
         match self {
             InputSet::All => input != ALERTS,
             InputSet::Named(names) => names.contains(input),
+            InputSet::AllAndAlerts => true,
+        }
+    }
+
+    /// These, and alerts.
+    #[must_use]
+    pub fn and_alerts(&self) -> Self {
+        match self {
+            InputSet::All | InputSet::AllAndAlerts => InputSet::AllAndAlerts,
+            InputSet::Named(names) => InputSet::Named(names.iter().cloned().chain([InputName::from(ALERTS)]).collect()),
         }
     }
 
@@ -138,7 +165,10 @@ impl InputSet {
 #[derive(Debug)]
 pub struct Pattern {
     pub name: Arc<str>,
+    /// What detect asks: where `asks_lists` is there, all but the lists.
     pub predicate: Predicate,
+    /// The predicate in full, where it asks lists that rules write.
+    pub asks_lists: Option<Predicate>,
     /// The field paths that make the key; empty for one global key.
     pub by: Vec<Arc<str>>,
     /// The field paths that travel in the signal: those that the rule reads.

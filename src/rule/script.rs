@@ -41,6 +41,13 @@ impl Script {
         self.closure.call_raw(&context, None, [argument]).map(Dynamic::flatten).map_err(|error| self.describe(*error))
     }
 
+    /// Calls it with something that the functions in it find: [`NativeCallContext::tag`].
+    pub(super) fn call_tagged(&self, argument: Dynamic, tag: Dynamic) -> Result<Dynamic, ScriptError> {
+        let mut global = (*self.global).clone();
+        global.tag = tag;
+        Script { global: Arc::new(global), ..self.clone() }.call(argument)
+    }
+
     pub(super) fn error(&self, reason: String) -> ScriptError {
         ScriptError { place: place(&self.file.display().to_string(), self.position), reason }
     }

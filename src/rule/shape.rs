@@ -22,6 +22,7 @@ impl Shape {
         // Their watermarks make the window's time.
         match inputs {
             InputSet::All => shape.part("inputs", ""),
+            InputSet::AllAndAlerts => shape.part("inputs", "and alerts"),
             InputSet::Named(names) => names.iter().for_each(|name| shape.part("input", name)),
         }
         shape.window(window);

@@ -1,7 +1,7 @@
 //! A parsed rule file: its text, its syntax tree, and where things stand in it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
@@ -64,6 +64,8 @@ pub(super) struct Source {
     closures: HashMap<String, Position>,
     /// The map literals of `rule(#{…})` calls, by the place of the call.
     pub(super) literals: HashMap<Position, Expr>,
+    /// The lists that calls of `list_add` name.
+    pub(super) written_lists: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -80,6 +82,7 @@ impl Source {
             .map(|function| ((function.name.to_string(), function.params.len()), Arc::new(Function::new(function))))
             .collect();
         let (mut literals, mut closures) = (HashMap::new(), HashMap::new());
+        let mut written_lists = BTreeSet::new();
         ast.walk(&mut |nodes: &[ASTNode]| {
             if let Some(ASTNode::Expr(Expr::DynamicConstant(value, position))) = nodes.last()
                 && let Some(closure) = value.read_lock::<FnPtr>()
@@ -97,13 +100,19 @@ impl Source {
             {
                 literals.insert(*position, literal.clone());
             }
+            if let Some((call, _)) = call
+                && call.name == "list_add"
+                && let Some(Expr::StringConstant(list, _)) = call.args.first()
+            {
+                written_lists.insert(list.to_string());
+            }
             true
         });
         let imports = ast.statements().iter().filter_map(import_of).collect();
         let path = path.into();
         let version = hash_of(text)[..12].to_owned();
         let lines = text.lines().map(str::to_owned).collect();
-        Source { path, lines, version, tokens, ast, functions, imports, closures, literals }
+        Source { path, lines, version, tokens, ast, functions, imports, closures, literals, written_lists }
     }
 
     /// The function or closure of that name; with those parameters, if there is a choice.

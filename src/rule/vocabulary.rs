@@ -12,13 +12,14 @@ use rhai::Engine;
 
 pub(super) use functions::{FUNCTIONS, Function, Gives, STANDARD, regex};
 
-use super::{reference::Reference, window_script};
+use super::{reference::Reference, window_script, written};
 
 pub(super) fn register<'a>(engine: &mut Engine, fields: impl Iterator<Item = &'a str>, reference: &Arc<Reference>) {
     operators::register(engine);
     functions::register(engine);
     lookups::register(engine, reference);
     window_script::register(engine);
+    written::register(engine);
     engine.register_type_with_name::<super::field::Field>("field");
     for name in fields {
         operators::register_name(engine, name);

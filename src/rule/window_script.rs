@@ -105,6 +105,11 @@ impl WindowScript {
         }
         Ok(text)
     }
+
+    /// Calls it with something that the functions in it may find.
+    pub(super) fn run(&self, view: &Arc<WindowView>, tag: Dynamic) -> Result<(), ScriptError> {
+        self.0.call_tagged(Dynamic::from(Window(view.clone())), tag).map(|_| ())
+    }
 }
 
 /// Data as JSON; `None` for what is no data, such as a function.

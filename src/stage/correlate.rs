@@ -256,15 +256,17 @@ impl CorrelateLine {
         Ok(())
     }
 
-    /// Adds what the alerts are to the rules on alerts: signals, then how far this partition is.
+    /// Adds what the alerts are to the second layer of rules: signals, writes of lists, then how far this partition is.
     fn chain(&mut self, records: &mut Vec<Record>, now_ms: i64) {
         if !self.correlator.chains() {
             return;
         }
         let is_due = self.is_mark_due();
-        let Chained { signals, frontier, alerts, late, rules } = self.correlator.take_chained();
+        let Chained { signals, writes, frontier, alerts, late, rules } = self.correlator.take_chained();
         let (topics, partitions) = (&self.shared.topics, self.shared.config.correlate.partitions);
         records.extend(signals.into_iter().map(|signal| topics.signal(signal, partitions, now_ms)));
+        let writes = writes.into_iter().map(SignalRecord::List);
+        records.extend(writes.flat_map(|write| topics.to_all_signals(&write, partitions, now_ms)));
         let watermark = if is_due { frontier } else { self.marked };
         let (input, partition) = (ALERTS.into(), self.at.partition);
         let marker = Marker { input, partition, epoch: CHAIN_EPOCH, watermark, idle: false, left_out: None };
@@ -342,5 +344,6 @@ pub fn limits(config: &Config) -> Limits {
         state_bytes_max: config.correlate.state_bytes_max,
         signals_per_key_max: config.correlate.signals_per_key_max,
         evidence_max: config.correlate.evidence_max,
+        list_entries_max: config.correlate.list_entries_max,
     }
 }

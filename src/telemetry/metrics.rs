@@ -317,6 +317,13 @@ const FAMILIES: &[Family] = &[
         samples.put(&[&signals.partition], signals.evicted)
     }),
     each!(
+        "tripline_list_entries_dropped_total",
+        "Entries dropped from full lists that rules write, or too long for any",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put(&[&signals.partition], signals.unlisted) }
+    ),
+    each!(
         "tripline_signals_suppressed_total",
         "Signals counted into open alerts",
         SIGNALS,

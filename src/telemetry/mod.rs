@@ -212,6 +212,7 @@ impl Telemetry {
             signals.unknown_rule += counts.unknown_rule;
             signals.before_join += counts.before_join;
             signals.evicted += counts.evicted;
+            signals.unlisted += counts.unlisted;
             signals.evicted_keys += counts.evicted_keys;
             signals.suppressed += counts.suppressed;
         });

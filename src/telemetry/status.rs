@@ -217,6 +217,8 @@ pub struct SignalsStatus {
     pub before_join: u64,
     /// Dropped because their key had too many, or with an evicted key.
     pub evicted: u64,
+    /// Entries dropped from full lists, or too long for any.
+    pub unlisted: u64,
     /// Keys that had to go because there were too many.
     #[serde(default)]
     pub evicted_keys: u64,

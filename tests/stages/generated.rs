@@ -102,6 +102,23 @@ rule(#{ id: "after", title: "an alert, then an event", severity: "high", input: 
     events: #{ alert: |e| e.rule.id == "spray", sudo: |e| e.event.action == "sudo" }, within: "30s",
     sequence: ["alert", "sudo"] });
 
+rule(#{ id: "writer", title: "adds whom it saw", severity: "low", input: "auth",
+    event: |e| e.event.action == "login" && e.event.outcome == "failure", by: ["source.ip"], within: "8s",
+    when: |w| w.event.count >= 3,
+    then: |w| { list_add("suspects", w.key[0], "45s"); list_add("users", w.event.last.user.name, "20s"); } });
+
+rule(#{ id: "sudoer", title: "a writer without a window", severity: "low", input: "auth",
+    event: |e| e.event.action == "sudo", by: ["user.name"], then: |w| list_add("users", w.key[0], "10s") });
+
+rule(#{ id: "reader", title: "asks a list", severity: "high",
+    event: |e| e.event.action in ["get", "login"] && e.event.outcome != "failure"
+        && (in_list(e.client.ip, "suspects") || in_list(e.source.ip, "suspects")),
+    by: ["user.name"] });
+
+rule(#{ id: "stranger", title: "asks two lists, one for what is not there", severity: "high", input: "web",
+    event: |e| e.event.action == "get" && in_list(e.user.name, "users") && !in_list(e.client.ip, "suspects"),
+    by: ["client.ip"], within: "30s", when: |w| w.event.count >= 2, suppress: "10s" });
+
 rule(#{ id: "closings", title: "long ones", severity: "low", input: "alerts",
     event: |e| e.state == "closed" && e.suppressed >= 2, by: ["rule.id"], within: "10m",
     all_of: [times(2, "event")] });

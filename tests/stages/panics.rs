@@ -206,7 +206,7 @@ fn assert_only_its_alert_is_missing(
     assert_eq!((&*letters[0].stage, &*letters[0].reason), ("correlate", "crashed: its line died of it twice"));
     let id = match SignalRecord::decode(&raw(&letters[0])).unwrap() {
         SignalRecord::Signal(signal) => signal.key[0].to_string(),
-        SignalRecord::Marker(_) | SignalRecord::Roster(_) => "none".to_owned(),
+        SignalRecord::Marker(_) | SignalRecord::Roster(_) | SignalRecord::List(_) => "none".to_owned(),
     };
     assert_eq!((alerts, delivered), (all_but(&id), all_but(&id)));
 }

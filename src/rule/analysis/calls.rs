@@ -216,10 +216,6 @@ impl<'a> Analysis<'a> {
         position: Position,
     ) -> Known {
         let name = as_written(function.name);
-        if function.gives == Gives::NotYet {
-            self.problem(source, "not-yet", position, format!("`{name}` is not supported yet"), None);
-            return Known::Unknown;
-        }
         if !function.arguments.contains(&arguments.len()) {
             let help = Some(format!("write `{}`", function.usage));
             let message = format!("`{name}` does not take {} arguments", arguments.len());
@@ -251,13 +247,16 @@ impl<'a> Analysis<'a> {
                 self.check_database(source, lookup, position);
                 Known::Found(lookup)
             }
-            Gives::Test | Gives::NotYet => Known::Test,
+            Gives::Test => Known::Test,
+            Gives::Nothing => Known::Nothing,
         }
     }
 
     fn check_literals(&mut self, source: &'a Source, name: &str, arguments: &[Argument]) {
-        if name == "in_list" {
-            return self.check_list(source, &arguments[1]);
+        match name {
+            "in_list" => return self.check_list(source, &arguments[1]),
+            "list_add" => return self.check_write(source, arguments),
+            _ => {}
         }
         let texts: Vec<(&str, Position)> = arguments[1..]
             .iter()
@@ -301,9 +300,39 @@ impl<'a> Analysis<'a> {
             return self.problem(source, "computed-name", *at, message, Some("write `in_list(e.a, \"name\")`".into()));
         };
         let lists = &self.library.1.lists;
-        if lists.get(name).is_none() {
+        if self.library.1.written.contains(name) {
+            self.written_reads.entry(name.clone()).or_insert(*at);
+        } else if lists.get(name).is_none() {
             let (message, help) = lists.unknown(name);
             self.problem(source, "unknown-list", *at, message, Some(help));
+        }
+    }
+
+    fn check_write(&mut self, source: &'a Source, arguments: &[Argument]) {
+        let [(name, at), (text, text_at), (span, span_at)] = arguments else { return };
+        let usage = || Some("write `then: |w| list_add(\"suspects\", w.key[0], \"24h\")`".to_owned());
+        if !self.may_write {
+            self.problem(source, "wrong-place", *at, "only `then` adds to lists".to_owned(), usage());
+        }
+        match name {
+            Known::Text(Some(name)) if self.library.1.lists.get(name).is_some() => {
+                let message = format!("the list `{name}` is a file: rules can't add to it");
+                self.problem(source, "list-of-file", *at, message, Some("give the list another name".to_owned()));
+            }
+            Known::Text(Some(name)) if self.library.1.written.contains(name) => {}
+            _ => {
+                let message = "the name of a list is needed here, written out".to_owned();
+                self.problem(source, "computed-name", *at, message, usage());
+            }
+        }
+        if matches!(text, Known::Number(_) | Known::List | Known::Map | Known::Test | Known::Nothing) {
+            let message = "a list takes texts and fields".to_owned();
+            self.problem(source, "wrong-type", *text_at, message, usage());
+        }
+        let is_span = |span: &str| duration::parse(span).is_some_and(|span| !span.is_zero());
+        if !matches!(span, Known::Text(Some(span)) if is_span(span)) {
+            let message = "how long the entry stays is needed here, written out".to_owned();
+            self.problem(source, "bad-duration", *span_at, message, usage());
         }
     }
 

@@ -1,11 +1,11 @@
-//! The closures of a rule: its patterns, `when` and `alert`.
+//! The closures of a rule: its patterns, `when`, `alert` and `then`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use rhai::FnPtr;
+use rhai::{FnPtr, Position};
 
 use super::{Declared, Surroundings, key::KeyFields};
 use crate::rule::{
@@ -27,6 +27,7 @@ pub(super) struct Closures {
     patterns: BTreeMap<Arc<str>, Option<Checked>>,
     pub(super) when: Option<Checked>,
     pub(super) alert: Option<Checked>,
+    pub(super) then: Option<Checked>,
     /// Of a `baseline`.
     value: Option<Checked>,
 }
@@ -41,6 +42,8 @@ pub(super) struct Checked {
     mentioned: BTreeSet<Arc<str>>,
     ends: BTreeSet<(Arc<str>, End, String)>,
     aggregates: Vec<(Arc<str>, Statistic, String)>,
+    /// Whether it asks a list that rules write, and where.
+    asks_written: Option<Position>,
 }
 
 impl Checked {
@@ -68,7 +71,8 @@ pub(super) fn read(
     let alert = map.get("alert").and_then(|entry| check(entry, "alert", Known::Window, report));
     let value = map.get("baseline").and_then(|baseline| baseline.get("value"));
     let value = value.and_then(|entry| check(entry, "value", Known::Window, report));
-    Closures { patterns, when, alert, value }
+    let then = map.get("then").and_then(|entry| check(entry, "then", Known::Window, report));
+    Closures { patterns, when, alert, then, value }
 }
 
 fn pattern_entries<'a>(map: Entry<'a>, report: &mut Report<'_>) -> Vec<(Arc<str>, Entry<'a>)> {
@@ -129,9 +133,15 @@ fn checked(
         match name {
             "alert" if is_window => Wanted::Map,
             "value" if is_window => Wanted::Number,
+            "then" if is_window => Wanted::Writes,
             _ => Wanted::Test,
         },
     );
+    let asks_written = analysis.written_reads.values().next().copied();
+    if let (true, Some(position)) = (is_window, asks_written) {
+        let help = Some("ask in a pattern: `in_list(e.source.ip, \"suspects\")`".to_owned());
+        report.error("wrong-place", position, "a list that rules write is asked by patterns only", help);
+    }
     let text = shape::text_of(closure, &analysis, around.source);
     report.found.extend(analysis.found);
     let script = Script {
@@ -142,7 +152,7 @@ fn checked(
         position: entry.position,
     };
     let Analysis { event_reads, kept_reads, mentioned, ends, aggregates, .. } = analysis;
-    Some(Checked { script, text, event_reads, kept_reads, mentioned, ends, aggregates })
+    Some(Checked { script, text, event_reads, kept_reads, mentioned, ends, aggregates, asks_written })
 }
 
 /// Parameters that the closure takes beside what it captured; `None` when this file has no such closure.
@@ -182,10 +192,15 @@ impl Closures {
     }
 
     fn of_window(&self) -> impl Iterator<Item = &Checked> {
-        self.when.iter().chain(&self.alert).chain(&self.value)
+        self.when.iter().chain(&self.alert).chain(&self.then).chain(&self.value)
     }
 
-    /// What windows have to keep for `when` and `alert`.
+    /// Whether a pattern asks a list that rules write.
+    pub(super) fn ask_written(&self) -> bool {
+        self.patterns.values().flatten().any(|closure| closure.asks_written.is_some())
+    }
+
+    /// What windows have to keep for `when`, `alert` and `then`.
     pub(super) fn aggregates(&self) -> Aggregates {
         let names = self.names();
         let at = |pattern: &Arc<str>| names.iter().position(|name| name == pattern);
@@ -215,7 +230,7 @@ impl Closures {
     }
 
     /// The patterns with what travels in their signals, and the hash of all that shapes the rule's windows. Leaves
-    /// only `when` and `alert` behind. `told` are paths that alerts tell of.
+    /// only `when`, `alert` and `then` behind. `told` are paths that alerts tell of.
     pub(super) fn patterns(
         &mut self,
         by: &KeyFields,
@@ -237,8 +252,20 @@ impl Closures {
             let sees_closed = closure.event_reads.contains("state");
             let keep: Vec<Arc<str>> = keep.into_iter().collect();
             shape.pattern(&name, &closure.text, &by, &keep);
+            let (position, asks_written) = (closure.script.position, closure.asks_written);
             let predicate = compiled(&closure.script, around, report);
-            patterns.push(Pattern { name, predicate, by, keep, sees_closed });
+            let (predicate, asks_lists) = match asks_written {
+                None => (predicate, None),
+                Some(_) if predicate.runs_script() => {
+                    let message = "a pattern that asks a list that rules write has to compile, and this one does not";
+                    let help = Some("split it: plain tests of fields, `&&`, `||` and `!`".to_owned());
+                    report.error("not-compiled", position, message, help);
+                    continue;
+                }
+                Some(_) if !predicate.asks_written() => (predicate, None),
+                Some(_) => (predicate.whatever_is_written(true), Some(predicate)),
+            };
+            patterns.push(Pattern { name, predicate, asks_lists, by, keep, sees_closed });
         }
         shape.aggregates(aggregates);
         self.value.iter().for_each(|value| shape.part("value", &value.text));

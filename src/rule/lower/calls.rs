@@ -7,8 +7,8 @@ use super::{
     operators::{contains, test_of},
 };
 use crate::rule::{
-    Lists,
     field_test::{Asks, Pattern},
+    reference::Reference,
     term::{Term, TextFunction, TimePart, Zone},
     text::{Network, TextTest},
     token::as_written,
@@ -90,8 +90,8 @@ impl<'a> Lowering<'a> {
 
     fn built_in(&mut self, name: &str, arguments: Vec<Bound>, position: Position) -> Result<Bound> {
         self.each_choice(arguments, position, &|lowering, arguments| {
-            let lists = &lowering.library.1.lists;
-            function(lists, name, &arguments).ok_or_else(|| Why::new(position, format!("`{}`", as_written(name))))
+            let reference = lowering.library.1;
+            function(reference, name, &arguments).ok_or_else(|| Why::new(position, format!("`{}`", as_written(name))))
         })
     }
 
@@ -121,7 +121,7 @@ impl<'a> Lowering<'a> {
 }
 
 /// A function of the language; `None` where scripts have to answer, or to fail.
-fn function(lists: &Lists, name: &str, arguments: &[Bound]) -> Option<Bound> {
+fn function(reference: &Reference, name: &str, arguments: &[Bound]) -> Option<Bound> {
     if let Some((_, test, ignore_case)) = TextTest::NAMED.iter().find(|(known, ..)| *known == name) {
         return text_test(*test, *ignore_case, arguments);
     }
@@ -152,9 +152,7 @@ fn function(lists: &Lists, name: &str, arguments: &[Bound]) -> Option<Bound> {
         ("matches", [Bound::Term(term), pattern]) => {
             Some(test_of(term.clone(), Asks::Matches(Pattern::new(&text_of(pattern)?).ok()?)))
         }
-        ("in_list", [Bound::Term(term), name]) => {
-            Some(test_of(term.clone(), Asks::InList(lists.get(&text_of(name)?)?.clone())))
-        }
+        ("in_list", [Bound::Term(term), name]) => Some(test_of(term.clone(), reference.in_list(&text_of(name)?)?)),
         ("cidr", [Bound::Term(term), networks @ ..]) => {
             let list = match networks {
                 [Bound::Constant(list)] if list.is_array() => list.read_lock::<rhai::Array>().as_deref()?.clone(),

@@ -175,7 +175,12 @@ fn cue(asks: &Asks) -> Option<Cue> {
         }
         Asks::Matches(pattern) => signs.needles = needle::of_regex(pattern.written())?,
         Asks::Cidr(networks) => signs.networks = Some(networks.clone()),
-        Asks::Compare(..) | Asks::CompareWith(..) | Asks::In(_) | Asks::InList(_) | Asks::TextWith { .. } => {
+        Asks::Compare(..)
+        | Asks::CompareWith(..)
+        | Asks::In(_)
+        | Asks::InList(_)
+        | Asks::InWritten(_)
+        | Asks::TextWith { .. } => {
             return None;
         }
     }

@@ -77,7 +77,8 @@ pub enum Gate {
 pub fn tested_paths(rules: &[Arc<Rule>]) -> Vec<Arc<str>> {
     let mut paths = Vec::new();
     for pattern in rules.iter().flat_map(|rule| &rule.patterns) {
-        pattern.predicate.each_path(&mut |path| paths.push(path.clone()));
+        let all = [Some(&pattern.predicate), pattern.asks_lists.as_ref()];
+        all.into_iter().flatten().for_each(|asked| asked.each_path(&mut |path| paths.push(path.clone())));
     }
     paths.sort_unstable();
     paths.dedup();

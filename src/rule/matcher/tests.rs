@@ -173,7 +173,14 @@ fn script(body: &str) -> Predicate {
 
 fn rule(predicates: Vec<Predicate>, input: Option<&str>) -> Arc<Rule> {
     let mut rule = load_rule("true");
-    let pattern = |predicate| Pattern { name: "p".into(), predicate, by: vec![], keep: vec![], sees_closed: false };
+    let pattern = |predicate| Pattern {
+        name: "p".into(),
+        predicate,
+        asks_lists: None,
+        by: vec![],
+        keep: vec![],
+        sees_closed: false,
+    };
     rule.patterns = predicates.into_iter().map(pattern).collect();
     rule.inputs = input.map_or(InputSet::All, |input| InputSet::Named([input.into()].into()));
     Arc::new(rule)

@@ -32,8 +32,8 @@ pub(in crate::rule) enum Gives {
     Value,
     /// What is known of an address, with members.
     Found(Lookup),
-    /// Not built yet.
-    NotYet,
+    /// Nothing: it adds to a list.
+    Nothing,
 }
 
 /// A function of the rule language.
@@ -73,7 +73,7 @@ pub(in crate::rule) const FUNCTIONS: [Function; 22] = [
     function("in_list", 2, 2, Gives::Test, "in_list(e.a, \"name\")"),
     function("geo", 1, 1, Gives::Found(Lookup::Geo), "geo(e.a).country"),
     function("asn", 1, 1, Gives::Found(Lookup::Asn), "asn(e.a)"),
-    function("list_add", 2, 3, Gives::NotYet, "list_add(\"name\", w.key[0], \"24h\")"),
+    function("list_add", 3, 3, Gives::Nothing, "list_add(\"name\", w.key[0], \"24h\")"),
 ];
 
 /// Rhai's own functions on texts, numbers, arrays and maps.
