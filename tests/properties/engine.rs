@@ -4,19 +4,22 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tripline::{
     alert::Alert,
+    config::Config,
     correlate::Limits,
     decode::{self, DecodeSpec, Decoder, Format, Timing},
     detect::Raw,
     event::Timestamp,
     replay::{Options, Replay, ReplaySource, Until},
     rule::{LoadOptions, RuleFiles, RuleSet, load},
+    stage,
 };
 
 use crate::oracle::{self, Log};
 
-/// Bounds that nothing here reaches.
-pub const LIMITS: Limits =
-    Limits { keys_per_rule_max: 1_000_000, state_bytes_max: 1 << 30, signals_per_key_max: 10_000, evidence_max: 10 };
+/// The bounds of a server that is configured with nothing: no case here reaches them.
+pub fn limits() -> Limits {
+    stage::limits(&Config::default())
+}
 
 /// The rules as the engine loads them from their text.
 ///
@@ -48,7 +51,7 @@ pub fn replay(rules: &Arc<RuleSet>, log: &Log) -> Result<Vec<Alert>, String> {
     let options = Options {
         lateness: Duration::from_secs(log.lateness as u64),
         signals_partitions: 3,
-        limits: LIMITS,
+        limits: limits(),
         quarantine_after: 10,
     };
     let until = match log.until {

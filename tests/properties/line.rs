@@ -13,7 +13,7 @@ use tripline::{
     rule::RuleSet,
 };
 
-use super::engine::{LIMITS, decoder};
+use super::engine::{decoder, limits};
 use crate::oracle::Log;
 
 const QUARANTINE_AFTER: u32 = 10;
@@ -72,7 +72,7 @@ struct Durable {
 /// The alerts of one signals partition. At each step some records are taken in; then a commit or a crash may follow.
 pub fn alerts(rules: &Arc<RuleSet>, records: &[SignalRecord], random: &mut StdRng) -> Vec<Alert> {
     let mut durable = Durable::default();
-    let mut correlator = Correlator::new(rules, LIMITS, QUARANTINE_AFTER);
+    let mut correlator = Correlator::new(rules, limits(), QUARANTINE_AFTER);
     let (mut next, mut pending) = (0, Vec::new());
     while next < records.len() {
         let batch = random.random_range(1..=(records.len() - next).min(20));
@@ -112,10 +112,10 @@ impl Durable {
     fn restore(&self, rules: &Arc<RuleSet>) -> (Correlator, usize) {
         let snapshot = Snapshot::read(self.state.iter()).expect("what was written can be read");
         match snapshot {
-            None => (Correlator::new(rules, LIMITS, QUARANTINE_AFTER), 0),
+            None => (Correlator::new(rules, limits(), QUARANTINE_AFTER), 0),
             Some(snapshot) => {
                 let next = snapshot.header.resume_from as usize;
-                (Correlator::restore(rules, LIMITS, QUARANTINE_AFTER, snapshot), next)
+                (Correlator::restore(rules, limits(), QUARANTINE_AFTER, snapshot), next)
             }
         }
     }
