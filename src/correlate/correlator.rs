@@ -469,7 +469,8 @@ impl Correlator {
         self.rules.remove(&(plan.rule.id().clone(), plan.rule.shape));
     }
 
-    /// What a commit has to write so that [`Correlator::restore`] gives this state again.
+    /// What a commit has to write so that [`Correlator::restore`] gives this state again. To be called after
+    /// [`Correlator::advance`]: what has been passed by the frontier is not read again.
     pub fn changes(&mut self) -> Changes {
         let mut changes = Changes::default();
         self.keys.take_changes(&mut changes);

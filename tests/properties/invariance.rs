@@ -1,0 +1,88 @@
+//! What must not change an alert changes no byte of it: the number of signals partitions, the order in which sources
+//! are read, batches, commits, restarts. Spread over another number of events partitions, it differs by its positions
+//! alone.
+
+use rand::{SeedableRng, rngs::StdRng};
+use tripline::alert::Alert;
+
+use super::{
+    checked, compare, engine,
+    generate::{Case, Kind},
+    line, seeds,
+};
+use crate::oracle::{self, Until};
+
+const CASES: u64 = 250;
+
+fn lines(alerts: &[Alert]) -> Vec<String> {
+    let mut lines: Vec<String> = alerts.iter().map(Alert::to_json).collect();
+    lines.sort();
+    lines
+}
+
+/// Checks cases of every kind, one after the other.
+fn holds(check: impl Fn(u64, &Case) -> Result<(), String>) {
+    for seed in seeds(CASES) {
+        let mut case = Case::of(Kind::of(seed), seed);
+        case.log.until = Until::Infinity;
+        checked(seed, case, &|case| check(seed, case).map(|()| 0));
+    }
+}
+
+fn same(found: &[String], expected: &[String], what: &str) -> Result<(), String> {
+    let only = |a: &[String], b: &[String]| {
+        let lines: Vec<&String> = a.iter().filter(|line| !b.contains(line)).collect();
+        format!("{lines:#?}")
+    };
+    let difference = || format!("{what}: surplus {}, missing {}", only(found, expected), only(expected, found));
+    if found == expected { Ok(()) } else { Err(difference()) }
+}
+
+#[test]
+fn partitions_of_signals_interleavings_batches_and_restarts_change_no_byte() {
+    holds(|seed, case| {
+        let rules = engine::rules(&case.rules)?;
+        let expected = lines(&engine::replay(&rules, &case.log)?);
+        let mut random = StdRng::seed_from_u64(seed);
+        [1, 2, 7].into_iter().try_for_each(|partitions| {
+            let signals = line::signals(&rules, &case.log, partitions, &mut random);
+            let alerts: Vec<Alert> =
+                signals.iter().flat_map(|records| line::alerts(&rules, records, &mut random)).collect();
+            same(&lines(&alerts), &expected, &format!("{partitions} signals partitions"))
+        })
+    });
+}
+
+/// As long as what ties in time shares a partition, and nothing is late.
+#[test]
+fn the_number_of_events_partitions_changes_positions_alone() {
+    holds(|_, case| {
+        let mut case = case.clone();
+        case.log.lateness = 1_000_000;
+        let mut essence_of = |partitions: i64| {
+            for event in &mut case.log.events {
+                event.partition = u32::try_from(event.time % partitions).expect("a small number");
+            }
+            essence(&case)
+        };
+        let expected = essence_of(1)?;
+        [2, 4].into_iter().try_for_each(|partitions| {
+            same(&essence_of(partitions)?, &expected, &format!("{partitions} events partitions"))
+        })
+    });
+}
+
+/// All of the alerts but the positions, and the ids that are made of them.
+fn essence(case: &Case) -> Result<Vec<String>, String> {
+    let rules = engine::rules(&case.rules)?;
+    let alerts = engine::replay(&rules, &case.log)?;
+    let without = |alert: oracle::Alert| {
+        let oracle::Alert { trigger: (input, _, _, time), .. } = &alert;
+        let trigger = (input.clone(), 0, 0, time.clone());
+        oracle::Alert { id: String::new(), trigger, ..alert }
+    };
+    let mut lines: Vec<String> =
+        alerts.iter().map(compare::told).map(without).map(|alert| format!("{alert:?}")).collect();
+    lines.sort();
+    Ok(lines)
+}
