@@ -119,6 +119,19 @@ fn certificate(dir: &Path) -> PathBuf {
     path
 }
 
+/// Of a broker that is alone, with little to make at its start and groups that form at once.
+pub const ALONE: &str = "offsets.topic.num.partitions=4\n\
+    offsets.topic.replication.factor=1\n\
+    transaction.state.log.num.partitions=4\n\
+    transaction.state.log.replication.factor=1\n\
+    transaction.state.log.min.isr=1\n\
+    share.coordinator.state.topic.num.partitions=4\n\
+    share.coordinator.state.topic.replication.factor=1\n\
+    share.coordinator.state.topic.min.isr=1\n\
+    group.initial.rebalance.delay.ms=0\n\
+    group.min.session.timeout.ms=1000\n\
+    log.cleaner.backoff.ms=500\n";
+
 fn properties(dir: &Path, plain: u16, sasl: u16, controller: u16) -> String {
     let dir = dir.display();
     format!(
@@ -136,18 +149,7 @@ listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.p
 listener.name.sasl_ssl.ssl.keystore.type=PEM
 listener.name.sasl_ssl.ssl.keystore.location={dir}/keystore.pem
 log.dirs={dir}/data
-offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-log.cleaner.backoff.ms=500
-log.retention.check.interval.ms=500
+{ALONE}log.retention.check.interval.ms=500
 log.initial.task.delay.ms=500
 auto.create.topics.enable=true
 "

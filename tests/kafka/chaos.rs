@@ -36,7 +36,6 @@ use super::{
         story::{Dice, Entry, RULES, Writer, epilogue, ids, inputs, make_topics, opening, replay, sorted, story},
     },
 };
-
 /// Of each input.
 const EVENT_PARTITIONS: u32 = 4;
 const SIGNAL_PARTITIONS: u32 = 6;
@@ -44,8 +43,6 @@ const SIGNAL_PARTITIONS: u32 = 6;
 const SCENES_PER_SECOND: u64 = 40;
 /// What one kill and the accidents beside it take at most; only so much story is made up.
 const SECONDS_PER_KILL: u64 = 60;
-/// Longer than the session timeout of 3 s, by which the group gives the partitions to others.
-const AWAY: Duration = Duration::from_secs(6);
 /// A partition is back by then.
 const RECOVERY_MAX: Duration = Duration::from_secs(60);
 const END_MAX: Duration = Duration::from_secs(120);
@@ -87,6 +84,11 @@ struct Fleet {
     recoveries: Vec<Duration>,
 }
 
+/// Of the signals.
+fn partitions_of(process: &Process) -> BTreeSet<u32> {
+    process.lines("correlate").into_iter().map(|(_, partition)| partition).collect()
+}
+
 impl Fleet {
     fn start() -> Fleet {
         let proxies: Vec<Proxy> = (0..SEATS).map(|_| Proxy::start()).collect();
@@ -117,13 +119,15 @@ impl Fleet {
         match accident {
             Accident::Kill => self.kill(seat, dice.roll(2) == 0),
             Accident::Suspend => {
+                let had = self.work_of(seat);
                 self.at(seat).suspend();
-                thread::sleep(AWAY);
+                self.await_others_at(&had, seat);
                 self.at(seat).go_on();
             }
             Accident::Cut => {
+                let had = self.work_of(seat);
                 self.proxies[seat].cut();
-                thread::sleep(AWAY);
+                self.await_others_at(&had, seat);
                 self.proxies[seat].mend();
             }
             Accident::Broker => self.broker.restart(),
@@ -147,11 +151,24 @@ impl Fleet {
         self.processes[seat] = Some(seated(&self.site, &self.proxies[seat]));
     }
 
+    /// The signals partitions that a process has; one that has just come back waits for its share.
+    fn work_of(&mut self, seat: usize) -> BTreeSet<u32> {
+        until("work for it", || Some(partitions_of(self.at(seat))).filter(|partitions| !partitions.is_empty()))
+    }
+
+    /// Waits until the others have taken over what the process of this seat had.
+    fn await_others_at(&self, had: &BTreeSet<u32>, seat: usize) {
+        until("others in its place", || {
+            let others = self.processes.iter().enumerate().filter(|(other, _)| *other != seat);
+            let theirs: BTreeSet<u32> =
+                others.filter_map(|(_, other)| other.as_ref()).flat_map(partitions_of).collect();
+            had.is_subset(&theirs).then_some(())
+        });
+    }
+
     /// Waits until each partition that the process had gives alerts again.
     fn kill(&mut self, seat: usize, returns_at_once: bool) {
-        // One that has just come back waits for its share.
-        let lines = until("work for it", || Some(self.at(seat).lines("correlate")).filter(|lines| !lines.is_empty()));
-        let partitions: BTreeSet<u32> = lines.into_iter().map(|(_, partition)| partition).collect();
+        let partitions = self.work_of(seat);
         let process = self.processes[seat].take().expect("it runs");
         let killed_at = Instant::now();
         process.kill();

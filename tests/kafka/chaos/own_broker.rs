@@ -7,7 +7,7 @@ use std::{
     process::{self, Child, Command, Stdio},
 };
 
-use crate::kafka::broker::{await_ready, free_ports};
+use crate::kafka::broker::{ALONE, await_ready, free_ports};
 
 /// Processes that have a listener.
 pub const SEATS: usize = 3;
@@ -78,18 +78,7 @@ controller.quorum.voters=1@127.0.0.1:{controller}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 inter.broker.listener.name=PLAINTEXT
 log.dirs={dir}/data
-offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-log.cleaner.backoff.ms=500
-auto.create.topics.enable=false
+{ALONE}auto.create.topics.enable=false
 "
     )
 }
