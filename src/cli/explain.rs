@@ -112,10 +112,9 @@ struct OfPattern<'a> {
 }
 
 impl<'a> Explanation<'a> {
-    fn of(rule: &'a Arc<Rule>, event: &'a SharedEvent) -> Self {
-        let alone = RuleSet { rules: vec![rule.clone()], ..RuleSet::default() };
-        let of_pattern = |(at, pattern): (usize, &'a Pattern)| {
-            let gate = alone.compiled().matcher.gate(0, at).unwrap_or(Gate::None);
+    fn of(rule: &'a Rule, event: &'a SharedEvent) -> Self {
+        let of_pattern = |pattern: &'a Pattern| {
+            let gate = pattern.predicate.gate();
             let (wanted, mut slots) = (Wanted::new(&pattern.by), Slots::default());
             slots.fill(&wanted, &event.fields);
             OfPattern {
@@ -126,7 +125,7 @@ impl<'a> Explanation<'a> {
                 pattern,
             }
         };
-        Explanation { rule, event, patterns: rule.patterns.iter().enumerate().map(of_pattern).collect() }
+        Explanation { rule, event, patterns: rule.patterns.iter().map(of_pattern).collect() }
     }
 
     fn is_read(&self) -> bool {

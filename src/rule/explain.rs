@@ -111,7 +111,7 @@ impl Outcome {
 }
 
 impl Pattern {
-    /// Asks every part of what its author wrote. `gate` is what [`Matcher::gate`](super::Matcher::gate) says of it.
+    /// Asks every part of what its author wrote. `gate` is what [`Predicate::gate`] says of it.
     pub fn explain(&self, gate: &Gate, event: &SharedEvent) -> Explained {
         self.asks_lists.as_ref().unwrap_or(&self.predicate).explain(gate, event)
     }
@@ -344,9 +344,8 @@ mod tests {
     fn explained(predicate: &str, json: serde_json::Value) -> Explained {
         let set = set(predicate);
         let rule: &Rule = &set.rules[0];
-        let gate = set.compiled().matcher.gate(0, 0).expect("the rule has a pattern");
         let (event, predicate) = (event(json), &rule.patterns[0].predicate);
-        let explained = predicate.explain(&gate, &event);
+        let explained = predicate.explain(&predicate.gate(), &event);
         assert_eq!(explained.outcome == Outcome::True, predicate.test(&event) == Ok(true));
         explained
     }

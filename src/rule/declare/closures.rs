@@ -175,7 +175,7 @@ fn compiled(script: &Script, around: &Surroundings<'_>, report: &mut Report<'_>)
         let message = format!("the pattern is always {answer}, whatever the event");
         report.warning("constant", script.position, message, None);
     } else if predicate.cost() == Cost::Scan {
-        let help = "begin with a test that needs a literal: `==`, `in [..]`, a text test, `cidr`".to_owned();
+        let help = "begin with a test that needs a literal: `==`, `<`, `in [..]`, a text test, `cidr`".to_owned();
         report.note("scan", script.position, "every event is looked at: no literal has to be in it", Some(help));
     }
     predicate

@@ -9,7 +9,7 @@
 //! 4. A predicate whose gate was seen is asked, test by test. Which gate of several a predicate stands behind is learnt
 //!    from the events; it never changes an answer.
 //!
-//! It gives the answers of [`Predicate::test`](super::Predicate::test), and never reads an event but through its slots:
+//! It gives the answers of [`Predicate::test`], and never reads an event but through its slots:
 //! scripts are the caller's to run.
 
 mod atom;
@@ -47,7 +47,7 @@ pub use self::{
     scratch::{MatchCounts, Scratch},
     shown::Shown,
 };
-use super::{Rule, ScriptError, field_test::FieldTest, predicate::ScriptTest};
+use super::{Predicate, Rule, ScriptError, field_test::FieldTest, predicate::ScriptTest};
 use crate::event::Wanted;
 
 /// Events whose texts are all looked at for what is common in them.
@@ -92,6 +92,28 @@ pub fn tested_paths(rules: &[Arc<Rule>]) -> Vec<Arc<str>> {
     paths
 }
 
+impl Predicate {
+    /// The gate before anything is learnt, whatever the event is in the fields that most rules pin.
+    pub fn gate(&self) -> Gate {
+        let mut paths = Vec::new();
+        self.each_path(&mut |path| paths.push(path.clone()));
+        let wanted = Wanted::new(paths);
+        let mut atoms = Atoms::new(&wanted);
+        let node = atoms.node(self);
+        let atoms = atoms.list;
+        // `None` for a sign that says little: that a field exists.
+        let test_of = |atom: &u32| match &atoms[*atom as usize] {
+            Atom::Field(atom) => atom.to_test(),
+            Atom::Term(..) | Atom::Script(_) => None,
+        };
+        match (Known { atoms: &atoms, answers: vec![None; atoms.len()], learnt: &|_| None }).gate(&node) {
+            Gated::Never => Gate::Never,
+            Gated::Always => Gate::None,
+            Gated::By(signs) => signs.iter().map(test_of).collect::<Option<_>>().map_or(Gate::None, Gate::AnyOf),
+        }
+    }
+}
+
 impl Matcher {
     /// # Panics
     /// When `wanted` lacks one of the [`tested_paths`].
@@ -113,28 +135,6 @@ impl Matcher {
             nodes,
             atoms,
             slots: wanted.len(),
-        }
-    }
-
-    /// The gate of a pattern before anything is learnt, whatever the event is in the fields that most rules pin.
-    /// `None` where there is no such pattern.
-    pub fn gate(&self, rule: usize, pattern: usize) -> Option<Gate> {
-        let at = self.patterns.iter().position(|own| *own == (rule as u32, pattern as u32))?;
-        let known = Known { atoms: &self.atoms, answers: vec![None; self.atoms.len()], learnt: &|_| None };
-        Some(match known.gate(&self.nodes[at]) {
-            Gated::Never => Gate::Never,
-            Gated::Always => Gate::None,
-            Gated::By(atoms) => {
-                atoms.iter().map(|atom| self.test_of(*atom)).collect::<Option<_>>().map_or(Gate::None, Gate::AnyOf)
-            }
-        })
-    }
-
-    /// `None` for a sign that says little: that a field exists.
-    fn test_of(&self, atom: u32) -> Option<FieldTest> {
-        match &self.atoms[atom as usize] {
-            Atom::Field(atom) => atom.to_test(),
-            Atom::Term(..) | Atom::Script(_) => None,
         }
     }
 
