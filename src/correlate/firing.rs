@@ -6,6 +6,7 @@ use super::{
     aggregate::Figures,
     contents::Contents,
     key::{Limits, Tally, Trigger},
+    packed::unpack_key,
 };
 use crate::{
     alert::{self, Alert, Evidence, RiskEntity, Span, State},
@@ -16,28 +17,34 @@ use crate::{
 /// The entities at risk that one alert names.
 const RISK_ENTITIES_MAX: usize = 100;
 
-/// Everything that an alert is made of.
-pub(super) struct Firing<'a> {
+/// A window as its rule's closures see it.
+pub(super) struct Facts<'a> {
     pub rule: &'a Rule,
-    pub key: &'a [Arc<str>],
-    pub trigger: &'a Trigger,
+    /// Packed.
+    pub key: &'a [u8],
     /// The window, both ends inside.
     pub start: Timestamp,
     pub end: Timestamp,
+    pub window: &'a Contents,
+}
+
+/// Everything that an alert is made of.
+pub(super) struct Firing<'a> {
+    pub facts: Facts<'a>,
+    pub trigger: &'a Trigger,
     /// The alert's time: the trigger's, or the timer's.
     pub time: Timestamp,
     /// The time in the alert's id: that of its first record.
     pub fired_at: Timestamp,
-    pub window: &'a Contents,
     pub state: State,
     pub suppressed: u64,
     /// When keys of the rule were evicted last.
     pub cut: Option<Timestamp>,
 }
 
-impl Firing<'_> {
+impl Facts<'_> {
     /// Asks the rule's `when`; a script that fails says no.
-    pub fn meets_when(&self, tally: &mut Tally) -> bool {
+    pub fn meet_when(&self, tally: &mut Tally) -> bool {
         let Some(when) = &self.rule.when else { return true };
         let answer = when.test(self);
         if answer.is_err() || when.has_script() {
@@ -45,31 +52,35 @@ impl Firing<'_> {
         }
         answer.unwrap_or(false)
     }
+}
 
+impl Firing<'_> {
     /// The alert. Where the rule's `alert` fails, its title stands in.
-    pub fn alert(&self, limits: Limits, tally: &mut Tally) -> Alert {
-        let text = match &self.rule.alert {
+    pub fn alert(&self, limits: Limits, tally: &mut Tally) -> Box<Alert> {
+        let Facts { rule, key, .. } = &self.facts;
+        let text = match &rule.alert {
             None => AlertText::default(),
             Some(script) => {
-                let text = script.alert(&WindowFacts::view(self));
+                let text = script.alert(&self.facts.view());
                 tally.alert = Some(text.as_ref().map(|_| ()).map_err(Clone::clone));
                 text.unwrap_or_default()
             }
         };
-        let meta = &self.rule.meta;
-        let rule = match serde_json::to_value(meta) {
+        let meta = &rule.meta;
+        let key = unpack_key(key);
+        let written = match serde_json::to_value(meta) {
             Ok(serde_json::Value::Object(rule)) => rule,
             other => unreachable!("a rule's metadata is an object: {other:?}"),
         };
-        Alert {
-            id: alert::id(&meta.id, self.key, self.fired_at, &self.trigger.position, self.trigger.element),
+        Box::new(Alert {
+            id: alert::id(&meta.id, &key, self.fired_at, &self.trigger.position, self.trigger.element),
             state: self.state,
-            rule,
+            rule: written,
             title: text.title.unwrap_or_else(|| meta.title.clone()),
             severity: meta.severity.as_str().to_owned(),
             time: self.time.to_string(),
-            key: self.key.to_vec(),
-            by: self.rule.patterns.first().map(|pattern| pattern.by.clone()).unwrap_or_default(),
+            key,
+            by: rule.patterns.first().map(|pattern| pattern.by.clone()).unwrap_or_default(),
             window: self.span(),
             counts: self.counts(),
             trigger: alert::Trigger {
@@ -86,14 +97,14 @@ impl Firing<'_> {
             partial: self.partial(),
             evidence: self.evidence(limits.evidence_max),
             fields: text.fields,
-        }
+        })
     }
 
     /// Asks the rule's `then` what it adds to lists. An alert of a late event adds nothing: what rules saw of its time
     /// has been decided.
     pub fn write_lists(&self, tally: &mut Tally) {
-        let Some(then) = self.rule.then.as_ref().filter(|_| !self.trigger.late) else { return };
-        match then.writes(&WindowFacts::view(self), self.time) {
+        let Some(then) = self.facts.rule.then.as_ref().filter(|_| !self.trigger.late) else { return };
+        match then.writes(&self.facts.view(), self.time) {
             Ok((writes, too_long)) => {
                 (tally.writes, tally.unlisted) = (writes, too_long);
                 tally.then = Some(Ok(()));
@@ -103,40 +114,43 @@ impl Firing<'_> {
     }
 
     fn span(&self) -> Option<Span> {
-        match self.rule.window {
+        match self.facts.rule.window {
             Window::None => None,
-            _ => Some(Span { start: self.start.to_string(), end: self.end.to_string() }),
+            _ => Some(Span { start: self.facts.start.to_string(), end: self.facts.end.to_string() }),
         }
     }
 
     fn counts(&self) -> serde_json::Map<String, serde_json::Value> {
-        let count = |number, pattern: &Pattern| (pattern.name.to_string(), self.window.signals.count(number).into());
-        self.rule.patterns.iter().enumerate().map(|(number, pattern)| count(number, pattern)).collect()
+        let count =
+            |number, pattern: &Pattern| (pattern.name.to_string(), self.facts.window.signals.count(number).into());
+        self.facts.rule.patterns.iter().enumerate().map(|(number, pattern)| count(number, pattern)).collect()
     }
 
     /// What bounds have left out.
     fn partial(&self) -> Vec<String> {
-        let counts = self.window.signals.cut().map(|number| format!("{}.count", self.rule.patterns[number].name));
-        let figures = self.window.figures.iter().flat_map(|figures| figures.partial(self.rule));
-        let is_cut = self.cut.is_some_and(|cut| cut >= self.start && !matches!(self.rule.window, Window::None));
+        let counts =
+            self.facts.window.signals.cut().map(|number| format!("{}.count", self.facts.rule.patterns[number].name));
+        let figures = self.facts.window.figures().into_iter().flat_map(|figures| figures.partial(self.facts.rule));
+        let is_cut =
+            self.cut.is_some_and(|cut| cut >= self.facts.start && !matches!(self.facts.rule.window, Window::None));
         let names: BTreeSet<String> = counts.chain(figures).collect();
         names.into_iter().chain(is_cut.then(|| "keys".to_owned())).collect()
     }
 
     /// Of each pattern the first signals and the last, in the total order.
     fn evidence(&self, max: usize) -> Vec<Evidence> {
-        let mut shown = self.window.signals.shown(self.rule, max);
+        let mut shown = self.facts.window.signals.shown(self.facts.rule, max);
         shown.sort_by(|(a_number, a), (b_number, b)| {
             (a.time, &a.position, a_number, a.element).cmp(&(b.time, &b.position, b_number, b.element))
         });
-        shown.iter().map(|(number, signal)| evidence(&self.rule.patterns[*number].name, signal)).collect()
+        shown.iter().map(|(number, signal)| evidence(&self.facts.rule.patterns[*number].name, signal)).collect()
     }
 
     fn risk(&self) -> Option<alert::Risk> {
-        let risk = self.rule.meta.risk.as_ref()?;
+        let risk = self.facts.rule.meta.risk.as_ref()?;
         let mut entities = BTreeSet::new();
         for field in &risk.entities {
-            for signal in self.window.signals.all(self.rule) {
+            for signal in self.facts.window.signals.all(self.facts.rule) {
                 signal.fields.any(field, &mut |value| {
                     if let Some(text) = value.as_text().filter(|text| !text.is_empty()) {
                         entities.insert(RiskEntity { field: field.clone(), value: text.into_owned() });
@@ -149,13 +163,13 @@ impl Firing<'_> {
     }
 }
 
-impl WindowFacts for Firing<'_> {
+impl WindowFacts for Facts<'_> {
     fn count(&self, pattern: usize) -> u64 {
         self.window.signals.count(pattern)
     }
 
     fn number(&self, pattern: usize, column: usize, statistic: Statistic) -> Option<Num> {
-        match &self.window.figures {
+        match self.window.figures() {
             Some(figures) => figures.number(&self.rule.aggregates, pattern, column, statistic),
             None => Figures::of_nothing(statistic),
         }
@@ -166,13 +180,13 @@ impl WindowFacts for Firing<'_> {
     }
 
     fn view(&self) -> Arc<WindowView> {
-        let mut patterns = match &self.window.figures {
+        let mut patterns = match self.window.figures() {
             Some(figures) => figures.views(self.rule),
             None => Figures::total(&self.rule.aggregates).views(self.rule),
         };
         // In the rule's order.
         (0..).zip(&mut patterns).for_each(|(number, pattern)| pattern.count = self.window.signals.count(number));
-        Arc::new(WindowView { key: self.key.to_vec(), start: self.start, end: self.end, patterns })
+        Arc::new(WindowView { key: unpack_key(self.key), start: self.start, end: self.end, patterns })
     }
 }
 

@@ -11,11 +11,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    detect::combined,
-    event::{Fields, Timestamp},
-    rule::FirstSeen,
-};
+use super::packed::Packed;
+use crate::{detect::combined, event::Timestamp, rule::FirstSeen};
 
 /// The first 16 bytes of the SHA-256 over the values, each as its length in bytes (u32, big-endian) and its UTF-8.
 type Combination = [u8; 16];
@@ -42,18 +39,15 @@ pub(super) struct Sighted {
 
 /// The combinations of a signal's values: arrays give one for each element, several arrays their cross product. None
 /// when a field is missing: such a signal is ignored.
-pub(super) fn combinations(fields: &Fields, rule: &FirstSeen) -> Vec<Vec<Arc<str>>> {
+pub(super) fn combinations(fields: Packed<'_>, rule: &FirstSeen) -> Vec<Vec<Arc<str>>> {
     combined(rule.fields.iter().map(|path| texts(fields, path)))
 }
 
 /// The distinct texts at `path` in byte order.
-fn texts(fields: &Fields, path: &str) -> Vec<Arc<str>> {
-    let mut texts: BTreeSet<Arc<str>> = BTreeSet::new();
-    fields.any(path, &mut |value| {
-        texts.extend(value.as_text().filter(|text| !text.is_empty()).map(|text| Arc::from(&*text)));
-        false
-    });
-    texts.into_iter().collect()
+fn texts(fields: Packed<'_>, path: &str) -> Vec<Arc<str>> {
+    let mut texts = BTreeSet::new();
+    fields.each(path, &mut |scalar| texts.extend([scalar.as_text()]));
+    texts.into_iter().filter(|text| !text.is_empty()).map(Arc::from).collect()
 }
 
 impl Sightings {
