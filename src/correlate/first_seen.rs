@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    detect::combined,
+    detect::{Combined, combined},
     event::{Fields, Timestamp},
     rule::FirstSeen,
 };
@@ -42,7 +42,7 @@ pub(super) struct Sighted {
 
 /// The combinations of a signal's values: arrays give one for each element, several arrays their cross product. None
 /// when a field is missing: such a signal is ignored.
-pub(super) fn combinations(fields: &Fields, rule: &FirstSeen) -> Vec<Vec<Arc<str>>> {
+pub(super) fn combinations(fields: &Fields, rule: &FirstSeen) -> Combined {
     combined(rule.fields.iter().map(|path| texts(fields, path)))
 }
 

@@ -74,6 +74,10 @@ pub struct Tally {
     pub writes: Vec<ListWrite>,
     /// What it would add, and is too long.
     pub unlisted: u64,
+    /// The signal lacked a field that `first_seen` asks for.
+    pub missing_value: u64,
+    /// Combinations that `first_seen` did not look at.
+    pub combinations_cut: u64,
 }
 
 impl Tally {

@@ -32,5 +32,6 @@ mod window;
 pub use chain::{Chained, EPOCH as CHAIN_EPOCH};
 pub use correlator::{Correlator, Standing};
 pub use counts::{Counts, RuleTally};
+pub use frontier::Reached;
 pub use key::Limits;
 pub use snapshot::{Changes, STATE_VERSION, Snapshot, SnapshotError};
