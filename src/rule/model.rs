@@ -118,6 +118,8 @@ pub enum Status {
     Test,
     Stable,
     Deprecated,
+    /// Of Sigma rules.
+    Unsupported,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
