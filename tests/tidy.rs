@@ -81,6 +81,7 @@ const HOMES: &[(&str, &str)] = &[
     ("reqwest", "notify/sink/webhook"),
     ("syslog_loose", "decode"),
     ("clap", "cli"),
+    ("saphyr_parser", "rule/sigma/yaml"),
 ];
 
 /// `actix::System` has to be started by somebody, and commands ask servers.

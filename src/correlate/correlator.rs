@@ -23,7 +23,7 @@ use crate::{
     alert::{Alert, State},
     detect::{Signal, SignalRecord},
     event::{ALERTS, Position, Timestamp},
-    rule::{InputSet, Rule, RuleSet},
+    rule::{Audience, InputSet, Rule, RuleSet},
 };
 
 /// The state of one signals partition. It is a function of the partition's records alone: no clock, no other input.
@@ -402,7 +402,9 @@ impl Correlator {
             if !rule.follows() {
                 self.chain.see(&alert);
             }
-            alerts.push(alert);
+            if rule.audience == Audience::Everyone {
+                alerts.push(alert);
+            }
         }
     }
 

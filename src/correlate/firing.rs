@@ -69,7 +69,7 @@ impl Firing<'_> {
             severity: meta.severity.as_str().to_owned(),
             time: self.time.to_string(),
             key: self.key.to_vec(),
-            by: self.rule.patterns.first().map(|pattern| pattern.by.clone()).unwrap_or_default(),
+            by: self.rule.by.clone(),
             window: self.span(),
             counts: self.counts(),
             trigger: alert::Trigger {
@@ -119,7 +119,9 @@ impl Firing<'_> {
         let counts = self.window.signals.cut().map(|number| format!("{}.count", self.rule.patterns[number].name));
         let figures = self.window.figures.iter().flat_map(|figures| figures.partial(self.rule));
         let is_cut = self.cut.is_some_and(|cut| cut >= self.start && !matches!(self.rule.window, Window::None));
-        let names: BTreeSet<String> = counts.chain(figures).collect();
+        let together = self.rule.together.iter().zip(&self.window.together);
+        let together = together.flat_map(|(declared, together)| together.partial(declared));
+        let names: BTreeSet<String> = counts.chain(figures).chain(together).collect();
         names.into_iter().chain(is_cut.then(|| "keys".to_owned())).collect()
     }
 
@@ -159,6 +161,15 @@ impl WindowFacts for Firing<'_> {
             Some(figures) => figures.number(&self.rule.aggregates, pattern, column, statistic),
             None => Figures::of_nothing(statistic),
         }
+    }
+
+    fn together(&self, statistic: Option<Statistic>) -> Option<Num> {
+        self.rule
+            .together
+            .as_ref()
+            .zip(self.window.together.as_ref())?
+            .1
+            .answer(self.rule.together.as_ref()?, statistic)
     }
 
     fn length(&self) -> Duration {

@@ -37,7 +37,7 @@ impl Learned {
         let max = walk.limits.signals_per_key_max;
         match &rule.window {
             Window::FirstSeen(first_seen) => {
-                let combinations = combinations(&signal.fields, first_seen);
+                let combinations = combinations(&signal.fields, &first_seen.fields);
                 if combinations.kept.is_empty() {
                     walk.tally.missing_value += 1;
                     return Lesson::Ignored;

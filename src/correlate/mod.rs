@@ -27,6 +27,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod together;
 mod window;
 
 pub use chain::{Chained, EPOCH as CHAIN_EPOCH};

@@ -136,13 +136,14 @@ impl Health {
     }
 }
 
-/// An alert that opens and closes is one event, but to patterns that ask for its state.
+/// Whether the pattern is asked of such events. An alert that opens and closes is one event, but to patterns that ask
+/// for its state.
 fn is_shown(event: &Facts<'_>, pattern: &Pattern) -> bool {
     let is_closing = || {
         let state = event.whole().fields.get("state");
         state.is_some_and(|state| state.as_text().as_deref() == Some("closed"))
     };
-    pattern.sees_closed || **event.input != *ALERTS || !is_closing()
+    pattern.side.has(event.input) && (pattern.sees_closed || **event.input != *ALERTS || !is_closing())
 }
 
 fn signals_of(rule: &Rule, pattern: &Pattern, event: &Facts<'_>, counts: &mut RuleCounts, signals: &mut Vec<Signal>) {

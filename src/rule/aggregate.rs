@@ -12,6 +12,36 @@ pub const VALUES_MAX: usize = 100;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Aggregates(pub Vec<PatternAggregates>);
 
+/// What is kept of the events of all patterns together. An event that several of them match counts once, as a match of
+/// the first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Together {
+    /// The paths to read, for each pattern in the rule's order. The values of several are combined, and a value is
+    /// missing where one of them is; of none, events are only counted.
+    pub paths: Vec<Vec<Arc<str>>>,
+    /// Of one pattern, with at most one column.
+    pub aggregates: Aggregates,
+}
+
+impl Together {
+    /// Counts events.
+    pub fn counting(patterns: usize) -> Self {
+        Together { paths: vec![Vec::new(); patterns], aggregates: Aggregates::new(1) }
+    }
+
+    /// Counts events, and aggregates their values; `name` is what alerts call these.
+    pub fn of(paths: Vec<Vec<Arc<str>>>, statistic: Statistic, name: &str) -> Self {
+        let mut aggregates = Aggregates::new(1);
+        aggregates.add(0, statistic, name);
+        Together { paths, aggregates }
+    }
+
+    /// The column of the values, and what is asked of them.
+    pub fn column(&self) -> Option<&Column> {
+        self.aggregates.0.first()?.columns.first()
+    }
+}
+
 /// What is kept of one pattern's signals beside their count.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PatternAggregates {

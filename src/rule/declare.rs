@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use rhai::{Engine, GlobalRuntimeState, Position};
 
 use super::{
-    InputSet, Rule, Window,
+    Audience, InputSet, Rule, Window,
     analysis::Library,
     data::Data,
     diagnostic::Diagnostic,
@@ -134,6 +134,7 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
         meta,
         inputs,
         sources,
+        by: patterns.first().map(|pattern| pattern.by.clone()).unwrap_or_default(),
         patterns,
         window,
         condition,
@@ -142,7 +143,9 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
         alert: closures.alert.map(|closure| closure.into_script()),
         then: closures.then.map(|closure| closure.into_script()),
         aggregates,
+        together: None,
         suppress,
+        audience: Audience::Everyone,
         shape,
         tests,
         place: around.source.place(declared.position),

@@ -39,6 +39,7 @@ impl Shape {
             Window::None => self.part("window", ""),
             Window::Sliding(span) => self.span("within", *span),
             Window::Tumbling(span) => self.span("every", *span),
+            Window::FromFirst(span) => self.span("from first", *span),
             Window::Session { gap, max } => {
                 self.span("session", *gap);
                 max.iter().for_each(|max| self.span("max", *max));

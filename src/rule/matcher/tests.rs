@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     event::{Event, Fields, Position, Slots, Timestamp, Value},
     rule::{
-        InputSet, LoadOptions, Pattern, Predicate, RuleFiles, TermTest,
+        InputSet, LoadOptions, Pattern, Predicate, RuleFiles, Side, TermTest,
         compare::Comparison,
         field_test::{Asks, FieldTest, Literal, OneOf, Pattern as Regex},
         load,
@@ -174,6 +174,7 @@ fn script(body: &str) -> Predicate {
 fn rule(predicates: Vec<Predicate>, input: Option<&str>) -> Arc<Rule> {
     let mut rule = load_rule("true");
     let pattern = |predicate| Pattern {
+        side: Side::Both,
         name: "p".into(),
         predicate,
         asks_lists: None,
