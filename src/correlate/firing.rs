@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     alert::{self, Alert, Evidence, RiskEntity, Span, State},
-    event::Timestamp,
-    rule::{AlertText, Kept, Num, Pattern, Rule, Statistic, Window, WindowFacts, WindowView},
+    event::{Timestamp, Value},
+    rule::{AlertText, Kept, Num, Pattern, Rule, Statistic, Told, Window, WindowFacts, WindowView},
 };
 
 /// The entities at risk that one alert names.
@@ -56,6 +56,7 @@ impl Firing<'_> {
                 text.unwrap_or_default()
             }
         };
+        let fields = text.fields.into_iter().chain(self.told()).collect();
         let meta = &self.rule.meta;
         let rule = match serde_json::to_value(meta) {
             Ok(serde_json::Value::Object(rule)) => rule,
@@ -85,8 +86,29 @@ impl Firing<'_> {
             suppressed: self.suppressed,
             partial: self.partial(),
             evidence: self.evidence(limits.evidence_max),
-            fields: text.fields,
+            fields,
         }
+    }
+
+    /// What the rule tells of its windows without a script.
+    fn told(&self) -> Vec<(String, serde_json::Value)> {
+        if self.rule.tells.is_empty() {
+            return Vec::new();
+        }
+        let view = WindowFacts::view(self);
+        let told = |told: &Told| {
+            let mut values: Vec<serde_json::Value> = Vec::new();
+            for (pattern, path) in view.patterns.iter().zip(&told.paths) {
+                let found = pattern.answers.iter().filter(|(of, what, _)| *what == Statistic::Values && of == path);
+                for value in found.filter_map(|(.., answer)| answer.values()).flatten().map(Value::to_json) {
+                    if !values.contains(&value) {
+                        values.push(value);
+                    }
+                }
+            }
+            (told.name.to_string(), values.into())
+        };
+        self.rule.tells.iter().map(told).collect()
     }
 
     /// Asks the rule's `then` what it adds to lists. An alert of a late event adds nothing: what rules saw of its time

@@ -70,6 +70,8 @@ pub enum Statistic {
     Values,
     /// The most frequent value; of several, the first in byte order.
     Top,
+    /// In a window whose signals leave one by one: the share of the last value among all, in percent.
+    Share,
     /// Of the numbers, as the following; 0 of none. Exact for integers, for others rounded once.
     Sum,
     Avg,
@@ -100,7 +102,7 @@ impl Statistic {
 
     /// Whether values count as text, not as numbers.
     pub fn is_of_texts(self) -> bool {
-        matches!(self, Statistic::Distinct | Statistic::Values | Statistic::Top)
+        matches!(self, Statistic::Distinct | Statistic::Values | Statistic::Top | Statistic::Share)
     }
 
     /// As authors write it: `percentile("bytes", 95)`.
@@ -109,6 +111,7 @@ impl Statistic {
             Statistic::Distinct => "distinct",
             Statistic::Values => "values",
             Statistic::Top => "top",
+            Statistic::Share => "share",
             Statistic::Sum => "sum",
             Statistic::Avg => "avg",
             Statistic::Min => "min",
@@ -229,4 +232,11 @@ pub enum Answer {
     Value(Option<Value>),
     /// `values`
     Values(Vec<Value>),
+}
+
+impl Answer {
+    /// What `values` gave.
+    pub fn values(&self) -> Option<&[Value]> {
+        if let Answer::Values(values) = self { Some(values) } else { None }
+    }
 }

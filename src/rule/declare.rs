@@ -141,6 +141,7 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
         when,
         value,
         alert: closures.alert.map(|closure| closure.into_script()),
+        tells: Vec::new(),
         then: closures.then.map(|closure| closure.into_script()),
         aggregates,
         together: None,

@@ -22,6 +22,8 @@ pub struct Rule {
     pub condition: Condition,
     pub when: Option<WindowTest>,
     pub alert: Option<WindowScript>,
+    /// Values that its alerts tell beside.
+    pub tells: Vec<Told>,
     /// What a firing adds to lists.
     pub then: Option<WindowScript>,
     /// What a `baseline` measures.
@@ -166,6 +168,15 @@ impl InputSet {
     pub fn reads_alerts(&self) -> bool {
         self.contains(ALERTS)
     }
+}
+
+/// Different values of a field, among an alert's `fields`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What the alert calls them.
+    pub name: Arc<str>,
+    /// For each pattern the path of the field; its column has [`super::Statistic::Values`].
+    pub paths: Vec<Arc<str>>,
 }
 
 /// Who is told of a rule's alerts.

@@ -109,6 +109,7 @@ impl Held {
     fn number(&self, column: &Column, statistic: Statistic) -> Option<Num> {
         match statistic {
             Statistic::Distinct => self.texts.as_deref().map(|texts| Num::Int(texts.distinct() as i128)),
+            Statistic::Share => self.texts.as_deref().and_then(Texts::share),
             other => self.numbers.as_deref().and_then(|numbers| numbers.answer(&column.statistics, other)),
         }
     }

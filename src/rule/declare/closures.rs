@@ -267,7 +267,7 @@ impl Closures {
             };
             patterns.push(Pattern { name, side: Side::Both, predicate, asks_lists, by, keep, sees_closed });
         }
-        shape.aggregates(aggregates);
+        shape.aggregates(aggregates, None);
         self.value.iter().for_each(|value| shape.part("value", &value.text));
         (patterns, shape.finish())
     }
