@@ -75,7 +75,7 @@ impl Detector {
         let mut newly_quarantined = Vec::new();
         self.events += 1;
         let Detector { rules, compiled, scratch, health, quarantine_after, events } = self;
-        let seen = Shown { view: event.view, time: event.time };
+        let seen = Shown { view: event.view, time: event.time, whole: &|| event.whole().clone() };
         let run = &mut |script: &ScriptTest| script.test(event.whole());
         compiled.matcher.matches(seen, event.input, scratch, run, &mut |at, pattern, answer| {
             let (rule, health) = (&rules.rules[at], &mut health[at]);
@@ -154,7 +154,8 @@ fn signals_of(rule: &Rule, pattern: &Pattern, event: &Facts<'_>, counts: &mut Ru
         return;
     }
     counts.keys_cut += cut;
-    let question = pattern.question(&Shown { view: event.view, time: event.time });
+    let seen = Shown { view: event.view, time: event.time, whole: &|| event.whole().clone() };
+    let question = pattern.question(&seen);
     if question == Some(Question::Known(false)) {
         return;
     }

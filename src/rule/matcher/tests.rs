@@ -231,7 +231,7 @@ impl Matching {
 
     fn of(&mut self, event: &Arc<Event>, input: &str) -> Vec<(usize, usize)> {
         self.slots.fill(&self.wanted, &event.fields);
-        let seen = Shown { view: self.slots.view(&self.wanted, ""), time: event.time };
+        let seen = Shown { view: self.slots.view(&self.wanted, ""), time: event.time, whole: &|| event.clone() };
         let mut matched = Vec::new();
         let mut scripts = |script: &ScriptTest| script.test(event);
         self.matcher.matches(seen, input, &mut self.scratch, &mut scripts, &mut |rule, pattern, answer| {
