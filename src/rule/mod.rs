@@ -33,7 +33,6 @@ mod predicate;
 mod reference;
 mod script;
 mod shape;
-#[expect(dead_code, reason = "the loader that reads it follows")]
 mod sigma;
 mod source;
 mod term;
@@ -64,6 +63,7 @@ pub use model::*;
 pub use number::Num;
 pub use predicate::{Predicate, ScriptTest};
 pub use script::ScriptError;
+pub use sigma::SigmaOptions;
 pub use window_script::WindowScript;
 pub use window_test::{Amount, WindowFacts, WindowTest, WindowValue};
 pub use written::{LIST_TEXT_BYTES_MAX, ListWrite, Question};

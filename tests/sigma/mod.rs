@@ -3,3 +3,4 @@
 mod data;
 mod naive;
 mod naive_public;
+mod public;

@@ -8,6 +8,7 @@ use super::{
     value::Text,
     yaml::{Entry, Mark, Node, ScalarKind, Yaml},
 };
+pub use crate::rule::term::DatePart;
 use crate::rule::{Comparison, number::Num, text::TextTest};
 
 /// All of a rule's `detection`.
@@ -105,17 +106,6 @@ pub struct Flags {
     pub ignore_case: bool,
     pub multi_line: bool,
     pub dot_all: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DatePart {
-    Minute,
-    Hour,
-    Day,
-    /// Of ISO 8601.
-    Week,
-    Month,
-    Year,
 }
 
 impl Value {

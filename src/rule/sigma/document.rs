@@ -251,7 +251,7 @@ impl Document {
 impl Common {
     fn read(root: &Node, kind: DocumentKind, report: &mut Report<'_>) -> Self {
         let title = text(root, "title", report);
-        if title.is_none() {
+        if root.get("title").is_none_or(Node::is_null) {
             report.error("no-title", root.at, "the rule has no `title`", Some("add `title: …`".to_owned()));
         }
         let level = root.entry("level").filter(|entry| !entry.value.is_null());

@@ -1,5 +1,7 @@
 //! The log source of a rule: which events it speaks of.
 
+use std::fmt;
+
 use super::{
     report::Report,
     yaml::{Mark, Node},
@@ -46,5 +48,14 @@ impl LogSource {
             return None;
         }
         Some(LogSource { category, product, service, at: entry.at })
+    }
+}
+
+/// `category: process_creation, product: windows`, in backticks.
+impl fmt::Display for LogSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [("category", &self.category), ("product", &self.product), ("service", &self.service)];
+        let written = parts.into_iter().filter_map(|(name, part)| Some(format!("{name}: {}", part.as_deref()?)));
+        write!(f, "`{}`", written.collect::<Vec<_>>().join(", "))
     }
 }

@@ -28,8 +28,12 @@ impl SigmaFile {
     }
 
     pub fn finding(&self, level: Level, code: &'static str, at: Mark, message: impl Into<String>) -> Diagnostic {
-        let line = self.lines.get(at.line - 1).map_or("", String::as_str);
-        source::diagnostic(line, level, code, self.place(at), message.into())
+        self.finding_at(level, code, self.place(at), message.into())
+    }
+
+    pub fn finding_at(&self, level: Level, code: &'static str, place: Place, message: String) -> Diagnostic {
+        let line = self.lines.get(place.line - 1).map_or("", String::as_str);
+        source::diagnostic(line, level, code, place, message)
     }
 }
 
@@ -52,6 +56,11 @@ impl<'f> Report<'f> {
 
     pub fn warning(&mut self, code: &'static str, at: Mark, message: impl Into<String>, help: Option<String>) {
         let finding = self.file.finding(Level::Warning, code, at, message);
+        self.found.push(Diagnostic { help, ..finding });
+    }
+
+    pub fn note(&mut self, code: &'static str, at: Mark, message: impl Into<String>, help: Option<String>) {
+        let finding = self.file.finding(Level::Note, code, at, message);
         self.found.push(Diagnostic { help, ..finding });
     }
 

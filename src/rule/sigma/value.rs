@@ -81,10 +81,6 @@ impl Text {
         }
     }
 
-    pub fn has_wildcards(&self) -> bool {
-        self.pieces.iter().any(|piece| matches!(piece, Piece::Any | Piece::One))
-    }
-
     /// The first placeholder in it.
     pub fn placeholder(&self) -> Option<&str> {
         self.pieces.iter().find_map(|piece| if let Piece::Placeholder(name) = piece { Some(&**name) } else { None })
