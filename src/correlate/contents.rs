@@ -8,6 +8,7 @@ use super::{
     key::Walk,
     plan::{Counted, Plan},
     sequence::Progress,
+    together::Events,
     window::Kepts,
 };
 use crate::{event::Timestamp, rule::Condition};
@@ -25,6 +26,8 @@ struct More {
     progress: Option<Progress>,
     /// For a rule whose closures read more than counts.
     figures: Option<Figures>,
+    /// For a rule that asks something of the events of all patterns together.
+    together: Option<Events>,
 }
 
 impl Contents {
@@ -44,6 +47,11 @@ impl Contents {
             let figures = self.more.get_or_insert_default().figures.get_or_insert_with(|| walk.plan.figures());
             figures.add(&walk.plan.rule.aggregates, signal.pattern, signal.time, signal.fields, signals_max);
         }
+        if let Some(together) = &walk.plan.rule.together {
+            let new = || Events::new(walk.plan.leaves(), together);
+            let events = self.more.get_or_insert_default().together.get_or_insert_with(new);
+            events.add(together, signal, signals_max);
+        }
         walk.tally.evicted += u64::from(self.signals.push(signal, signals_max));
     }
 
@@ -52,15 +60,24 @@ impl Contents {
         self.more.as_ref()?.figures.as_ref()
     }
 
+    /// For a rule that asks something of the events of all patterns together.
+    pub fn together(&self) -> Option<&Events> {
+        self.more.as_ref()?.together.as_ref()
+    }
+
     fn progress(&self) -> Option<&Progress> {
         self.more.as_ref()?.progress.as_ref()
     }
 
     /// The same as an open alert has it: nothing leaves any more.
     pub fn into_total(self) -> Self {
-        let figures = self.more.and_then(|more| more.figures);
-        let more = figures.map(|figures| Box::new(More { progress: None, figures: Some(figures.into_total()) }));
-        Contents { signals: self.signals, more }
+        let into_total = |more: Box<More>| {
+            let figures = more.figures.map(Figures::into_total);
+            let together = more.together.map(Events::into_total);
+            let is_needed = figures.is_some() || together.is_some();
+            is_needed.then(|| Box::new(More { progress: None, figures, together }))
+        };
+        Contents { signals: self.signals, more: self.more.and_then(into_total) }
     }
 
     /// Forgets what is before `start`.
@@ -69,6 +86,9 @@ impl Contents {
         let Some(more) = &mut self.more else { return };
         if let Some(figures) = &mut more.figures {
             figures.expire(&plan.rule.aggregates, start);
+        }
+        if let Some((events, together)) = more.together.as_mut().zip(plan.rule.together.as_ref()) {
+            events.expire(together, start);
         }
         if let Some(progress) = &mut more.progress {
             progress.expire(start);
@@ -123,7 +143,8 @@ impl Contents {
     /// About what is kept, in bytes.
     pub fn bytes(&self) -> usize {
         // Aggregates keep about what the signals' fields hold.
-        let of_signals = self.signals.bytes() * if self.figures().is_some() { 2 } else { 1 };
+        let has_more = self.figures().is_some() || self.together().is_some();
+        let of_signals = self.signals.bytes() * if has_more { 2 } else { 1 };
         of_signals + self.progress().map_or(0, Progress::bytes)
     }
 

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     alert::{self, Alert, Evidence, RiskEntity, Span, State},
-    event::Timestamp,
-    rule::{AlertText, Kept, Num, Pattern, Rule, Statistic, Window, WindowFacts, WindowView},
+    event::{Timestamp, Value},
+    rule::{AlertText, Kept, Num, Pattern, Rule, Statistic, Told, Window, WindowFacts, WindowView},
 };
 
 /// The entities at risk that one alert names.
@@ -66,6 +66,7 @@ impl Firing<'_> {
                 text.unwrap_or_default()
             }
         };
+        let fields = text.fields.into_iter().chain(self.told()).collect();
         let meta = &rule.meta;
         let key = unpack_key(key);
         let written = match serde_json::to_value(meta) {
@@ -80,7 +81,7 @@ impl Firing<'_> {
             severity: meta.severity.as_str().to_owned(),
             time: self.time.to_string(),
             key,
-            by: rule.patterns.first().map(|pattern| pattern.by.clone()).unwrap_or_default(),
+            by: rule.by.clone(),
             window: self.span(),
             counts: self.counts(),
             trigger: alert::Trigger {
@@ -96,8 +97,29 @@ impl Firing<'_> {
             suppressed: self.suppressed,
             partial: self.partial(),
             evidence: self.evidence(limits.evidence_max),
-            fields: text.fields,
+            fields,
         })
+    }
+
+    /// What the rule tells of its windows without a script.
+    fn told(&self) -> Vec<(String, serde_json::Value)> {
+        if self.facts.rule.tells.is_empty() {
+            return Vec::new();
+        }
+        let view = self.facts.view();
+        let told = |told: &Told| {
+            let mut values: Vec<serde_json::Value> = Vec::new();
+            for (pattern, path) in view.patterns.iter().zip(&told.paths) {
+                let found = pattern.answers.iter().filter(|(of, what, _)| *what == Statistic::Values && of == path);
+                for value in found.filter_map(|(.., answer)| answer.values()).flatten().map(Value::to_json) {
+                    if !values.contains(&value) {
+                        values.push(value);
+                    }
+                }
+            }
+            (told.name.to_string(), values.into())
+        };
+        self.facts.rule.tells.iter().map(told).collect()
     }
 
     /// Asks the rule's `then` what it adds to lists. An alert of a late event adds nothing: what rules saw of its time
@@ -128,12 +150,13 @@ impl Firing<'_> {
 
     /// What bounds have left out.
     fn partial(&self) -> Vec<String> {
-        let counts =
-            self.facts.window.signals.cut().map(|number| format!("{}.count", self.facts.rule.patterns[number].name));
-        let figures = self.facts.window.figures().into_iter().flat_map(|figures| figures.partial(self.facts.rule));
-        let is_cut =
-            self.cut.is_some_and(|cut| cut >= self.facts.start && !matches!(self.facts.rule.window, Window::None));
-        let names: BTreeSet<String> = counts.chain(figures).collect();
+        let Facts { rule, window, start, .. } = &self.facts;
+        let counts = window.signals.cut().map(|number| format!("{}.count", rule.patterns[number].name));
+        let figures = window.figures().into_iter().flat_map(|figures| figures.partial(rule));
+        let is_cut = self.cut.is_some_and(|cut| cut >= *start && !matches!(rule.window, Window::None));
+        let together = rule.together.iter().zip(window.together());
+        let together = together.flat_map(|(declared, together)| together.partial(declared));
+        let names: BTreeSet<String> = counts.chain(figures).chain(together).collect();
         names.into_iter().chain(is_cut.then(|| "keys".to_owned())).collect()
     }
 
@@ -173,6 +196,11 @@ impl WindowFacts for Facts<'_> {
             Some(figures) => figures.number(&self.rule.aggregates, pattern, column, statistic),
             None => Figures::of_nothing(statistic),
         }
+    }
+
+    fn together(&self, statistic: Option<Statistic>) -> Option<Num> {
+        let (declared, together) = self.rule.together.as_ref().zip(self.window.together())?;
+        together.answer(declared, statistic)
     }
 
     fn length(&self) -> Duration {

@@ -12,7 +12,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::packed::Packed;
-use crate::{detect::combined, event::Timestamp, rule::FirstSeen};
+use crate::{
+    detect::{Combined, combined},
+    event::Timestamp,
+    rule::FirstSeen,
+};
 
 /// The first 16 bytes of the SHA-256 over the values, each as its length in bytes (u32, big-endian) and its UTF-8.
 type Combination = [u8; 16];
@@ -37,10 +41,10 @@ pub(super) struct Sighted {
     pub evicted: u64,
 }
 
-/// The combinations of a signal's values: arrays give one for each element, several arrays their cross product. None
-/// when a field is missing: such a signal is ignored.
-pub(super) fn combinations(fields: Packed<'_>, rule: &FirstSeen) -> Vec<Vec<Arc<str>>> {
-    combined(rule.fields.iter().map(|path| texts(fields, path)))
+/// The combinations of a signal's values at these paths: arrays give one for each element, several arrays their cross
+/// product. None when a field is missing.
+pub(super) fn combinations(fields: Packed<'_>, paths: &[Arc<str>]) -> Combined {
+    combined(paths.iter().map(|path| texts(fields, path)))
 }
 
 /// The distinct texts at `path` in byte order.

@@ -86,13 +86,18 @@ pub struct Tally {
     pub writes: Vec<ListWrite>,
     /// What it would add, and is too long.
     pub unlisted: u64,
+    /// The signal lacked a field that `first_seen` asks for.
+    pub missing_value: u64,
+    /// Combinations that `first_seen` did not look at.
+    pub combinations_cut: u64,
 }
 
 impl Tally {
     /// Whether there is nothing to book.
     pub fn is_empty(&self) -> bool {
         let has_asked = self.when.is_some() || self.alert.is_some() || self.then.is_some();
-        self.evicted + self.suppressed + self.unlisted == 0 && !has_asked && self.writes.is_empty()
+        let counted = self.evicted + self.suppressed + self.unlisted + self.missing_value + self.combinations_cut;
+        counted == 0 && !has_asked && self.writes.is_empty()
     }
 
     pub fn has_failed(&self) -> bool {
@@ -205,7 +210,7 @@ impl KeyState {
                 self.window.enter(signal, walk);
                 (!walk.plan.waits_for_absence()).then_some(start)
             }
-            Window::Tumbling(_) | Window::Baseline(_) => {
+            Window::Tumbling(_) | Window::FromFirst(_) | Window::Baseline(_) => {
                 let KeyState { window, rest } = self;
                 rest.get_or_insert_default().course.bucket(time, window).enter(signal, walk);
                 None
@@ -282,9 +287,11 @@ impl KeyState {
                 let learned = Learned::deadline(self.learned(), &plan.rule.window);
                 learned.into_iter().chain(self.window.signals.last_time()).min()
             }
-            Window::Tumbling(_) | Window::Baseline(_) | Window::Session { .. } | Window::Silent { .. } => {
-                self.course().deadline(&plan.rule.window)
-            }
+            Window::Tumbling(_)
+            | Window::FromFirst(_)
+            | Window::Baseline(_)
+            | Window::Session { .. }
+            | Window::Silent { .. } => self.course().deadline(&plan.rule.window),
         }
     }
 
@@ -312,7 +319,7 @@ impl KeyState {
         }
         let alert = match window {
             Window::Sliding(span) => self.expire_sliding(now, *span, walk),
-            Window::Tumbling(span) => self.end_bucket(now, *span, true, walk),
+            Window::Tumbling(span) | Window::FromFirst(span) => self.end_bucket(now, *span, true, walk),
             Window::Baseline(baseline) => {
                 let learned = &mut self.rest.get_or_insert_default().learned;
                 let has_left = Learned::has_left(learned, baseline, now, walk);

@@ -19,17 +19,25 @@ pub(super) struct Packed<'a> {
 }
 
 impl<'a> Packed<'a> {
-    /// Visits every scalar of the field at `path`, arrays opened. What detect puts into a signal stands at the paths
-    /// that rules name, so nothing has to be gathered from other fields.
+    /// Visits every scalar of the field at `path`, arrays opened.
     pub fn each(self, path: &str, visit: &mut dyn FnMut(Scalar<'a>)) {
+        if let Some(value) = self.get(path) {
+            value.each_scalar(visit);
+        }
+    }
+
+    /// The field at `path`. What detect puts into a signal stands at the paths that rules name, so nothing has to be
+    /// gathered from other fields.
+    pub fn get(self, path: &str) -> Option<ValueView<'a>> {
         let number = self.paths.binary_search_by(|known| (**known).cmp(path)).map_or(0, |at| at as u64 + 1);
         let mut bytes = self.bytes;
         while let Some((of, written, value, rest)) = next_field(bytes) {
             if of == number && (of > 0 || written == path) {
-                return value.each_scalar(visit);
+                return Some(value);
             }
             bytes = rest;
         }
+        None
     }
 
     pub fn to_fields(self) -> Fields {

@@ -66,6 +66,7 @@ pub struct Matcher {
     programs: Vec<Program>,
     atoms: Vec<Atom>,
     pins: Vec<Pin>,
+    /// Those of the wanted paths, and that of all values.
     slots: usize,
 }
 
@@ -134,7 +135,7 @@ impl Matcher {
             pins: pin::pins(&atoms, &nodes),
             nodes,
             atoms,
-            slots: wanted.len(),
+            slots: wanted.len() + 1,
         }
     }
 
