@@ -14,8 +14,7 @@ use super::{
     window::{Asked, Member},
 };
 use crate::{
-    alert::ENTITY,
-    event::ALERTS,
+    event::{ALERTS, ENTITY},
     rule::{
         Aggregates, Audience, Comparison, FieldTest, InputSet, Meta, Pattern, Place, Predicate, Rule, Side, Statistic,
         Told, Window,
