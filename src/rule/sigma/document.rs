@@ -289,11 +289,6 @@ impl Common {
 }
 
 impl Common {
-    /// Whether a reference means it.
-    pub fn is_called(&self, reference: &str) -> bool {
-        self.name.as_ref().is_some_and(|name| name.text == reference) || self.rule_id() == reference.to_lowercase()
-    }
-
     /// By what it can be referred to.
     pub fn called(&self) -> impl Iterator<Item = String> {
         self.name.iter().map(|name| name.text.clone()).chain([self.rule_id()])

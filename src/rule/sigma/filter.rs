@@ -3,6 +3,8 @@
 //!
 //! A filter changes the tree of a rule, before pipelines do and before it is lowered. It changes no correlation.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use super::{
     condition::Condition,
     detection::{Detections, Named},
@@ -17,6 +19,10 @@ use crate::rule::{Diagnostic, diagnostic::did_you_mean};
 
 /// The word for every rule of the log source.
 const ANY: &str = "any";
+
+/// Filters of one rule, and rules that one filter names.
+const FILTERS_PER_RULE_MAX: usize = 100;
+const REFERENCES_MAX: usize = 10_000;
 
 /// Lowering of a filter without the pipelines of its rules finds these; only a rule shows whether they are mistakes.
 const LEFT_TO_RULES: [&str; 1] = ["sigma-placeholder"];
@@ -35,9 +41,6 @@ struct Filter {
 struct Reference {
     text: String,
     at: Mark,
-    /// Whether some rule is meant by it, and changed.
-    is_known: bool,
-    is_applied: bool,
 }
 
 /// What filters did.
@@ -52,17 +55,45 @@ pub struct Filtered {
 /// no rule over single events.
 pub fn apply(documents: Vec<(Document, Report<'_>)>, rules: &mut [&mut DetectionRule], others: &[&Common]) -> Filtered {
     let mut filtered = Filtered::default();
+    let mut known = Known::new(rules, others);
     for (number, (document, mut report)) in documents.into_iter().enumerate() {
         match Filter::read(&document, &mut report) {
-            Some(mut filter) => {
-                filter.apply(number, rules, &mut report);
-                filter.tell(rules, others, &mut report);
-            }
+            Some(filter) => filter.apply(number, rules, &mut known, &mut report),
             None => filtered.refused += 1,
         }
         filtered.found.extend(report.found);
     }
     filtered
+}
+
+/// What filters can name.
+struct Known {
+    /// The places of rules over single events, by what they are called.
+    rules: HashMap<String, Vec<usize>>,
+    others: HashSet<String>,
+    /// Filters that each rule has.
+    filters: Vec<usize>,
+}
+
+impl Known {
+    fn new(rules: &[&mut DetectionRule], others: &[&Common]) -> Self {
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, rule) in rules.iter().enumerate() {
+            rule.common.called().for_each(|name| by_name.entry(name).or_default().push(at));
+        }
+        let others = others.iter().flat_map(|other| other.called()).collect();
+        Known { rules: by_name, others, filters: vec![0; rules.len()] }
+    }
+
+    /// The rules that a reference means: by name as written, by id in any case.
+    fn find(&self, reference: &str) -> &[usize] {
+        let named = self.rules.get(reference).or_else(|| self.rules.get(&reference.to_lowercase()));
+        named.map_or(&[], Vec::as_slice)
+    }
+
+    fn is_other(&self, reference: &str) -> bool {
+        self.others.contains(reference) || self.others.contains(&reference.to_lowercase())
+    }
 }
 
 impl Filter {
@@ -86,31 +117,42 @@ impl Filter {
         (!report.has_errors()).then_some(filter)
     }
 
-    /// Adds it to the rules that it is for.
-    fn apply(&mut self, number: usize, rules: &mut [&mut DetectionRule], report: &mut Report<'_>) {
-        let mut is_applied = false;
-        for rule in rules.iter_mut() {
-            let is_of_source = self.logsource.covers(&rule.logsource);
-            let is_named = match &mut self.rules {
-                None => true,
-                Some(references) => {
-                    let mut found = false;
-                    for reference in references.iter_mut().filter(|reference| rule.common.is_called(&reference.text)) {
-                        reference.is_known = true;
-                        reference.is_applied |= is_of_source;
-                        found = true;
-                    }
-                    found
+    /// Adds it to the rules that it is for, and reports what it names in vain.
+    fn apply(&self, number: usize, rules: &mut [&mut DetectionRule], known: &mut Known, report: &mut Report<'_>) {
+        let mut chosen = BTreeSet::new();
+        match &self.rules {
+            None => {
+                chosen.extend((0..rules.len()).filter(|at| self.logsource.covers(&rules[*at].logsource)));
+                if chosen.is_empty() {
+                    let message =
+                        format!("no rule is of the log source {}: the filter changes nothing", self.logsource);
+                    report.warning("unused-filter", self.at, message, None);
                 }
-            };
-            if is_named && is_of_source {
-                is_applied = true;
-                self.add_to(&mut rule.detections, number);
+            }
+            Some(references) => {
+                for reference in references {
+                    let named = known.find(&reference.text).iter().copied();
+                    let of_source: Vec<usize> =
+                        named.filter(|at| self.logsource.covers(&rules[*at].logsource)).collect();
+                    if of_source.is_empty() {
+                        self.tell_unused(reference, known, report);
+                    }
+                    chosen.extend(of_source);
+                }
             }
         }
-        if !is_applied && self.rules.is_none() {
-            let message = format!("no rule is of the log source {}: the filter changes nothing", self.logsource);
-            report.warning("unused-filter", self.at, message, None);
+        for at in chosen {
+            known.filters[at] += 1;
+            if known.filters[at] > FILTERS_PER_RULE_MAX {
+                let message = format!("`{}` has {FILTERS_PER_RULE_MAX} filters already", rules[at].common.title);
+                return report.error("too-long", self.at, message, Some("put filters together".to_owned()));
+            }
+            self.add_to(&mut rules[at].detections, number);
+        }
+        if self.detections.conditions.iter().all(|condition| !condition.negates()) {
+            let message = "the filter keeps what it describes, and leaves out everything else";
+            let help = "to leave out what it describes, write `condition: not selection`".to_owned();
+            report.warning("filter-keeps", self.at, message, Some(help));
         }
     }
 
@@ -129,33 +171,22 @@ impl Filter {
         }
     }
 
-    /// Reports what it names in vain, and one that keeps what it describes instead of leaving it out.
-    fn tell(&self, rules: &[&mut DetectionRule], others: &[&Common], report: &mut Report<'_>) {
-        for reference in self.rules.iter().flatten().filter(|reference| !reference.is_applied) {
-            let name = &reference.text;
-            let (message, help) = match (reference.is_known, others.iter().any(|other| other.is_called(name))) {
-                (true, _) => {
-                    let message =
-                        format!("`{name}` is not of the log source {}: the filter leaves it alone", self.logsource);
-                    (message, None)
-                }
-                (false, true) => {
-                    let help = "filter the rules over single events that it refers to".to_owned();
-                    (format!("`{name}` is no rule over single events: the filter leaves it alone"), Some(help))
-                }
-                (false, false) => {
-                    let known: Vec<String> = rules.iter().flat_map(|rule| rule.common.called()).collect();
-                    let help = did_you_mean(name, known.iter().map(String::as_str));
-                    (format!("no rule has the id or name `{name}`"), help)
-                }
-            };
-            report.warning("unused-filter", reference.at, message, help);
-        }
-        if self.detections.conditions.iter().all(|condition| !condition.negates()) {
-            let message = "the filter keeps what it describes, and leaves out everything else";
-            let help = "to leave out what it describes, write `condition: not selection`".to_owned();
-            report.warning("filter-keeps", self.at, message, Some(help));
-        }
+    fn tell_unused(&self, reference: &Reference, known: &Known, report: &mut Report<'_>) {
+        let name = &reference.text;
+        let (message, help) = match (known.find(name).is_empty(), known.is_other(name)) {
+            (false, _) => {
+                (format!("`{name}` is not of the log source {}: the filter leaves it alone", self.logsource), None)
+            }
+            (true, true) => {
+                let help = "filter the rules over single events that it refers to".to_owned();
+                (format!("`{name}` is no rule over single events: the filter leaves it alone"), Some(help))
+            }
+            (true, false) => {
+                let help = did_you_mean(name, known.rules.keys().map(String::as_str));
+                (format!("no rule has the id or name `{name}`"), help)
+            }
+        };
+        report.warning("unused-filter", reference.at, message, help);
     }
 }
 
@@ -172,6 +203,10 @@ fn rules(node: &Node, at: Mark, report: &mut Report<'_>) -> Option<Option<Vec<Re
     if items.is_empty() {
         return Some(None);
     }
+    if items.len() > REFERENCES_MAX {
+        report.error("too-long", entry.value.at, format!("a filter names at most {REFERENCES_MAX} rules"), None);
+        return None;
+    }
     let mut references = Vec::new();
     for item in items {
         let Some(text) = item.as_text() else {
@@ -183,7 +218,7 @@ fn rules(node: &Node, at: Mark, report: &mut Report<'_>) -> Option<Option<Vec<Re
             );
             return None;
         };
-        references.push(Reference { text: text.to_owned(), at: item.at, is_known: false, is_applied: false });
+        references.push(Reference { text: text.to_owned(), at: item.at });
     }
     Some(Some(references))
 }

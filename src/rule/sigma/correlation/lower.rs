@@ -24,6 +24,9 @@ use crate::{
     },
 };
 
+/// Fields besides those of its key that a correlation's alerts tell.
+const TOLD_MAX: usize = 100;
+
 /// What signals tell of an alert.
 const OF_ALERTS: [&str; 4] = ["counts", "evidence", "id", "title"];
 
@@ -273,6 +276,11 @@ fn tells(
     aggregates: &mut Aggregates,
     report: &mut Report<'_>,
 ) -> Option<Vec<Told>> {
+    if told.len() > TOLD_MAX {
+        let message = format!("others ask more than {TOLD_MAX} fields of the alerts of this correlation");
+        report.error("too-long", parts.first()?.1.reference.at, message, None);
+        return None;
+    }
     let mut tells = Vec::new();
     for name in told {
         let path = |(_, part): &(Arc<str>, &Part<'_>)| part.path(name, part.reference, report);
