@@ -99,7 +99,7 @@ impl Line {
 
 /// The signals of given rules and records: every round begins with nothing.
 fn given(args: &BenchCorrelateArgs, input: &std::path::Path, report: &mut Report) -> Result<()> {
-    let rules = Rules::load(&args.rules, LoadOptions::default(), &Enrichment::default())?;
+    let rules = Rules::load(&args.rules, LoadOptions::default(), &Enrichment::default(), &[])?;
     rules.report();
     let config = Config::default();
     let records = detected(input, &rules.set, &config, args.events)?;
