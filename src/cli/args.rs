@@ -92,6 +92,14 @@ pub struct DemoArgs {
     pub rules: PathBuf,
 }
 
+/// What Sigma rules are read with.
+#[derive(Debug, Default, Args)]
+pub struct SigmaArgs {
+    /// A map of log sources for Sigma rules; of several the later one decides
+    #[arg(long = "pipeline", value_name = "FILE")]
+    pub pipelines: Vec<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Rule files, or folders of rules; else the configuration's path, else `rules`
@@ -106,6 +114,8 @@ pub struct CheckArgs {
     /// Check this configuration, and the rules' inputs against its own
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub sigma: SigmaArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -122,6 +132,8 @@ pub struct TestArgs {
     /// Rule files, or folders of rules
     #[arg(value_name = "PATH", default_value = "rules")]
     pub rules: Vec<PathBuf>,
+    #[command(flatten)]
+    pub sigma: SigmaArgs,
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +166,8 @@ pub struct ReplayArgs {
     /// Write the records that could not go on, as NDJSON; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub dead_letters: Option<PathBuf>,
+    #[command(flatten)]
+    pub sigma: SigmaArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -186,6 +200,8 @@ pub struct ExplainArgs {
     /// How the answer is written
     #[arg(long, value_enum, default_value_t = AnswerFormat::Text)]
     pub format: AnswerFormat,
+    #[command(flatten)]
+    pub sigma: SigmaArgs,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod http;
 mod init;
 mod input_file;
 mod output;
+mod pipelines;
 mod records;
 mod replay;
 mod rule_files;

@@ -35,7 +35,7 @@ pub fn run(args: &BenchDetectArgs, report: &mut Report) -> Result<()> {
     let set = match &args.rules[..] {
         [] => rules::rules(Shape::Windows, args.rule_count, &mut chance)?,
         paths => {
-            let rules = Rules::load(paths, LoadOptions::default(), &Enrichment::default())?;
+            let rules = Rules::load(paths, LoadOptions::default(), &Enrichment::default(), &[])?;
             rules.report();
             rules.set
         }

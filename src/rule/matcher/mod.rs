@@ -66,7 +66,6 @@ pub struct Matcher {
     programs: Vec<Program>,
     atoms: Vec<Atom>,
     pins: Vec<Pin>,
-    /// Those of the wanted paths, and that of all values.
     slots: usize,
 }
 
@@ -135,7 +134,7 @@ impl Matcher {
             pins: pin::pins(&atoms, &nodes),
             nodes,
             atoms,
-            slots: wanted.len() + 1,
+            slots: wanted.len(),
         }
     }
 

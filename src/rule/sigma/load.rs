@@ -24,6 +24,13 @@ pub struct SigmaOptions {
 }
 
 impl SigmaOptions {
+    /// What is wrong with the pipelines.
+    pub fn findings(&self) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        log_sources(self, &mut found);
+        found
+    }
+
     /// Changes with everything that can change a rule.
     pub(in crate::rule) fn hash(&self) -> String {
         let all: String = self.pipelines.iter().map(|(_, text)| hash_of(text) + "\n").collect();
