@@ -15,7 +15,7 @@ use super::{
     needle::Place,
     networks::Networks,
     numbers::Numbers,
-    program::Node,
+    program::{Before, Node, Programs},
     shown::Shown,
 };
 use crate::event::Slot;
@@ -23,10 +23,13 @@ use crate::event::Slot;
 /// Predicates with their gates, ready to be asked which of them an event may match.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
+    /// Predicates that may be true: those without a gate and those behind one. Here they are known by their place in
+    /// this list.
+    pub(super) possible: Vec<u32>,
+    /// What is left of each to ask.
+    pub(super) programs: Programs,
     /// Predicates without a gate.
     pub(super) always: Vec<u32>,
-    /// Predicates that may be true: those without a gate and those behind one.
-    pub(super) possible: Vec<u32>,
     pub(super) gates: Vec<GateAtom>,
     /// The predicates of all gates, those of one together.
     pub(super) behind: Vec<u32>,
@@ -76,20 +79,25 @@ impl Bucket {
         known: &Known<'_>,
         frequencies: &Frequencies,
     ) -> Self {
-        let (mut always, mut possible) = (Vec::new(), Vec::new());
+        let mut bucket = Bucket::default();
         let mut by_atom: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let mut left = Vec::new();
         for (predicate, node) in predicates {
-            let gated = known.gate(node);
-            if gated != Gated::Never {
-                possible.push(predicate);
+            let place = bucket.possible.len() as u32;
+            match known.gate(node) {
+                Gated::Never => continue,
+                Gated::Always => bucket.always.push(place),
+                Gated::By(atoms) => atoms.iter().for_each(|atom| by_atom.entry(*atom).or_default().push(place)),
             }
-            match gated {
-                Gated::Never => {}
-                Gated::Always => always.push(predicate),
-                Gated::By(atoms) => atoms.iter().for_each(|atom| by_atom.entry(*atom).or_default().push(predicate)),
-            }
+            bucket.possible.push(predicate);
+            left.push(node);
         }
-        let mut bucket = Bucket { always, possible, ..Bucket::default() };
+        let before = |atom: u32| match known.answers[atom as usize] {
+            Some(answer) => Before::Known(answer),
+            None if by_atom.contains_key(&atom) => Before::Sought,
+            None => Before::Unknown,
+        };
+        left.iter().for_each(|node| bucket.programs.push(node, &before));
         let mut fields: BTreeMap<Slot, Gathered> = BTreeMap::new();
         for (atom, behind) in by_atom {
             let first = bucket.behind.len() as u32;
@@ -109,7 +117,8 @@ impl Bucket {
 
     /// Entries of the tables: what it weighs.
     pub(super) fn weight(&self) -> usize {
-        self.possible.len() + self.behind.len() + self.fields.0.iter().map(FieldGates::weight).sum::<usize>()
+        let tables = self.fields.0.iter().map(FieldGates::weight).sum::<usize>();
+        self.possible.len() + self.behind.len() + self.programs.steps() / 3 + tables
     }
 }
 

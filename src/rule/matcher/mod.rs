@@ -31,6 +31,7 @@ mod scratch;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ use self::{
     folds::Folds,
     gate::{Gated, Known},
     pin::{PINS_MAX, Pin, UNKNOWN},
-    program::{Node, Program},
+    program::Node,
     scratch::Memo,
 };
 pub use self::{
@@ -63,7 +64,6 @@ pub struct Matcher {
     /// Of each pattern: its rule, and which of that rule's patterns it is.
     patterns: Vec<(u32, u32)>,
     nodes: Vec<Node>,
-    programs: Vec<Program>,
     atoms: Vec<Atom>,
     pins: Vec<Pin>,
     slots: usize,
@@ -127,15 +127,7 @@ impl Matcher {
             }
         }
         let atoms = atoms.list;
-        Matcher {
-            rules: rules.to_vec(),
-            patterns,
-            programs: nodes.iter().map(Program::new).collect(),
-            pins: pin::pins(&atoms, &nodes),
-            nodes,
-            atoms,
-            slots: wanted.len(),
-        }
+        Matcher { rules: rules.to_vec(), patterns, pins: pin::pins(&atoms, &nodes), nodes, atoms, slots: wanted.len() }
     }
 
     /// Room to match one event at a time.
@@ -156,7 +148,7 @@ impl Matcher {
         visit: &mut dyn FnMut(usize, usize, Result<bool, ScriptError>),
     ) {
         let bucket = self.look(seen, input, scratch);
-        self.ask(seen, scratch, scripts);
+        self.ask(seen, bucket, scratch, scripts);
         self.learn(seen, bucket, scratch);
         for (pattern, answer) in scratch.outcomes.drain(..) {
             let (rule, own) = self.patterns[pattern as usize];
@@ -186,10 +178,10 @@ impl Matcher {
         let mut open = |gate: &mut GateAtom, memo: &mut Memo| {
             memo.set(gate.atom, true);
             gate.seen += 1;
-            for pattern in gate.behind(behind) {
-                let last = std::mem::replace(&mut due_in[*pattern as usize], memo.event);
+            for place in gate.behind(behind) {
+                let last = std::mem::replace(&mut due_in[*place as usize], memo.event);
                 if last != memo.event {
-                    due.push(*pattern);
+                    due.push(*place);
                 }
             }
         };
@@ -215,23 +207,28 @@ impl Matcher {
         number
     }
 
-    /// Asks the patterns that are due.
+    /// Asks the patterns of the bucket that are due.
     fn ask(
         &self,
         seen: Shown<'_>,
+        number: usize,
         scratch: &mut Scratch,
         scripts: &mut dyn FnMut(&ScriptTest) -> Result<bool, ScriptError>,
     ) {
-        let Scratch { memo, folds, due, outcomes, left_out, counts, .. } = scratch;
-        for pattern in due.iter() {
-            let (rule, _) = self.patterns[*pattern as usize];
-            if left_out[rule as usize] {
+        let Scratch { memo, folds, due, outcomes, left_out, counts, buckets, .. } = scratch;
+        let Bucket { possible, programs, .. } = &buckets.get(number).bucket;
+        for place in due.iter() {
+            let pattern = possible[*place as usize];
+            if !left_out.is_empty() && left_out.contains(&self.patterns[pattern as usize].0) {
                 continue;
             }
             let mut ran_script = false;
-            let answer = self.programs[*pattern as usize].run(|test| {
+            let answer = programs.run(*place, |test, is_sought| {
                 if let Some(answer) = memo.get(test) {
                     return Ok(answer);
+                }
+                if is_sought {
+                    return Ok(false);
                 }
                 if let Atom::Script(script) = &self.atoms[test as usize] {
                     ran_script = true;
@@ -243,7 +240,7 @@ impl Matcher {
             });
             counts.matched += u64::from(answer == Ok(true));
             if ran_script || answer == Ok(true) {
-                outcomes.push((*pattern, answer));
+                outcomes.push((pattern, answer));
             }
         }
         counts.asked += due.len() as u64;

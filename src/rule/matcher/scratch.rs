@@ -1,5 +1,7 @@
 //! What one matcher of events keeps between them: the answers for the current event, and its buckets.
 
+use std::collections::HashSet;
+
 use super::{Matcher, buckets::Buckets, folds::Folds};
 use crate::rule::ScriptError;
 
@@ -44,19 +46,19 @@ pub struct MatchCounts {
 #[derive(Debug)]
 pub struct Scratch {
     pub(super) memo: Memo,
-    /// By pattern: the event that it is due in.
+    /// By a pattern's place in its bucket: the event that it is due in.
     pub(super) due_in: Vec<u32>,
     pub(super) folds: Folds,
     /// Storage to fold one text.
     pub(super) folded: Vec<u8>,
     pub(super) buckets: Buckets,
-    /// Patterns to ask.
+    /// Patterns to ask, by their places in the event's bucket.
     pub(super) due: Vec<u32>,
     /// Gates that something speaks for.
     pub(super) doubtful: Vec<u32>,
     pub(super) outcomes: Vec<(u32, Result<bool, ScriptError>)>,
-    /// By rule.
-    pub(super) left_out: Vec<bool>,
+    /// Rules.
+    pub(super) left_out: HashSet<u32>,
     pub(super) counts: MatchCounts,
 }
 
@@ -71,14 +73,14 @@ impl Scratch {
             due: Vec::new(),
             doubtful: Vec::new(),
             outcomes: Vec::new(),
-            left_out: vec![false; matcher.rules.len()],
+            left_out: HashSet::new(),
             counts: MatchCounts::default(),
         }
     }
 
     /// Leaves a rule out from now on.
     pub fn leave_out(&mut self, rule: usize) {
-        self.left_out[rule] = true;
+        self.left_out.insert(rule as u32);
     }
 
     pub fn take_counts(&mut self) -> MatchCounts {
