@@ -14,6 +14,7 @@ mod kafka;
 mod logs;
 mod oracle;
 mod properties;
+mod sigma;
 mod simulation;
 mod sinks;
 mod stages;

@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("log", &["clock", "config"]),
     ("input", &["clock", "config", "decode", "event", "log"]),
     ("notify", &["alert", "clock", "config", "event", "log"]),
-    ("telemetry", &["config", "correlate", "detect", "event", "input", "log", "notify", "rule"]),
+    ("telemetry", &["clock", "config", "correlate", "detect", "event", "input", "log", "notify", "rule"]),
     (
         "stage",
         &["alert", "clock", "config", "correlate", "decode", "detect", "event", "log", "notify", "rule", "telemetry"],
@@ -81,6 +81,7 @@ const HOMES: &[(&str, &str)] = &[
     ("reqwest", "notify/sink/webhook"),
     ("syslog_loose", "decode"),
     ("clap", "cli"),
+    ("saphyr_parser", "rule/sigma/yaml"),
 ];
 
 /// `actix::System` has to be started by somebody, and commands ask servers.

@@ -8,8 +8,12 @@ use crate::event::{ALERTS, Event, Fields, Position, Timestamp, Value};
 /// Hex digits of an alert's id that are its offset: numbers up to 2^52 are exact wherever JSON is read.
 const ID_DIGITS: usize = 13;
 
+/// Under which name an alert's event has the elements of its key.
+pub const ENTITY: &str = "entity";
+
 impl Alert {
-    /// The event that this alert is: its time is the alert's, its fields are those of its JSON.
+    /// The event that this alert is: its time is the alert's, its fields are those of its JSON, and of each element of
+    /// its key one under `entity`: `entity.source.ip` where `by` names `source.ip`.
     ///
     /// Where the alert stands in a log depends on how work is spread, so its position is its own instead: the offset is
     /// the first 13 hex digits of its id, the partition 1 where it closes and 0 otherwise. So alerts of one time come
@@ -28,7 +32,10 @@ impl Alert {
     fn fields(&self) -> Fields {
         let json = serde_json::to_value(self).expect("an alert is texts, numbers and maps with text keys");
         let Value::Object(entries) = Value::from_json(&json) else { unreachable!("an alert is an object") };
-        entries.into_iter().map(|(name, value): (Arc<str>, Value)| (name.to_string(), value)).collect()
+        let entities = self.by.iter().zip(&self.key);
+        let entities = entities.map(|(name, text)| (format!("{ENTITY}.{name}"), Value::Text(text.clone())));
+        let of_json = entries.into_iter().map(|(name, value): (Arc<str>, Value)| (name.to_string(), value));
+        of_json.chain(entities).collect()
     }
 }
 
@@ -53,7 +60,7 @@ mod tests {
         assert_eq!(event.time.to_string(), "2024-01-01T00:00:01.5Z");
         let read = |path: &str| event.fields.get(path).map(|value| value.to_string());
         let expected =
-            [("rule.id", "r"), ("severity", "high"), ("risk.score", "40"), ("counts.p", "3"), ("fields.n", "1")];
+            [("rule.id", "r"), ("severity", "high"), ("risk.score", "40"), ("counts.p", "3"), ("entity.g", "b")];
         expected.iter().for_each(|(path, text)| assert_eq!(read(path).as_deref(), Some(*text), "{path}"));
         let mut entities = Vec::new();
         event.fields.any("risk.entities.value", &mut |value| {

@@ -5,6 +5,7 @@ mod id;
 
 use std::sync::Arc;
 
+pub use event::ENTITY;
 pub use id::id;
 use serde::{Deserialize, Serialize};
 

@@ -120,7 +120,7 @@ impl<'a> Explanation<'a> {
             OfPattern {
                 tree: pattern.explain(&gate, event),
                 by: pattern.by.iter().map(|path| Sight::of_field(event, path)).collect(),
-                keys: keys(slots.view(&wanted, ""), &pattern.by).len(),
+                keys: keys(slots.view(&wanted, ""), &pattern.by).kept.len(),
                 gate,
                 pattern,
             }

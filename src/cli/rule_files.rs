@@ -31,7 +31,7 @@ pub enum RuleFilesError {
     NotUtf8(PathBuf),
     #[error("{path}: larger than {FILE_BYTES_MAX} bytes")]
     Large { path: PathBuf },
-    #[error("{0}: no rule file: its name does not end in `.rhai`")]
+    #[error("{0}: no rule file: its name ends in none of `.rhai`, `.yml` and `.yaml`")]
     NotARuleFile(PathBuf),
     #[error("{0}: more than {FILES_MAX} rule files, or more than {ALL_BYTES_MAX} bytes of them")]
     Many(PathBuf),
@@ -39,6 +39,9 @@ pub enum RuleFilesError {
 
 /// Bytes of one list.
 const LIST_BYTES_MAX: u64 = 64 << 20;
+
+/// What rules are written in: Rhai and Sigma.
+const EXTENSIONS: [&str; 3] = ["rhai", "yml", "yaml"];
 
 /// What lists are written in.
 const LIST_EXTENSIONS: [&str; 3] = ["txt", "csv", "json"];
@@ -78,7 +81,7 @@ pub fn read_rule_files(path: &Path) -> Result<RuleFiles, RuleFilesError> {
 }
 
 fn is_rule_file(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "rhai")
+    path.extension().and_then(|extension| extension.to_str()).is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
 struct Reading {
@@ -195,8 +198,11 @@ mod tests {
     #[test]
     fn a_folder_is_read_with_all_below_it() {
         let root = tempfile::tempdir().unwrap();
-        write(root.path(), &["b.rhai", "a/z.rhai", "lib/l.rhai", "notes.md", "lists/x.txt"]);
-        assert_eq!(names(&read_rule_files(root.path()).unwrap()), ["a/z.rhai", "b.rhai", "lib/l.rhai"]);
+        write(root.path(), &["b.rhai", "a/z.rhai", "c.yml", "d.yaml", "lib/l.rhai", "notes.md", "lists/x.txt"]);
+        assert_eq!(
+            names(&read_rule_files(root.path()).unwrap()),
+            ["a/z.rhai", "b.rhai", "c.yml", "d.yaml", "lib/l.rhai"]
+        );
     }
 
     #[test]

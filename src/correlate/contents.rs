@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{aggregate::Figures, key::Walk, plan::Plan, sequence::Progress, window::Kepts};
+use super::{aggregate::Figures, key::Walk, plan::Plan, sequence::Progress, together::Events, window::Kepts};
 use crate::{
     event::Timestamp,
     rule::{Condition, Kept, Times},
@@ -15,6 +15,8 @@ pub(super) struct Contents {
     progress: Option<Box<Progress>>,
     /// For a rule whose closures read more than counts.
     pub figures: Option<Box<Figures>>,
+    /// For a rule that asks something of the events of all patterns together.
+    pub together: Option<Box<Events>>,
 }
 
 impl Contents {
@@ -36,13 +38,18 @@ impl Contents {
             let figures = self.figures.get_or_insert_with(|| Box::new(walk.plan.figures()));
             figures.add(aggregates, number, kept.time, &kept.fields, signals_max);
         }
+        if let Some(together) = &walk.plan.rule.together {
+            let events = self.together.get_or_insert_with(|| Box::new(Events::new(walk.plan.leaves(), together)));
+            events.add(together, number, kept, signals_max);
+        }
         walk.tally.evicted += u64::from(self.signals.push(&walk.plan.rule, number, kept, signals_max));
     }
 
     /// The same as an open alert has it: nothing leaves any more.
     pub fn into_total(self) -> Self {
         let figures = self.figures.map(|figures| Box::new(figures.into_total()));
-        Contents { signals: self.signals, progress: None, figures }
+        let together = self.together.map(|events| Box::new(events.into_total()));
+        Contents { signals: self.signals, progress: None, figures, together }
     }
 
     /// Forgets what is before `start`.
@@ -50,6 +57,9 @@ impl Contents {
         self.signals.expire(start);
         if let Some(figures) = &mut self.figures {
             figures.expire(&plan.rule.aggregates, start);
+        }
+        if let Some((events, together)) = self.together.as_mut().zip(plan.rule.together.as_ref()) {
+            events.expire(together, start);
         }
         if let Some(progress) = &mut self.progress {
             progress.expire(start);
@@ -111,7 +121,7 @@ impl Contents {
     /// About what is kept, in bytes.
     pub fn bytes(&self) -> usize {
         // Aggregates keep about what the signals' fields hold.
-        let of_signals = self.signals.bytes() * if self.figures.is_some() { 2 } else { 1 };
+        let of_signals = self.signals.bytes() * if self.figures.is_some() || self.together.is_some() { 2 } else { 1 };
         of_signals + self.progress.as_ref().map_or(0, |progress| progress.bytes())
     }
 

@@ -10,7 +10,7 @@ use std::{
 use super::{
     chain::{Chain, Chained},
     counts::{Counts, Failures},
-    frontier::{Admission, Sources},
+    frontier::{Admission, Reached, Sources},
     group::{Group, Next},
     key::{Expired, KeyState, Limits, Tally, Walk},
     keys::Keys,
@@ -23,7 +23,7 @@ use crate::{
     alert::{Alert, State},
     detect::{Signal, SignalRecord},
     event::{ALERTS, Position, Timestamp},
-    rule::{InputSet, Rule, RuleSet},
+    rule::{Audience, InputSet, Rule, RuleSet},
 };
 
 /// The state of one signals partition. It is a function of the partition's records alone: no clock, no other input.
@@ -237,7 +237,7 @@ impl Correlator {
             let mut state = KeyState::default();
             let mut tally = Tally::default();
             if self.is_quarantined(rule) {
-                return;
+                return self.count_passed_by(rule);
             }
             let mut walk = Walk { plan: &plan, key: &signal.key, limits: self.limits, tally: &mut tally, cut: None };
             let alert = state.apply(&signal, false, &mut walk);
@@ -293,7 +293,7 @@ impl Correlator {
             return;
         }
         if self.is_quarantined(&plan.rule) {
-            return;
+            return self.count_passed_by(&plan.rule);
         }
         let Some(place) = self.keys.enter(plan.number, &signal.key) else { return };
         let has_fired = self.at_hand.fired.contains(&place);
@@ -342,7 +342,10 @@ impl Correlator {
             false => {
                 state.expire(now, &mut Walk { plan: &plan, key: &key, limits: self.limits, tally: &mut tally, cut })
             }
-            true => state.give_up(),
+            true => {
+                self.count_passed_by(&plan.rule);
+                state.give_up()
+            }
         };
         if let Some(table) = self.keys.table(place.0) {
             table.slot_mut(place.1).state = state;
@@ -376,12 +379,22 @@ impl Correlator {
             && self.failures.get(&(rule.id().clone(), rule.meta.version.clone())).is_some_and(in_a_row)
     }
 
+    /// A signal or a timer of a rule that is set aside.
+    fn count_passed_by(&mut self, rule: &Rule) {
+        self.counts.rules.entry(rule.id().clone()).or_default().passed_by += 1;
+    }
+
     /// Books what a signal or timer did.
     fn record(&mut self, rule: &Rule, mut tally: Tally, alert: Option<Alert>, alerts: &mut Vec<Alert>) {
         self.counts.evicted += tally.evicted;
         self.counts.suppressed += tally.suppressed;
         self.counts.unlisted += tally.unlisted;
         self.chain.write(std::mem::take(&mut tally.writes));
+        if tally.missing_value + tally.combinations_cut > 0 {
+            let of_rule = self.counts.rules.entry(rule.id().clone()).or_default();
+            of_rule.missing_value += tally.missing_value;
+            of_rule.combinations_cut += tally.combinations_cut;
+        }
         self.book_scripts(rule, tally);
         if let Some(alert) = alert {
             let is_new = alert.state != State::Closed;
@@ -389,7 +402,9 @@ impl Correlator {
             if !rule.follows() {
                 self.chain.see(&alert);
             }
-            alerts.push(alert);
+            if rule.audience == Audience::Everyone {
+                alerts.push(alert);
+            }
         }
     }
 
@@ -417,7 +432,10 @@ impl Correlator {
         let over = self.rules.take_over(|plan, end| groups[plan.group].walked > end);
         for shape in over {
             let Some(plan) = self.rules.get(&shape.0, shape.1) else { continue };
-            match self.keys.close(plan.number) {
+            let keys = self.keys.len();
+            let has_open = self.keys.close(plan.number);
+            self.counts.retired_keys += (keys - self.keys.len()) as u64;
+            match has_open {
                 true => self.rules.close(shape),
                 false => self.end(&plan),
             }
@@ -446,6 +464,11 @@ impl Correlator {
             buffered: self.groups.iter().map(Group::buffered).sum(),
             keys: self.keys.len(),
         }
+    }
+
+    /// How far each source is, for those who watch.
+    pub fn reached(&self) -> Vec<Reached> {
+        self.sources.reached()
     }
 
     pub fn take_counts(&mut self) -> Counts {

@@ -26,6 +26,8 @@ pub struct Counts {
     pub unlisted: u64,
     /// Keys that had to go because there were too many.
     pub evicted_keys: u64,
+    /// Keys that went with their rule, or with its former shape.
+    pub retired_keys: u64,
     pub suppressed: u64,
     pub rules: BTreeMap<Arc<str>, RuleTally>,
 }
@@ -35,6 +37,12 @@ pub struct Counts {
 pub struct RuleTally {
     pub fired: u64,
     pub late: u64,
+    /// Signals of a `first_seen` rule that lack one of its fields.
+    pub missing_value: u64,
+    /// Combinations of values that one event had beyond the bound.
+    pub combinations_cut: u64,
+    /// Signals and timers that changed nothing, because the rule is quarantined.
+    pub passed_by: u64,
     pub failures: u64,
     pub last_failure: Option<ScriptError>,
     pub quarantined: bool,

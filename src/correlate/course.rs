@@ -14,7 +14,7 @@ use crate::{
 pub(super) enum Course {
     #[default]
     Plain,
-    /// Of `every` and `baseline`: its end, and what came at the very end, which the next bucket begins with: a timer comes after the
+    /// Of `every`, `baseline` and a window from a first signal on: its end, and what came at the very end, which the next bucket begins with: a timer comes after the
     /// signals of its time.
     Bucket { end: Timestamp, next: Box<Contents> },
     /// Of `session`.
@@ -38,9 +38,11 @@ impl Course {
                 }
             },
             Window::Tumbling(span) | Window::Baseline(Baseline { every: span, .. }) => {
-                if !matches!(self, Course::Bucket { .. }) {
-                    *self = Course::Bucket { end: bucket_end(signal.time, *span), next: Box::default() };
-                }
+                self.begin(bucket_end(signal.time, *span));
+                false
+            }
+            Window::FromFirst(span) => {
+                self.begin(signal.time.plus(*span));
                 false
             }
             Window::Silent { .. } => {
@@ -49,6 +51,13 @@ impl Course {
                 false
             }
             Window::None | Window::Sliding(_) | Window::FirstSeen(_) => false,
+        }
+    }
+
+    /// A signal lies in a bucket that ends then, unless it lies in one already.
+    fn begin(&mut self, end: Timestamp) {
+        if !matches!(self, Course::Bucket { .. }) {
+            *self = Course::Bucket { end, next: Box::default() };
         }
     }
 

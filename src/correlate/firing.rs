@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     alert::{self, Alert, Evidence, RiskEntity, Span, State},
-    event::Timestamp,
-    rule::{AlertText, Kept, Num, Pattern, Rule, Statistic, Window, WindowFacts, WindowView},
+    event::{Timestamp, Value},
+    rule::{AlertText, Kept, Num, Pattern, Rule, Statistic, Told, Window, WindowFacts, WindowView},
 };
 
 /// The entities at risk that one alert names.
@@ -56,6 +56,7 @@ impl Firing<'_> {
                 text.unwrap_or_default()
             }
         };
+        let fields = text.fields.into_iter().chain(self.told()).collect();
         let meta = &self.rule.meta;
         let rule = match serde_json::to_value(meta) {
             Ok(serde_json::Value::Object(rule)) => rule,
@@ -69,7 +70,7 @@ impl Firing<'_> {
             severity: meta.severity.as_str().to_owned(),
             time: self.time.to_string(),
             key: self.key.to_vec(),
-            by: self.rule.patterns.first().map(|pattern| pattern.by.clone()).unwrap_or_default(),
+            by: self.rule.by.clone(),
             window: self.span(),
             counts: self.counts(),
             trigger: alert::Trigger {
@@ -85,8 +86,29 @@ impl Firing<'_> {
             suppressed: self.suppressed,
             partial: self.partial(),
             evidence: self.evidence(limits.evidence_max),
-            fields: text.fields,
+            fields,
         }
+    }
+
+    /// What the rule tells of its windows without a script.
+    fn told(&self) -> Vec<(String, serde_json::Value)> {
+        if self.rule.tells.is_empty() {
+            return Vec::new();
+        }
+        let view = WindowFacts::view(self);
+        let told = |told: &Told| {
+            let mut values: Vec<serde_json::Value> = Vec::new();
+            for (pattern, path) in view.patterns.iter().zip(&told.paths) {
+                let found = pattern.answers.iter().filter(|(of, what, _)| *what == Statistic::Values && of == path);
+                for value in found.filter_map(|(.., answer)| answer.values()).flatten().map(Value::to_json) {
+                    if !values.contains(&value) {
+                        values.push(value);
+                    }
+                }
+            }
+            (told.name.to_string(), values.into())
+        };
+        self.rule.tells.iter().map(told).collect()
     }
 
     /// Asks the rule's `then` what it adds to lists. An alert of a late event adds nothing: what rules saw of its time
@@ -119,7 +141,9 @@ impl Firing<'_> {
         let counts = self.window.signals.cut().map(|number| format!("{}.count", self.rule.patterns[number].name));
         let figures = self.window.figures.iter().flat_map(|figures| figures.partial(self.rule));
         let is_cut = self.cut.is_some_and(|cut| cut >= self.start && !matches!(self.rule.window, Window::None));
-        let names: BTreeSet<String> = counts.chain(figures).collect();
+        let together = self.rule.together.iter().zip(&self.window.together);
+        let together = together.flat_map(|(declared, together)| together.partial(declared));
+        let names: BTreeSet<String> = counts.chain(figures).chain(together).collect();
         names.into_iter().chain(is_cut.then(|| "keys".to_owned())).collect()
     }
 
@@ -159,6 +183,15 @@ impl WindowFacts for Firing<'_> {
             Some(figures) => figures.number(&self.rule.aggregates, pattern, column, statistic),
             None => Figures::of_nothing(statistic),
         }
+    }
+
+    fn together(&self, statistic: Option<Statistic>) -> Option<Num> {
+        self.rule
+            .together
+            .as_ref()
+            .zip(self.window.together.as_ref())?
+            .1
+            .answer(self.rule.together.as_ref()?, statistic)
     }
 
     fn length(&self) -> Duration {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    detect::combined,
+    detect::{Combined, combined},
     event::{Fields, Timestamp},
     rule::FirstSeen,
 };
@@ -40,10 +40,10 @@ pub(super) struct Sighted {
     pub evicted: u64,
 }
 
-/// The combinations of a signal's values: arrays give one for each element, several arrays their cross product. None
-/// when a field is missing: such a signal is ignored.
-pub(super) fn combinations(fields: &Fields, rule: &FirstSeen) -> Vec<Vec<Arc<str>>> {
-    combined(rule.fields.iter().map(|path| texts(fields, path)))
+/// The combinations of a signal's values at these paths: arrays give one for each element, several arrays their cross
+/// product. None when a field is missing.
+pub(super) fn combinations(fields: &Fields, paths: &[Arc<str>]) -> Combined {
+    combined(paths.iter().map(|path| texts(fields, path)))
 }
 
 /// The distinct texts at `path` in byte order.

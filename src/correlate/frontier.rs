@@ -38,6 +38,16 @@ struct Others {
     any_input: Option<Timestamp>,
 }
 
+/// How far a source is in one signals partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    pub input: InputName,
+    pub partition: u32,
+    pub watermark: Option<Timestamp>,
+    /// The greatest offset of an event whose signal was accepted.
+    pub accepted: Option<u64>,
+}
+
 /// What becomes of a signal on arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
@@ -140,6 +150,21 @@ impl Sources {
         };
         let waited_for = reached.into_iter().filter(is_waited_for).map(|(watermark, _)| watermark);
         waited_for.chain(beside_silent).min()
+    }
+
+    /// How far each of the roster's partitions is here.
+    pub fn reached(&self) -> Vec<Reached> {
+        let partitions = self.roster.inputs.iter().flat_map(|(input, all)| all.iter().map(move |one| (input, *one)));
+        let reached = |(input, partition): (&InputName, u32)| {
+            let source = self.known.get(&(input.clone(), partition));
+            Reached {
+                input: input.clone(),
+                partition,
+                watermark: source.and_then(|source| source.watermark),
+                accepted: source.and_then(|source| source.accepted.as_ref()).map(|(offset, ..)| *offset),
+            }
+        };
+        partitions.map(reached).collect()
     }
 
     /// The roster's partitions with what is known of each: (input, partition, watermark, idle).

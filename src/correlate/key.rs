@@ -74,6 +74,10 @@ pub struct Tally {
     pub writes: Vec<ListWrite>,
     /// What it would add, and is too long.
     pub unlisted: u64,
+    /// The signal lacked a field that `first_seen` asks for.
+    pub missing_value: u64,
+    /// Combinations that `first_seen` did not look at.
+    pub combinations_cut: u64,
 }
 
 impl Tally {
@@ -155,7 +159,7 @@ impl KeyState {
                 self.window.enter(number, kept, walk);
                 (!walk.plan.waits_for_absence()).then_some(start)
             }
-            Window::Tumbling(_) | Window::Baseline(_) => {
+            Window::Tumbling(_) | Window::FromFirst(_) | Window::Baseline(_) => {
                 self.course.bucket(time, &mut self.window).enter(number, kept, walk);
                 None
             }
@@ -225,9 +229,11 @@ impl KeyState {
                 let learned = Learned::deadline(self.learned.as_deref(), &plan.rule.window);
                 learned.into_iter().chain(self.window.signals.last_time()).min()
             }
-            Window::Tumbling(_) | Window::Baseline(_) | Window::Session { .. } | Window::Silent { .. } => {
-                self.course.deadline(&plan.rule.window)
-            }
+            Window::Tumbling(_)
+            | Window::FromFirst(_)
+            | Window::Baseline(_)
+            | Window::Session { .. }
+            | Window::Silent { .. } => self.course.deadline(&plan.rule.window),
         }
     }
 
@@ -247,7 +253,7 @@ impl KeyState {
         }
         let alert = match window {
             Window::Sliding(span) => self.expire_sliding(now, *span, walk),
-            Window::Tumbling(span) => self.end_bucket(now, *span, true, walk),
+            Window::Tumbling(span) | Window::FromFirst(span) => self.end_bucket(now, *span, true, walk),
             Window::Baseline(baseline) => {
                 let has_left = Learned::has_left(&mut self.learned, baseline, now, walk);
                 self.end_bucket(now, baseline.every, has_left, walk)

@@ -37,13 +37,15 @@ impl Learned {
         let max = walk.limits.signals_per_key_max;
         match &rule.window {
             Window::FirstSeen(first_seen) => {
-                let combinations = combinations(&signal.fields, first_seen);
-                if combinations.is_empty() {
+                let combinations = combinations(&signal.fields, &first_seen.fields);
+                if combinations.kept.is_empty() {
+                    walk.tally.missing_value += 1;
                     return Lesson::Ignored;
                 }
+                walk.tally.combinations_cut += combinations.cut;
                 let sightings = learned.get_or_insert_with(|| Box::new(Learned::Sightings(Sightings::default())));
                 let Learned::Sightings(sightings) = &mut **sightings else { return Lesson::Known };
-                let sighted = sightings.see(first_seen, signal.time, &combinations, max);
+                let sighted = sightings.see(first_seen, signal.time, &combinations.kept, max);
                 walk.tally.evicted += sighted.evicted;
                 if sighted.is_new { Lesson::New } else { Lesson::Known }
             }

@@ -27,10 +27,12 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod together;
 mod window;
 
 pub use chain::{Chained, EPOCH as CHAIN_EPOCH};
 pub use correlator::{Correlator, Standing};
 pub use counts::{Counts, RuleTally};
+pub use frontier::Reached;
 pub use key::Limits;
 pub use snapshot::{Changes, STATE_VERSION, Snapshot, SnapshotError};

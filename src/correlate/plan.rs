@@ -45,10 +45,15 @@ impl Plan {
 
     /// The aggregates of an empty window: of some signals leave one by one, others are emptied as a whole.
     pub fn figures(&self) -> Figures {
-        match self.rule.window {
-            Window::Sliding(_) | Window::Silent { .. } => Figures::sliding(&self.rule.aggregates),
-            _ => Figures::total(&self.rule.aggregates),
+        match self.leaves() {
+            true => Figures::sliding(&self.rule.aggregates),
+            false => Figures::total(&self.rule.aggregates),
         }
+    }
+
+    /// Whether signals leave its windows one by one.
+    pub fn leaves(&self) -> bool {
+        matches!(self.rule.window, Window::Sliding(_) | Window::Silent { .. })
     }
 
     pub fn state_key(&self, key: Vec<Arc<str>>) -> StateKey {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Facts, Signal, key::keys};
+use super::{Combined, Facts, Signal, key::keys};
 use crate::{
     event::{ALERTS, Wanted},
     rule::{Compiled, Pattern, Question, Rule, RuleSet, Scratch, ScriptError, ScriptTest, Shown},
@@ -19,13 +19,16 @@ pub struct Detector {
     quarantine_after: u32,
     /// By the rule's place in the set.
     health: Vec<Health>,
+    /// Events so far.
+    events: u64,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Health {
     /// Of each pattern's predicate.
     failures_in_a_row: Vec<u32>,
-    quarantined: bool,
+    /// Since which of the detector's events it has been set aside; moves on when those are counted.
+    quarantined_at: Option<u64>,
     counts: RuleCounts,
 }
 
@@ -36,6 +39,10 @@ pub struct RuleCounts {
     pub matched: u64,
     /// Matches without a signal, because a field of the key was missing.
     pub missing_key: u64,
+    /// Keys without a signal, because one event had more than [`super::KEYS_PER_EVENT_MAX`].
+    pub keys_cut: u64,
+    /// Events that it was not asked about, because it is quarantined.
+    pub passed_by: u64,
     /// Calls of its scripts that failed or hit a limit.
     pub failures: u64,
     pub last_failure: Option<ScriptError>,
@@ -50,7 +57,7 @@ impl Detector {
         let health = rules.rules.iter().map(healthy).collect();
         let compiled = rules.compiled().clone();
         let scratch = compiled.matcher.scratch();
-        Detector { rules, compiled, scratch, quarantine_after: quarantine_after.max(1), health }
+        Detector { rules, compiled, scratch, quarantine_after: quarantine_after.max(1), health, events: 0 }
     }
 
     pub fn rules(&self) -> &Arc<RuleSet> {
@@ -66,8 +73,9 @@ impl Detector {
     pub fn detect(&mut self, event: &Facts<'_>) -> Vec<Signal> {
         let mut signals = Vec::new();
         let mut newly_quarantined = Vec::new();
-        let Detector { rules, compiled, scratch, health, quarantine_after } = self;
-        let seen = Shown { view: event.view, time: event.time };
+        self.events += 1;
+        let Detector { rules, compiled, scratch, health, quarantine_after, events } = self;
+        let seen = Shown { view: event.view, time: event.time, whole: &|| event.whole().clone() };
         let run = &mut |script: &ScriptTest| script.test(event.whole());
         compiled.matcher.matches(seen, event.input, scratch, run, &mut |at, pattern, answer| {
             let (rule, health) = (&rules.rules[at], &mut health[at]);
@@ -80,6 +88,7 @@ impl Detector {
                 }
                 Err(error) => {
                     if health.fail(pattern, error, *quarantine_after) {
+                        health.quarantined_at = Some(*events);
                         newly_quarantined.push(at);
                     }
                 }
@@ -92,10 +101,15 @@ impl Detector {
     /// What happened since the last call, for the rules that something happened to.
     pub fn take_counts(&mut self) -> Vec<(Arc<str>, RuleCounts)> {
         let nothing = RuleCounts::default();
+        let events = self.events;
         self.rules
             .rules
             .iter()
             .zip(&mut self.health)
+            .map(|(rule, health)| {
+                health.count_passed_by(events);
+                (rule, health)
+            })
             .filter(|(_, health)| health.counts != nothing)
             .map(|(rule, health)| (rule.id().clone(), std::mem::take(&mut health.counts)))
             .collect()
@@ -103,37 +117,45 @@ impl Detector {
 }
 
 impl Health {
+    /// Counts what went by while it was set aside, up to `events`.
+    fn count_passed_by(&mut self, events: u64) {
+        if let Some(since) = &mut self.quarantined_at {
+            self.counts.passed_by += events - *since;
+            *since = events;
+        }
+    }
+
     /// Says whether the rule is quarantined for it.
     fn fail(&mut self, pattern: usize, error: ScriptError, quarantine_after: u32) -> bool {
         self.counts.failures += 1;
         self.counts.last_failure = Some(error);
         self.failures_in_a_row[pattern] += 1;
-        let is_new = self.failures_in_a_row[pattern] >= quarantine_after && !self.quarantined;
-        if is_new {
-            self.quarantined = true;
-            self.counts.quarantined = true;
-        }
+        let is_new = self.failures_in_a_row[pattern] >= quarantine_after && self.quarantined_at.is_none();
+        self.counts.quarantined |= is_new;
         is_new
     }
 }
 
-/// An alert that opens and closes is one event, but to patterns that ask for its state.
+/// Whether the pattern is asked of such events. An alert that opens and closes is one event, but to patterns that ask
+/// for its state.
 fn is_shown(event: &Facts<'_>, pattern: &Pattern) -> bool {
     let is_closing = || {
         let state = event.whole().fields.get("state");
         state.is_some_and(|state| state.as_text().as_deref() == Some("closed"))
     };
-    pattern.sees_closed || **event.input != *ALERTS || !is_closing()
+    pattern.side.has(event.input) && (pattern.sees_closed || **event.input != *ALERTS || !is_closing())
 }
 
 fn signals_of(rule: &Rule, pattern: &Pattern, event: &Facts<'_>, counts: &mut RuleCounts, signals: &mut Vec<Signal>) {
     counts.matched += 1;
-    let keys = keys(event.view, &pattern.by);
+    let Combined { kept: keys, cut } = keys(event.view, &pattern.by);
     if keys.is_empty() {
         counts.missing_key += 1;
         return;
     }
-    let question = pattern.question(&Shown { view: event.view, time: event.time });
+    counts.keys_cut += cut;
+    let seen = Shown { view: event.view, time: event.time, whole: &|| event.whole().clone() };
+    let question = pattern.question(&seen);
     if question == Some(Question::Known(false)) {
         return;
     }

@@ -5,21 +5,32 @@ use std::sync::Arc;
 use crate::event::{Scalar, View};
 
 /// The most keys that one event gives one pattern; an event's arrays are its sender's to choose. Further ones are
-/// left out, in byte order.
+/// left out, in byte order, and counted.
 pub const KEYS_PER_EVENT_MAX: usize = 1_000;
+
+/// What an event's fields combine to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Combined {
+    /// In byte order.
+    pub kept: Vec<Vec<Arc<str>>>,
+    /// How many more there would be, without the bound.
+    pub cut: u64,
+}
 
 /// One text for each path of `by`, as written; arrays give one key for each distinct element, several arrays their
 /// cross product, in byte order. Empty when a field is missing: then there is no signal. Without `by` there is the
 /// one empty key.
-pub fn keys(view: View<'_>, by: &[Arc<str>]) -> Vec<Vec<Arc<str>>> {
+pub fn keys(view: View<'_>, by: &[Arc<str>]) -> Combined {
     combined(by.iter().map(|path| texts(view, path)))
 }
 
 /// The cross product of several fields' texts, in their order: at most [`KEYS_PER_EVENT_MAX`] combinations.
-pub fn combined(fields: impl Iterator<Item = Vec<Arc<str>>>) -> Vec<Vec<Arc<str>>> {
-    let mut keys: Vec<Vec<Arc<str>>> = vec![Vec::new()];
+pub fn combined(fields: impl Iterator<Item = Vec<Arc<str>>>) -> Combined {
+    let mut kept: Vec<Vec<Arc<str>>> = vec![Vec::new()];
+    let mut all = 1u64;
     for texts in fields {
-        keys = keys
+        all = all.saturating_mul(texts.len() as u64);
+        kept = kept
             .iter()
             .flat_map(|key| {
                 texts.iter().map(move |text| {
@@ -31,7 +42,7 @@ pub fn combined(fields: impl Iterator<Item = Vec<Arc<str>>>) -> Vec<Vec<Arc<str>
             .take(KEYS_PER_EVENT_MAX)
             .collect();
     }
-    keys
+    Combined { cut: all.saturating_sub(kept.len() as u64), kept }
 }
 
 /// The distinct texts at `path` in byte order; none when it is missing or empty.
@@ -55,7 +66,7 @@ mod tests {
         let by: Vec<Arc<str>> = by.iter().map(|path| Arc::from(*path)).collect();
         let (wanted, mut slots) = (Wanted::new(&by), Slots::default());
         slots.fill(&wanted, &fields);
-        keys(slots.view(&wanted, ""), &by).iter().map(|key| key.join("|")).collect()
+        keys(slots.view(&wanted, ""), &by).kept.iter().map(|key| key.join("|")).collect()
     }
 
     #[test]
@@ -75,5 +86,13 @@ mod tests {
     fn arrays_give_their_cross_product_in_byte_order() {
         let event = serde_json::json!({"a": ["y", "x", "y"], "b": [2, 10]});
         assert_eq!(keys_of(event, &["a", "b"]), ["x|10", "x|2", "y|10", "y|2"]);
+    }
+
+    #[test]
+    fn keys_beyond_the_bound_are_counted() {
+        let texts = |n: usize| (0..n).map(|n| Arc::from(n.to_string())).collect::<Vec<Arc<str>>>();
+        let of = combined([texts(30), texts(50), texts(1)].into_iter());
+        assert_eq!((of.kept.len(), of.cut), (KEYS_PER_EVENT_MAX, 500));
+        assert_eq!(combined([texts(3), texts(0)].into_iter()), Combined::default());
     }
 }

@@ -9,7 +9,7 @@ mod watermark;
 
 pub use detector::{Detector, RuleCounts};
 pub use facts::{Facts, Whole};
-pub use key::{KEYS_PER_EVENT_MAX, combined, keys};
+pub use key::{Combined, KEYS_PER_EVENT_MAX, combined, keys};
 pub use signal::{Marker, Order, Roster, Signal, SignalRecord, canonical_key, key_partition};
 pub use source::{Raw, Source, SourceCounts, SourceState};
 pub use watermark::Watermark;

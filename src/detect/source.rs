@@ -32,6 +32,8 @@ pub struct SourceCounts {
     pub late: u64,
     /// Event times that were set back to the clock.
     pub clamped: u64,
+    /// Records that became no event.
+    pub dead_letters: u64,
 }
 
 /// A source's standing, as its input is configured and its last owner left it.
@@ -79,7 +81,8 @@ impl Source {
     /// # Errors
     /// When the record does not decode: it belongs to the dead letters.
     pub fn read(&mut self, raw: Raw<'_>) -> Result<Vec<Signal>, Reject> {
-        let mut read = self.decoder.read(raw.bytes, raw.timestamp_ms)?;
+        let read = self.decoder.read(raw.bytes, raw.timestamp_ms);
+        let mut read = read.inspect_err(|_| self.counts.dead_letters += 1)?;
         if let (Some(clock), Some(skew)) = (raw.clock, self.max_clock_skew)
             && read.time > clock.plus(skew)
         {
@@ -118,6 +121,11 @@ impl Source {
             whole: Whole::later(&in_full),
         };
         self.detector.detect(&facts)
+    }
+
+    /// A record goes to the dead letters unread.
+    pub fn pass_over(&mut self) {
+        self.counts.dead_letters += 1;
     }
 
     /// Counts an event of this time; says whether it is late.

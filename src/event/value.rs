@@ -78,6 +78,17 @@ impl Value {
         }
     }
 
+    /// Visits every scalar in this value, arrays and objects opened, until `visit` answers true; says whether it did.
+    /// Recurses once for each level, which decoders bound.
+    pub fn any_scalar_within(&self, visit: &mut dyn FnMut(&Value) -> bool) -> bool {
+        match self {
+            Value::Null => false,
+            Value::Array(items) => items.iter().any(|item| item.any_scalar_within(visit)),
+            Value::Object(entries) => entries.iter().any(|(_, value)| value.any_scalar_within(visit)),
+            scalar => visit(scalar),
+        }
+    }
+
     /// For people and other programs. A number that JSON readers would round is given as the nearest 64-bit one.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;

@@ -28,6 +28,10 @@ pub struct Counts {
     /// Lines that no sender will repeat and that the log did not get: datagrams beyond the queue, lines in hand at a
     /// stop.
     pub dropped: Counter,
+    /// Files that were emptied while they were followed.
+    pub truncated: Counter,
+    /// Files that could not be read, each counted once until it can.
+    pub unreadable: Counter,
     /// Connections turned away because too many were open.
     pub connections_refused: Counter,
     /// Appends that the log refused and that were tried again.

@@ -12,6 +12,36 @@ pub const VALUES_MAX: usize = 100;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Aggregates(pub Vec<PatternAggregates>);
 
+/// What is kept of the events of all patterns together. An event that several of them match counts once, as a match of
+/// the first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Together {
+    /// The paths to read, for each pattern in the rule's order. The values of several are combined, and a value is
+    /// missing where one of them is; of none, events are only counted.
+    pub paths: Vec<Vec<Arc<str>>>,
+    /// Of one pattern, with at most one column.
+    pub aggregates: Aggregates,
+}
+
+impl Together {
+    /// Counts events.
+    pub fn counting(patterns: usize) -> Self {
+        Together { paths: vec![Vec::new(); patterns], aggregates: Aggregates::new(1) }
+    }
+
+    /// Counts events, and aggregates their values; `name` is what alerts call these.
+    pub fn of(paths: Vec<Vec<Arc<str>>>, statistic: Statistic, name: &str) -> Self {
+        let mut aggregates = Aggregates::new(1);
+        aggregates.add(0, statistic, name);
+        Together { paths, aggregates }
+    }
+
+    /// The column of the values, and what is asked of them.
+    pub fn column(&self) -> Option<&Column> {
+        self.aggregates.0.first()?.columns.first()
+    }
+}
+
 /// What is kept of one pattern's signals beside their count.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PatternAggregates {
@@ -40,6 +70,8 @@ pub enum Statistic {
     Values,
     /// The most frequent value; of several, the first in byte order.
     Top,
+    /// In a window whose signals leave one by one: the share of the last value among all, in percent.
+    Share,
     /// Of the numbers, as the following; 0 of none. Exact for integers, for others rounded once.
     Sum,
     Avg,
@@ -70,7 +102,7 @@ impl Statistic {
 
     /// Whether values count as text, not as numbers.
     pub fn is_of_texts(self) -> bool {
-        matches!(self, Statistic::Distinct | Statistic::Values | Statistic::Top)
+        matches!(self, Statistic::Distinct | Statistic::Values | Statistic::Top | Statistic::Share)
     }
 
     /// As authors write it: `percentile("bytes", 95)`.
@@ -79,6 +111,7 @@ impl Statistic {
             Statistic::Distinct => "distinct",
             Statistic::Values => "values",
             Statistic::Top => "top",
+            Statistic::Share => "share",
             Statistic::Sum => "sum",
             Statistic::Avg => "avg",
             Statistic::Min => "min",
@@ -199,4 +232,11 @@ pub enum Answer {
     Value(Option<Value>),
     /// `values`
     Values(Vec<Value>),
+}
+
+impl Answer {
+    /// What `values` gave.
+    pub fn values(&self) -> Option<&[Value]> {
+        if let Answer::Values(values) = self { Some(values) } else { None }
+    }
 }

@@ -13,7 +13,7 @@ const fn code(name: &'static str, says: &'static str) -> Code {
 }
 
 /// In byte order of their names.
-pub const CODES: [Code; 71] = [
+pub const CODES: [Code; 77] = [
     code("alerts-of-alerts", "a rule on alerts of rules on alerts"),
     code("arguments", "a function with other arguments than it takes"),
     code("assignment", "an event is changed"),
@@ -57,6 +57,12 @@ pub const CODES: [Code; 71] = [
     code("reserved-name", "a pattern with a name of the window"),
     code("scan", "a pattern that is asked of every event"),
     code("script", "a script that fails, or that stays one"),
+    code("sigma-collection", "an action of a Sigma collection without its rule"),
+    code("sigma-kind", "a YAML document that is no Sigma rule"),
+    code("sigma-log-source", "a log source that nothing maps"),
+    code("sigma-modifier", "a modifier that is unknown, or that does not fit"),
+    code("sigma-placeholder", "a placeholder that nothing fills"),
+    code("sigma-unsupported", "something of Sigma that is not supported"),
     code("switch", "`switch` over a field"),
     code("syntax", "a file that does not parse"),
     code("too-deep", "expressions that nest too deep"),

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use rhai::{Engine, GlobalRuntimeState, Position};
 
 use super::{
-    InputSet, Rule, Window,
+    Audience, InputSet, Rule, Window,
     analysis::Library,
     data::Data,
     diagnostic::Diagnostic,
@@ -134,15 +134,19 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
         meta,
         inputs,
         sources,
+        by: patterns.first().map(|pattern| pattern.by.clone()).unwrap_or_default(),
         patterns,
         window,
         condition,
         when,
         value,
         alert: closures.alert.map(|closure| closure.into_script()),
+        tells: Vec::new(),
         then: closures.then.map(|closure| closure.into_script()),
         aggregates,
+        together: None,
         suppress,
+        audience: Audience::Everyone,
         shape,
         tests,
         place: around.source.place(declared.position),

@@ -13,10 +13,10 @@ use serde_json::json;
 use super::{
     Gate, Pattern, Predicate, ScriptError,
     field_test::{Asks, FieldTest},
-    predicate::Code,
+    predicate::{Code, EVERYWHERE},
     term::Term,
 };
-use crate::event::{Event, SharedEvent, Value};
+use crate::event::{Event, Scalar, SharedEvent, Value};
 
 /// Of a longer text the beginning is shown.
 const TEXT_CHARS_MAX: usize = 160;
@@ -184,7 +184,10 @@ impl Asking<'_> {
 
     fn test(self, term: &Term, asks: &Asks, answer: bool) -> Explained {
         let mut seen = Vec::new();
-        self.look(term, &mut seen);
+        match term {
+            Term::Field(path) if &**path == EVERYWHERE => seen.extend(self.found(asks)),
+            term => self.look(term, &mut seen),
+        }
         asks.other().into_iter().for_each(|other| self.look(other, &mut seen));
         let has_text = || term.any(&**self.event, &mut |_| true);
         let outcome = match asks {
@@ -192,6 +195,24 @@ impl Asking<'_> {
             _ => Outcome::of(answer),
         };
         Explained { seen, ..Explained::new(wording::question(&wording::term(term), asks), outcome) }
+    }
+
+    /// The first of all values of the event of which the test holds.
+    fn found(self, asks: &Asks) -> Option<Compared> {
+        let mut found = None;
+        for (path, value) in self.event.fields.iter() {
+            let holds = &mut |value: &Value| {
+                let holds = Scalar::of(value).is_some_and(|scalar| asks.holds(scalar, &**self.event));
+                if holds {
+                    found = Some(Compared { of: wording::field(path), sight: Sight::Value(value.clone()) });
+                }
+                holds
+            };
+            if value.any_scalar_within(holds) {
+                break;
+            }
+        }
+        found
     }
 
     /// Adds what a term gives, and the fields that it is calculated from.

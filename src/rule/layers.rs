@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Predicate, Rule,
+    Predicate, Rule, Side,
     compare::Comparison,
     diagnostic::{Level, did_you_mean},
     field_test::{Asks, FieldTest, Literal},
@@ -28,7 +28,8 @@ pub(super) fn check(rules: &[Arc<Rule>]) -> Vec<Finding> {
     let mut found = Vec::new();
     for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.inputs.reads_alerts()) {
         let mut ids = BTreeSet::new();
-        rule.patterns.iter().for_each(|pattern| asked_for(&pattern.predicate, &mut ids));
+        let on_alerts = rule.patterns.iter().filter(|pattern| pattern.side != Side::Events);
+        on_alerts.for_each(|pattern| asked_for(&pattern.predicate, &mut ids));
         found.extend(
             ids.iter().filter_map(|id| in_vain(rules, rule, id)).map(|finding| Finding { rule: at, ..finding }),
         );

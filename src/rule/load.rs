@@ -13,11 +13,12 @@ use std::{
 };
 
 use super::{
-    Diagnostic, Enrichment, Level, ListText, Lists, Rule, RuleSet, ScriptLimits,
+    Diagnostic, Enrichment, Level, ListText, Lists, Place, Rule, RuleSet, ScriptLimits,
     analysis::Library,
     declare::{self, Surroundings},
     engine, layers,
     reference::Reference,
+    sigma::{self, SigmaLoaded, SigmaOptions, is_sigma},
     source::{self, Source, hash_of, is_library},
     token::Tokens,
 };
@@ -52,6 +53,8 @@ pub struct LoadOptions {
     /// What `geo` and `asn` look addresses up in.
     pub enrichment: Enrichment,
     pub limits: ScriptLimits,
+    /// What Sigma rules are read with.
+    pub sigma: Arc<SigmaOptions>,
 }
 
 /// The rules that are good, and all findings in order of files and lines.
@@ -84,6 +87,8 @@ pub fn load(files: &RuleFiles, options: &LoadOptions, previous: Option<&RuleSet>
 
 struct Loading<'a> {
     options: &'a LoadOptions,
+    /// What the Sigma files gave.
+    sigma: SigmaLoaded,
     sources: BTreeMap<PathBuf, Source>,
     /// Hash of each file that declares rules, with everything that it could import.
     hashes: BTreeMap<PathBuf, String>,
@@ -97,15 +102,23 @@ struct Loading<'a> {
 
 impl<'a> Loading<'a> {
     fn new(files: &RuleFiles, options: &'a LoadOptions, previous: Option<&RuleSet>) -> Self {
-        let (libraries, rules): (Vec<_>, Vec<_>) = files.files.iter().partition(|(path, _)| is_library(path));
+        let (of_sigma, scripts): (Vec<_>, Vec<_>) = files.files.iter().partition(|(path, _)| is_sigma(path));
+        let (libraries, rules): (Vec<_>, Vec<_>) = scripts.iter().copied().partition(|(path, _)| is_library(path));
         let imported: String =
             libraries.iter().map(|(path, text)| format!("{} {}\n", path.display(), hash_of(text))).collect();
         let hash = |text: &str| hash_of(format!("{}\n{imported}", hash_of(text)));
-        let hashes = rules.iter().map(|(path, text)| ((*path).clone(), hash(text))).collect();
+        let sigma_hash = options.sigma.hash();
+        let of_sigma = || of_sigma.iter().copied().filter(|(path, _)| !is_library(path));
+        let hashes = rules
+            .iter()
+            .map(|(path, text)| ((*path).clone(), hash(text)))
+            .chain(of_sigma().map(|(path, text)| (path.clone(), hash_of(format!("{}\n{sigma_hash}", hash_of(text))))))
+            .collect();
         let mut found = Vec::new();
         let lists = Lists::read(&files.lists, previous.map(|previous| &previous.lists), &mut found);
         let mut loading = Loading {
             options,
+            sigma: sigma::load(of_sigma(), &options.sigma),
             sources: BTreeMap::new(),
             hashes,
             unparsed: BTreeSet::new(),
@@ -121,12 +134,12 @@ impl<'a> Loading<'a> {
         };
         let tokens = Tokens::default();
         let parser = engine::parser(&options.limits, &tokens);
-        for (path, text) in &files.files {
+        for (path, text) in &scripts {
             tokens.restart();
             loading.parse(path, text, &parser, &tokens);
         }
         loading.refused =
-            files.files.keys().filter(|path| !is_library(path) && !loading.sources.contains_key(*path)).count();
+            rules.iter().filter(|(path, _)| !loading.sources.contains_key(*path)).count() + loading.sigma.refused;
         loading.fields = tokens.names();
         let written = loading.sources.values().flat_map(|source| source.written_lists.iter().cloned()).collect();
         loading.reference = Arc::new(Reference { written, ..(*loading.reference).clone() });
@@ -164,6 +177,8 @@ impl<'a> Loading<'a> {
         let library = Library(&self.sources, &self.reference);
         let mut rules: Vec<Rule> = Vec::new();
         let mut found = std::mem::take(&mut self.found);
+        found.append(&mut self.sigma.found);
+        rules.append(&mut self.sigma.rules);
         for (path, source) in self.sources.iter().filter(|(path, _)| !is_library(path)) {
             let (declared, errors) = evaluator.evaluate(path, source);
             self.refused += errors.len();
@@ -201,10 +216,7 @@ impl<'a> Loading<'a> {
             rules.retain(|rule| rule.place.file != *path);
             let message = format!("the file has errors: its {} rule(s) stay as they were", last.len());
             let place = source::place(path, rhai::Position::NONE);
-            found.push(match self.sources.get(path) {
-                Some(source) => source.diagnostic_at(Level::Warning, "kept", place, message),
-                None => source::diagnostic("", Level::Warning, "kept", place, message),
-            });
+            found.push(self.finding(Level::Warning, "kept", place, message));
             rules.extend(last);
             if let Some(hash) = previous.sources.get(path) {
                 sources.insert(path.clone(), hash.clone());
@@ -227,13 +239,21 @@ impl<'a> Loading<'a> {
         Loaded { set, diagnostics: found, refused }
     }
 
+    /// A finding in a file of either language, with the line there.
+    fn finding(&self, level: Level, code: &'static str, place: Place, message: String) -> Diagnostic {
+        match (self.sources.get(&place.file), self.sigma.files.get(&place.file)) {
+            (Some(source), _) => source.diagnostic_at(level, code, place, message),
+            (None, Some(file)) => file.finding_at(level, code, place, message),
+            (None, None) => source::diagnostic("", level, code, place, message),
+        }
+    }
+
     /// Leaves out rules on alerts that ask for alerts of rules on alerts.
     fn without_circles(&self, mut rules: Vec<Arc<Rule>>, found: &mut Vec<Diagnostic>) -> Vec<Arc<Rule>> {
         let mut wrong = BTreeSet::new();
         for finding in layers::check(&rules) {
             let rule = &rules[finding.rule];
-            let Some(source) = self.sources.get(&rule.place.file) else { continue };
-            let at = source.diagnostic_at(finding.level, finding.code, rule.place.clone(), finding.message);
+            let at = self.finding(finding.level, finding.code, rule.place.clone(), finding.message);
             wrong.extend(at.is_error().then(|| rule.id().clone()));
             found.push(Diagnostic { help: finding.help, ..at });
         }
@@ -258,8 +278,7 @@ impl<'a> Loading<'a> {
                         first.place.line,
                         first.place.column
                     );
-                    let Some(source) = self.sources.get(&rule.place.file) else { continue };
-                    let twin = source.diagnostic_at(Level::Error, "duplicate-id", rule.place.clone(), message);
+                    let twin = self.finding(Level::Error, "duplicate-id", rule.place.clone(), message);
                     let help = Some("give the rule an id of its own".to_owned());
                     found.push(Diagnostic { help, ..twin });
                 }

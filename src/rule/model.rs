@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregates, Predicate, WindowScript, WindowTest, WindowValue};
+use super::{Aggregates, Predicate, Together, WindowScript, WindowTest, WindowValue};
 use crate::event::{ALERTS, Fields, InputName, Position, Timestamp};
 
 /// A loaded rule.
@@ -16,17 +16,24 @@ pub struct Rule {
     pub sources: InputSet,
     /// In byte order of their names.
     pub patterns: Vec<Pattern>,
+    /// What alerts call the elements of the key; of rules from Rhai files the paths of the first pattern.
+    pub by: Vec<Arc<str>>,
     pub window: Window,
     pub condition: Condition,
     pub when: Option<WindowTest>,
     pub alert: Option<WindowScript>,
+    /// Values that its alerts tell beside.
+    pub tells: Vec<Told>,
     /// What a firing adds to lists.
     pub then: Option<WindowScript>,
     /// What a `baseline` measures.
     pub value: Option<WindowValue>,
     /// What `when`, `alert`, `value` and `then` ask of windows.
     pub aggregates: Aggregates,
+    /// What `when` asks of the events of all patterns together.
+    pub together: Option<Together>,
     pub suppress: Option<Suppress>,
+    pub audience: Audience,
     /// A hash of all that shapes the rule's windows: patterns, key, window, sequence, aggregates.
     pub shape: u64,
     pub tests: Vec<RuleTest>,
@@ -118,6 +125,8 @@ pub enum Status {
     Test,
     Stable,
     Deprecated,
+    /// Of Sigma rules.
+    Unsupported,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -161,10 +170,47 @@ impl InputSet {
     }
 }
 
+/// Different values of a field, among an alert's `fields`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What the alert calls them.
+    pub name: Arc<str>,
+    /// For each pattern the path of the field; its column has [`super::Statistic::Values`].
+    pub paths: Vec<Arc<str>>,
+}
+
+/// Who is told of a rule's alerts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    Everyone,
+    /// Rules on alerts alone: the alert enters no log.
+    Rules,
+}
+
+/// What a pattern of a rule that reads both is asked of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Both,
+    Events,
+    Alerts,
+}
+
+impl Side {
+    /// Whether an event of that input is on it.
+    pub fn has(self, input: &str) -> bool {
+        match self {
+            Side::Both => true,
+            Side::Events => input != ALERTS,
+            Side::Alerts => input == ALERTS,
+        }
+    }
+}
+
 /// A named predicate over one event.
 #[derive(Debug)]
 pub struct Pattern {
     pub name: Arc<str>,
+    pub side: Side,
     /// What detect asks: where `asks_lists` is there, all but the lists.
     pub predicate: Predicate,
     /// The predicate in full, where it asks lists that rules write.
@@ -186,6 +232,8 @@ pub enum Window {
     Sliding(Duration),
     /// `every: d`. `[k·d, (k + 1)·d)` from the epoch, looked at when it ends, by timer; never an empty one.
     Tumbling(Duration),
+    /// `[t, t + d)` from a signal at `t` that lies in no earlier one; looked at when it ends, by timer.
+    FromFirst(Duration),
     /// `session: gap`. The run of signals of the key, of any pattern, each at most `gap` after the one before and at
     /// most `max` after the first; looked at with each signal until it has fired once.
     Session { gap: Duration, max: Option<Duration> },

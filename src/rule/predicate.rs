@@ -12,6 +12,10 @@ use super::{
 };
 use crate::event::{Event, Scalar, SharedEvent, Timestamp, Value};
 
+/// The path of a test that asks all the values of an event: it holds where it does of some scalar, whatever field that
+/// is in.
+pub(super) const EVERYWHERE: &str = "";
+
 /// A compiled predicate. What can't be lowered is a script beside the tests that guard it; all of it gives the answers
 /// of the closure.
 ///
@@ -31,9 +35,11 @@ pub enum Predicate {
     Script(ScriptTest),
 }
 
-/// What tests read of an event. Paths are dotted, as [`crate::event::Fields`] has them.
+/// What tests read of an event. Paths are dotted, as [`crate::event::Fields`] has them; the empty path
+/// ([`EVERYWHERE`]) is the event itself.
 pub(super) trait Reads {
-    /// Visits every scalar at `path`, arrays opened, until `visit` answers true; says whether it did.
+    /// Visits every scalar at `path`, arrays opened, until `visit` answers true; says whether it did. Of the event
+    /// itself these are all that it has.
     fn any(&self, path: &str, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool;
     /// Whether there is a value at `path` or below it.
     fn exists(&self, path: &str) -> bool;
@@ -44,11 +50,15 @@ pub(super) trait Reads {
 
 impl Reads for Event {
     fn any(&self, path: &str, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
-        self.fields.any(path, &mut |value| Scalar::of(value).is_some_and(&mut *visit))
+        let visit = &mut |value: &Value| Scalar::of(value).is_some_and(&mut *visit);
+        match path {
+            EVERYWHERE => self.fields.iter().any(|(_, value)| value.any_scalar_within(visit)),
+            path => self.fields.any(path, visit),
+        }
     }
 
     fn exists(&self, path: &str) -> bool {
-        self.fields.exists(path)
+        path == EVERYWHERE || self.fields.exists(path)
     }
 
     fn value(&self, path: &str) -> Option<Cow<'_, Value>> {

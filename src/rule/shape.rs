@@ -8,7 +8,7 @@ use std::time::Duration;
 use rhai::FnPtr;
 use xxhash_rust::xxh64::Xxh64;
 
-use super::{Aggregates, Condition, InputSet, Step, Suppress, Window, analysis::Analysis, source::Source};
+use super::{Aggregates, Condition, InputSet, Step, Suppress, Together, Window, analysis::Analysis, source::Source};
 
 /// Version of what the hash covers: part of it, so that a change of rules makes new windows.
 const VERSION: u8 = 2;
@@ -39,6 +39,7 @@ impl Shape {
             Window::None => self.part("window", ""),
             Window::Sliding(span) => self.span("within", *span),
             Window::Tumbling(span) => self.span("every", *span),
+            Window::FromFirst(span) => self.span("from first", *span),
             Window::Session { gap, max } => {
                 self.span("session", *gap);
                 max.iter().for_each(|max| self.span("max", *max));
@@ -97,7 +98,7 @@ impl Shape {
         keep.iter().for_each(|path| self.part("keep", path.as_ref()));
     }
 
-    pub(super) fn aggregates(&mut self, aggregates: &Aggregates) {
+    pub(super) fn aggregates(&mut self, aggregates: &Aggregates, together: Option<&Together>) {
         for pattern in &aggregates.0 {
             self.part("aggregates", "");
             for (name, paths) in [("first", &pattern.first), ("last", &pattern.last)] {
@@ -107,6 +108,11 @@ impl Shape {
                 let statistics = column.statistics.iter();
                 statistics.for_each(|statistic| self.part("aggregate", &statistic.written(&column.field)));
             }
+        }
+        if let Some(together) = together {
+            self.part("together", "");
+            together.paths.iter().for_each(|paths| self.part("of", &paths.join("\n")));
+            self.aggregates(&together.aggregates, None);
         }
     }
 

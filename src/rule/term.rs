@@ -30,6 +30,8 @@ pub(super) enum Term {
     /// Levenshtein's distance.
     EditDistance(Box<Term>, Box<Term>),
     Time(TimePart, Zone),
+    /// Of each date that a term gives, as it is written there: no zone is changed.
+    Date(DatePart, Box<Term>),
 }
 
 /// A function of each text of a field.
@@ -50,6 +52,48 @@ impl TextFunction {
             TextFunction::Base64 => |text| text::base64(text).map(Value::text),
             TextFunction::Entropy => |text| Some(Num::Float(text::entropy(text)).to_value()),
         }
+    }
+}
+
+/// A part of a date in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DatePart {
+    /// 0 to 59.
+    Minute,
+    /// 0 to 23.
+    Hour,
+    /// Of the month, from 1.
+    Day,
+    /// Of ISO 8601, from 1.
+    Week,
+    /// From 1.
+    Month,
+    Year,
+}
+
+impl DatePart {
+    pub(super) const NAMED: [(&'static str, DatePart); 6] = [
+        ("minute", DatePart::Minute),
+        ("hour", DatePart::Hour),
+        ("day", DatePart::Day),
+        ("week", DatePart::Week),
+        ("month", DatePart::Month),
+        ("year", DatePart::Year),
+    ];
+
+    /// Of a text that starts with a date and a time to the second: `2024-05-01T10:00:00`, or with a space between.
+    fn of(self, text: &str) -> Option<Value> {
+        const LENGTH: usize = "2024-05-01T10:00:00".len();
+        let time: jiff::civil::DateTime = text.get(..LENGTH)?.parse().ok()?;
+        let part: i64 = match self {
+            DatePart::Minute => time.minute().into(),
+            DatePart::Hour => time.hour().into(),
+            DatePart::Day => time.day().into(),
+            DatePart::Week => time.date().iso_week_date().week().into(),
+            DatePart::Month => time.month().into(),
+            DatePart::Year => time.year().into(),
+        };
+        Some(Num::Int(part.into()).to_value())
     }
 }
 
@@ -136,6 +180,7 @@ impl Term {
                 calculation::edit_distance(of.value(reads).as_deref(), other.value(reads).as_deref())
             }
             Term::Time(part, zone) => part.of(reads.time(), zone),
+            Term::Date(part, of) => calculation::of_texts(of.value(reads).as_deref(), &|text| part.of(text)),
         };
         result.map(Cow::Owned)
     }
@@ -159,7 +204,7 @@ impl Term {
                 left.each_path(visit);
                 right.each_path(visit);
             }
-            Term::Len(of) | Term::Text(_, of) => of.each_path(visit),
+            Term::Len(of) | Term::Text(_, of) | Term::Date(_, of) => of.each_path(visit),
         }
     }
 
@@ -168,7 +213,7 @@ impl Term {
         match self {
             Term::Field(_) | Term::Number(_) | Term::Known(_) | Term::Time(..) => 1,
             Term::Calculate(_, left, right) | Term::EditDistance(left, right) => 1 + left.size() + right.size(),
-            Term::Len(of) | Term::Text(_, of) => 1 + of.size(),
+            Term::Len(of) | Term::Text(_, of) | Term::Date(_, of) => 1 + of.size(),
         }
     }
 }

@@ -10,6 +10,12 @@ pub trait WindowFacts {
     fn count(&self, pattern: usize) -> u64;
     /// The aggregate of the column at that place of the pattern's; `None` of nothing.
     fn number(&self, pattern: usize, column: usize, statistic: Statistic) -> Option<Num>;
+    /// Of the events of all patterns together ([`super::Together`]): how many there are, or the aggregate. `None` of nothing,
+    /// and where nothing is kept of them.
+    fn together(&self, statistic: Option<Statistic>) -> Option<Num> {
+        let _ = statistic;
+        None
+    }
     /// From the window's start to its end.
     fn length(&self) -> Duration;
     /// All of it, for scripts.
@@ -35,9 +41,26 @@ pub enum WindowTest {
 /// A number that a window has, or that the rule writes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Amount {
-    Count { pattern: usize },
-    Rate { pattern: usize, span: Duration },
-    Aggregate { pattern: usize, column: usize, statistic: Statistic },
+    Count {
+        pattern: usize,
+    },
+    Rate {
+        pattern: usize,
+        span: Duration,
+    },
+    Aggregate {
+        pattern: usize,
+        column: usize,
+        statistic: Statistic,
+    },
+    /// Those of the first so many patterns that have a signal.
+    Occurring {
+        patterns: usize,
+    },
+    /// Events of all patterns together.
+    Events,
+    /// Over the values of all patterns together.
+    Together(Statistic),
     Number(Num),
 }
 
@@ -95,6 +118,11 @@ impl Amount {
             Amount::Count { pattern } => Some(Num::Int(window.count(*pattern).into())),
             Amount::Rate { pattern, span } => rate(window.count(*pattern), window.length(), *span),
             Amount::Aggregate { pattern, column, statistic } => window.number(*pattern, *column, *statistic),
+            Amount::Occurring { patterns } => {
+                Some(Num::Int((0..*patterns).filter(|pattern| window.count(*pattern) > 0).count() as i128))
+            }
+            Amount::Events => window.together(None),
+            Amount::Together(statistic) => window.together(Some(*statistic)),
             Amount::Number(number) => Some(*number),
         }
     }

@@ -102,6 +102,8 @@ struct CorrelateLine {
     /// How far every signals partition was told that this one's alerts are.
     marked: Option<Timestamp>,
     marked_at: Instant,
+    /// When it was last told how far the sources are.
+    reached_at: Option<Instant>,
 }
 
 impl CorrelateLine {
@@ -141,6 +143,7 @@ impl CorrelateLine {
             committed_at: Instant::now(),
             marked: None,
             marked_at: Instant::now(),
+            reached_at: None,
             shared,
             at,
             reader,
@@ -215,6 +218,7 @@ impl CorrelateLine {
                 records = drained.gap,
                 "signals were removed by retention before they were read"
             );
+            shared.telemetry.signals_missed(at.partition, drained.gap);
         }
         let watch = &mut |offset| {
             seat.at_work.on(offset);
@@ -324,7 +328,13 @@ impl CorrelateLine {
                 error!(rule = %rule, %failure, "rule quarantined: its scripts keep failing");
             }
         }
-        self.shared.telemetry.correlated(self.at.partition, next, &counts, &self.correlator.standing());
+        let telemetry = &self.shared.telemetry;
+        telemetry.correlated(self.at.partition, next, &counts, &self.correlator.standing());
+        let interval = self.shared.config.detect.marker_interval;
+        if self.reached_at.is_none_or(|at| at.elapsed() >= interval) {
+            telemetry.reached(self.at.partition, self.correlator.reached());
+            self.reached_at = Some(Instant::now());
+        }
     }
 }
 
@@ -332,7 +342,7 @@ impl Correlating {
     fn crashed(&self, at: &TopicPartition, offset: u64, bytes: &[u8]) -> Record {
         let position = Position { input: at.topic.as_str().into(), partition: at.partition, offset };
         let letter = DeadLetter::new(&position, "correlate", "crashed: its line died of it twice".into(), bytes);
-        self.telemetry.count_dead_letter("correlate", "crashed");
+        self.telemetry.signal_dead(at.partition, "crashed");
         self.topics.dead_letter(&letter, self.clock.now_ms())
     }
 }

@@ -246,6 +246,7 @@ impl DetectLine {
         let drained = reader.drain(max, &mut |record| {
             let bytes = record.value.unwrap_or_default();
             if seat.poisoned.contains(&record.offset) {
+                source.pass_over();
                 let position = source.position(record.offset);
                 let letter = DeadLetter::new(&position, "detect", "crashed: its line died of it twice".into(), bytes);
                 return records.push(shared.dead_letter(&letter, "crashed", now_ms));
@@ -350,6 +351,7 @@ impl DetectLine {
                 input = %self.name, partition = self.partition, records,
                 "records were removed by retention before they were read"
             );
+            self.shared.telemetry.source_missed(&self.name, self.partition, records);
         }
     }
 
@@ -425,6 +427,7 @@ impl DetectLine {
         let telemetry = &self.shared.telemetry;
         let counts = self.source.take_counts();
         telemetry.source_read(&self.name, self.partition, drained.next, &counts, &self.source.marker());
+        telemetry.source_disorder(&self.name, self.partition, self.source.disorder());
         for (rule, counts) in self.source.detector().take_counts() {
             if let (true, Some(failure)) = (counts.quarantined, &counts.last_failure) {
                 error!(rule = %rule, %failure, "rule quarantined: its scripts keep failing");

@@ -118,6 +118,7 @@ impl NotifyLine {
         if alerts > 0 {
             let (sink, partition) = (&self.shared.sink, self.at.partition);
             error!(sink, partition, alerts, "alerts were removed by retention before they were delivered");
+            self.shared.telemetry.sink_missed(sink, alerts);
         }
     }
 
@@ -277,9 +278,11 @@ impl Notifying {
         self.telemetry.sink_sending(&self.sink, wanted.len(), self.clock.now_ms());
         let delivered = receiver.deliver(&wanted, &stop).await;
         self.telemetry.sink_delivered(&self.sink, &delivered);
+        // An alert that nobody wants is decided as soon as those before it are.
+        let decided = places.get(delivered.decided).copied().unwrap_or(alerts.len());
+        self.telemetry.sink_unwanted(&self.sink, decided - delivered.decided);
         Outcome {
-            // An alert that nobody wants is decided as soon as those before it are.
-            decided: places.get(delivered.decided).copied().unwrap_or(alerts.len()),
+            decided,
             given_up: delivered.given_up.into_iter().map(|alert| (places[alert.index], alert.reason)).collect(),
         }
     }

@@ -5,6 +5,7 @@
 //! are bounded by [`REASONS_MAX`].
 
 use std::{
+    collections::BTreeMap,
     hash::Hash,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,10 +15,10 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use super::status::{
-    DeadLetters, IntakeStatus, LeftOut, LineStatus, Phase, Restarts, RuleSetStatus, RuleStatus, SignalsStatus,
-    SinkStatus, SourceStatus, StageStatus, Status,
+    DeadLetters, IntakeStatus, LeftOut, LineStatus, Phase, ReachedStatus, Restarts, RuleSetStatus, RuleStatus,
+    SignalsStatus, SinkStatus, SourceStatus, StageStatus, Status,
 };
-use crate::{input::Intake, log::TopicPartition};
+use crate::{clock::Clock, correlate::Reached, event::Timestamp, input::Intake, log::TopicPartition};
 
 /// Pairs of stage and reason that dead letters are counted by; what comes beyond counts as `other`.
 const REASONS_MAX: usize = 64;
@@ -39,6 +40,8 @@ pub struct Board {
     beats: DashMap<LineKey, Instant>,
     sources: DashMap<(Arc<str>, u32), SourceStatus>,
     signals: DashMap<u32, SignalsStatus>,
+    /// By signals partition.
+    reached: DashMap<u32, Vec<Reached>>,
     sinks: DashMap<Arc<str>, SinkStatus>,
     rules: DashMap<Arc<str>, RuleStatus>,
     dead_letters: DashMap<(Arc<str>, Arc<str>), u64>,
@@ -58,6 +61,7 @@ impl Default for Board {
             beats: DashMap::new(),
             sources: DashMap::new(),
             signals: DashMap::new(),
+            reached: DashMap::new(),
             sinks: DashMap::new(),
             rules: DashMap::new(),
             dead_letters: DashMap::new(),
@@ -102,6 +106,8 @@ impl Board {
             rejected: counts.rejected.get(),
             cut: counts.cut.get(),
             dropped: counts.dropped.get(),
+            truncated: counts.truncated.get(),
+            unreadable: counts.unreadable.get(),
             connections_refused: counts.connections_refused.get(),
             retries: counts.retries.get(),
             refused,
@@ -156,6 +162,7 @@ impl Board {
             "detect" => self.sources.retain(|_, source| !is_of(source, at)),
             "correlate" => {
                 self.signals.remove(&at.partition);
+                self.reached.remove(&at.partition);
                 self.sources.retain(|_, source| !is_of(source, at));
             }
             _ => {}
@@ -174,6 +181,30 @@ impl Board {
     pub fn signals(&self, partition: u32, change: impl FnOnce(&mut SignalsStatus)) {
         let new = |partition: &u32| SignalsStatus { partition: *partition, ..Default::default() };
         update(&self.signals, partition, new, change);
+    }
+
+    pub fn reached(&self, partition: u32, sources: Vec<Reached>) {
+        self.reached.insert(partition, sources);
+    }
+
+    /// The sources as all signals partitions together know them.
+    fn reached_status(&self) -> Vec<ReachedStatus> {
+        let mut sources: BTreeMap<(Arc<str>, u32), ReachedStatus> = BTreeMap::new();
+        for (_, reached) in entries(&self.reached) {
+            for Reached { input, partition, watermark, accepted } in reached {
+                let input: Arc<str> = input.as_ref().into();
+                let known = sources.entry((input.clone(), partition)).or_insert_with(|| ReachedStatus {
+                    input,
+                    partition,
+                    watermark,
+                    ..Default::default()
+                });
+                known.signals_partitions += 1;
+                known.watermark = known.watermark.min(watermark);
+                known.accepted = known.accepted.max(accepted);
+            }
+        }
+        sources.into_values().collect()
     }
 
     pub fn sink(&self, name: &str, change: impl FnOnce(&mut SinkStatus)) {
@@ -208,12 +239,14 @@ impl Board {
         let intakes = entries(&self.intakes).into_iter();
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            now: Some(Timestamp::from_millis(Clock::System.now_ms())),
             phase: **self.phase.load(),
             rule_set: (**self.rule_set.load()).clone(),
             intake: intakes.map(|(input, intake)| self.intake_status(input, &intake)).collect(),
             stages: values(&self.stages),
             lines: values(&self.lines),
             sources: values(&self.sources),
+            reached: self.reached_status(),
             signals: values(&self.signals),
             sinks: values(&self.sinks),
             rules: values(&self.rules),

@@ -194,6 +194,20 @@ const FAMILIES: &[Family] = &[
         samples.put(&[&intake.input], intake.dropped)
     }),
     each!(
+        "tripline_intake_truncated_total",
+        "Files emptied while they were followed",
+        INPUT,
+        intake,
+        |intake, samples| { samples.put(&[&intake.input], intake.truncated) }
+    ),
+    each!(
+        "tripline_intake_unreadable_files_total",
+        "Files that could not be read",
+        INPUT,
+        intake,
+        |intake, samples| { samples.put(&[&intake.input], intake.unreadable) }
+    ),
+    each!(
         "tripline_intake_connections_refused_total",
         "Connections beyond the limit",
         INPUT,
@@ -215,6 +229,15 @@ const FAMILIES: &[Family] = &[
     each!("tripline_line_restarts_total", "Restarts of the line", LINE, lines, |line, samples| {
         samples.put(&[&line.stage, &line.name, &line.topic, &line.partition], line.restarts)
     }),
+    each!(
+        "tripline_line_halted",
+        "1 when the line can't go on: a record or its state can't be read",
+        LINE,
+        lines,
+        |line, samples| {
+            samples.put_flag(&[&line.stage, &line.name, &line.topic, &line.partition], line.state == LineState::Halted)
+        }
+    ),
     each!("tripline_line_lag_records", "Records that wait", LINE, lines, |line, samples| {
         samples.put_some(&[&line.stage, &line.name, &line.topic, &line.partition], line.lag())
     }),
@@ -253,6 +276,44 @@ const FAMILIES: &[Family] = &[
         SOURCE,
         sources,
         |source, samples| { samples.put(&[&source.input, &source.partition], source.clamped) }
+    ),
+    each!("tripline_source_dead_letters_total", "Records that became no event", SOURCE, sources, |source, samples| {
+        samples.put(&[&source.input, &source.partition], source.dead_letters)
+    }),
+    each!("tripline_source_missed_total", "Records that retention took unread", SOURCE, sources, |source, samples| {
+        samples.put(&[&source.input, &source.partition], source.missed)
+    }),
+    each!(
+        "tripline_source_disorder_seconds",
+        "Least lateness with which nothing is late",
+        SOURCE,
+        sources,
+        |source, samples| { samples.put_f64(&[&source.input, &source.partition], source.disorder_ms as f64 / 1e3) }
+    ),
+    Family {
+        name: "tripline_source_behind_seconds",
+        help: "The wall clock less the event time reached",
+        labels: SOURCE,
+        read: |status, samples| {
+            for source in &status.sources {
+                let behind = status.behind(source.watermark).map(|behind| behind.as_secs_f64());
+                behind.into_iter().for_each(|behind| samples.put_f64(&[&source.input, &source.partition], behind));
+            }
+        },
+    },
+    each!(
+        "tripline_reached_timestamp_seconds",
+        "Event time of a source that correlate has reached",
+        SOURCE,
+        reached,
+        |reached, samples| { samples.put_time(&[&reached.input, &reached.partition], reached.watermark) }
+    ),
+    each!(
+        "tripline_reached_offset",
+        "Last event of a source whose signal correlate has",
+        SOURCE,
+        reached,
+        |reached, samples| { samples.put_some(&[&reached.input, &reached.partition], reached.accepted) }
     ),
     each!("tripline_signals_next_offset", "Next signal to read", SIGNALS, signals, |signals, samples| {
         samples.put(&[&signals.partition], signals.next)
@@ -313,6 +374,27 @@ const FAMILIES: &[Family] = &[
     each!("tripline_keys_evicted_total", "Keys dropped by a bound", SIGNALS, signals, |signals, samples| {
         samples.put(&[&signals.partition], signals.evicted_keys)
     }),
+    each!(
+        "tripline_keys_retired_total",
+        "Keys that went with their rule or its shape",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put(&[&signals.partition], signals.retired_keys) }
+    ),
+    each!(
+        "tripline_signals_missed_total",
+        "Signals that retention took unread",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put(&[&signals.partition], signals.missed) }
+    ),
+    each!(
+        "tripline_signals_dead_letters_total",
+        "Signals that killed their line twice",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put(&[&signals.partition], signals.dead_letters) }
+    ),
     each!("tripline_signals_evicted_total", "Signals dropped from full keys", SIGNALS, signals, |signals, samples| {
         samples.put(&[&signals.partition], signals.evicted)
     }),
@@ -339,6 +421,12 @@ const FAMILIES: &[Family] = &[
     each!("tripline_sink_given_up_total", "Alerts in dead letters", SINK, sinks, |sink, samples| {
         samples.put(&[&sink.name], sink.given_up)
     }),
+    each!("tripline_sink_unwanted_total", "Alerts that the sink's filter holds back", SINK, sinks, |sink, samples| {
+        samples.put(&[&sink.name], sink.unwanted)
+    }),
+    each!("tripline_sink_missed_total", "Alerts that retention took undelivered", SINK, sinks, |sink, samples| {
+        samples.put(&[&sink.name], sink.missed)
+    }),
     each!("tripline_sink_sending_alerts", "Alerts under way", SINK, sinks, |sink, samples| {
         samples.put(&[&sink.name], sink.sending)
     }),
@@ -355,6 +443,23 @@ const FAMILIES: &[Family] = &[
     each!("tripline_rule_missing_key_total", "Matches without a key", RULE, rules, |rule, samples| {
         samples.put(&[&rule.id], rule.missing_key)
     }),
+    each!(
+        "tripline_rule_missing_value_total",
+        "Signals that lack a field of first_seen",
+        RULE,
+        rules,
+        |rule, samples| { samples.put(&[&rule.id], rule.missing_value) }
+    ),
+    each!("tripline_rule_keys_cut_total", "Keys of one event beyond the bound", RULE, rules, |rule, samples| {
+        samples.put(&[&rule.id], rule.keys_cut)
+    }),
+    each!(
+        "tripline_rule_passed_by_total",
+        "Events and signals that passed it in quarantine",
+        RULE,
+        rules,
+        |rule, samples| { samples.put(&[&rule.id], rule.passed_by) }
+    ),
     each!("tripline_rule_fired_total", "Alerts fired or opened", RULE, rules, |rule, samples| {
         samples.put(&[&rule.id], rule.fired)
     }),
@@ -385,7 +490,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::Clock,
-        correlate::{Counts, Standing},
+        correlate::{Counts, Reached, Standing},
         decode::DecodeSpec,
         input::Intake,
         log::{TopicPartition, memory::MemoryLog},
@@ -395,6 +500,10 @@ mod tests {
     fn intake() -> Arc<Intake> {
         let spec = DecodeSpec::default();
         Arc::new(Intake::new(MemoryLog::new(), "events".into(), 1, Clock::manual(0), &spec, 1_000))
+    }
+
+    fn reached(watermark: Option<Timestamp>) -> Reached {
+        Reached { input: "auth".into(), partition: 2, watermark, accepted: Some(7) }
     }
 
     fn busy() -> Telemetry {
@@ -409,6 +518,8 @@ mod tests {
         telemetry.source_taken("auth", 2, &at);
         telemetry.board.source("auth", 2, |source| source.watermark = Some(Timestamp(0)));
         telemetry.correlated(1, 10, &Counts { late: 4, ..Counts::default() }, &standing);
+        telemetry.reached(1, vec![reached(Some(Timestamp(2_000_000_000)))]);
+        telemetry.reached(2, vec![reached(Some(Timestamp(1_000_000_000)))]);
         telemetry.sink_sending("mail", 3, 1_000);
         telemetry.count_dead_letter("decode", "not_json");
         telemetry.count_restart("correlate");
@@ -434,6 +545,8 @@ mod tests {
             "tripline_sink_sending_since_timestamp_seconds{sink=\"mail\"} 1",
             "tripline_http_request_seconds_count{route=\"/metrics\",status=\"200\"} 1",
             "tripline_up 0",
+            "tripline_reached_timestamp_seconds{input=\"auth\",partition=\"2\"} 1",
+            "tripline_reached_offset{input=\"auth\",partition=\"2\"} 7",
             "tripline_signals_restored_records{partition=\"1\"} 300",
             "tripline_signals_to_restore_records{partition=\"1\"} 4000",
             "tripline_stage_joined{stage=\"correlate\",name=\"\"} 0",
@@ -450,6 +563,23 @@ mod tests {
         for family in FAMILIES {
             assert!(family.name.starts_with("tripline_") && !family.help.is_empty());
             assert!(text.contains(&format!("# HELP {} {}\n", family.name, family.help)), "{}", family.name);
+        }
+    }
+
+    #[test]
+    fn every_number_that_the_readme_tells_misses_by_is_there() {
+        let readme = include_str!("../../README.md");
+        let section = readme.split("### What a miss looks like").nth(1).expect("its section");
+        let table = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+        let quoted = table.flat_map(|line| line.split('`').skip(1).step_by(2));
+        let named = quoted.filter_map(|name| match name.strip_prefix('_') {
+            Some(rest) => Some(format!("tripline_intake_{rest}")),
+            None => name.starts_with("tripline_").then(|| name.to_owned()),
+        });
+        let named: Vec<String> = named.collect();
+        assert!(named.len() > 25, "{named:?}");
+        for name in named {
+            assert!(FAMILIES.iter().any(|family| family.name == name), "{name} is no metric");
         }
     }
 }

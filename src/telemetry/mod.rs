@@ -13,12 +13,12 @@ use std::{sync::Arc, time::Duration};
 use board::Board;
 use metrics::Metrics;
 pub use status::{
-    DeadLetters, IntakeStatus, LeftOut, LineState, LineStatus, Phase, Restarts, RuleSetStatus, RuleStatus,
-    SignalsStatus, SinkStatus, SourceStatus, StageStatus, Status,
+    DeadLetters, IntakeStatus, LeftOut, LineState, LineStatus, Phase, ReachedStatus, Restarts, RuleSetStatus,
+    RuleStatus, SignalsStatus, SinkStatus, SourceStatus, StageStatus, Status,
 };
 
 use crate::{
-    correlate::{Counts, Standing},
+    correlate::{Counts, Reached, Standing},
     detect::{Marker, RuleCounts, SourceCounts},
     event::Timestamp,
     input::Intake,
@@ -157,7 +157,18 @@ impl Telemetry {
             source.events += counts.events;
             source.late += counts.late;
             source.clamped += counts.clamped;
+            source.dead_letters += counts.dead_letters;
         });
+    }
+
+    /// How far an event came behind a later one of the source, at most.
+    pub fn source_disorder(&self, input: &str, partition: u32, disorder: Duration) {
+        self.board.source(input, partition, |source| source.disorder_ms = disorder.as_millis() as u64);
+    }
+
+    /// Retention removed so many records before they were read.
+    pub fn source_missed(&self, input: &str, partition: u32, records: u64) {
+        self.board.source(input, partition, |source| source.missed += records);
     }
 
     /// Whether the source waits, because it is far ahead of the others.
@@ -175,6 +186,8 @@ impl Telemetry {
         self.board.rule(rule, |rule| {
             rule.matched += counts.matched;
             rule.missing_key += counts.missing_key;
+            rule.keys_cut += counts.keys_cut;
+            rule.passed_by += counts.passed_by;
             rule.script_failures += counts.failures;
             rule.quarantined |= counts.quarantined;
             rule.failed(counts.last_failure.as_ref());
@@ -214,12 +227,16 @@ impl Telemetry {
             signals.evicted += counts.evicted;
             signals.unlisted += counts.unlisted;
             signals.evicted_keys += counts.evicted_keys;
+            signals.retired_keys += counts.retired_keys;
             signals.suppressed += counts.suppressed;
         });
         for (rule, tally) in &counts.rules {
             self.board.rule(rule, |rule| {
                 rule.fired += tally.fired;
                 rule.late += tally.late;
+                rule.missing_value += tally.missing_value;
+                rule.keys_cut += tally.combinations_cut;
+                rule.passed_by += tally.passed_by;
                 rule.script_failures += tally.failures;
                 rule.quarantined |= tally.quarantined;
                 rule.failed(tally.last_failure.as_ref());
@@ -228,8 +245,36 @@ impl Telemetry {
     }
 }
 
+impl Telemetry {
+    /// How far a signals partition is in each source.
+    pub fn reached(&self, partition: u32, sources: Vec<Reached>) {
+        self.board.reached(partition, sources);
+    }
+
+    /// Retention removed so many signals before they were read.
+    pub fn signals_missed(&self, partition: u32, signals: u64) {
+        self.board.signals(partition, |of| of.missed += signals);
+    }
+
+    /// A signal went to dead letters.
+    pub fn signal_dead(&self, partition: u32, reason: &str) {
+        self.count_dead_letter("correlate", reason);
+        self.board.signals(partition, |of| of.dead_letters += 1);
+    }
+}
+
 /// Notify.
 impl Telemetry {
+    /// The sink's filter let so many alerts not pass.
+    pub fn sink_unwanted(&self, sink: &str, alerts: usize) {
+        self.board.sink(sink, |sink| sink.unwanted += alerts as u64);
+    }
+
+    /// Retention removed so many alerts before the sink had them.
+    pub fn sink_missed(&self, sink: &str, alerts: u64) {
+        self.board.sink(sink, |sink| sink.missed += alerts);
+    }
+
     /// A sink was given `alerts`; until [`Telemetry::sink_delivered`] it tries.
     pub fn sink_sending(&self, sink: &str, alerts: usize, since_ms: i64) {
         self.board.sink(sink, |sink| {

@@ -2,7 +2,7 @@
 //!
 //! Counters count since the process started. Times are event times in RFC 3339 UTC, unless they say otherwise.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,12 +12,16 @@ use crate::{event::Timestamp, rule::ScriptError};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     pub version: String,
+    /// By the wall clock: when this was asked for.
+    #[serde(with = "rfc3339")]
+    pub now: Option<Timestamp>,
     pub phase: Phase,
     pub rule_set: RuleSetStatus,
     pub intake: Vec<IntakeStatus>,
     pub stages: Vec<StageStatus>,
     pub lines: Vec<LineStatus>,
     pub sources: Vec<SourceStatus>,
+    pub reached: Vec<ReachedStatus>,
     pub signals: Vec<SignalsStatus>,
     pub sinks: Vec<SinkStatus>,
     pub rules: Vec<RuleStatus>,
@@ -27,6 +31,19 @@ pub struct Status {
 }
 
 impl Status {
+    /// How far an event time lies behind the wall clock; `None` without a time, nothing for one in the future.
+    pub fn behind(&self, reached: Option<Timestamp>) -> Option<Duration> {
+        Some(self.now?.since(reached?))
+    }
+
+    /// The detect line of a source: an input's k-th topic numbers its partitions from k * 65536.
+    pub fn line_of(&self, source: &SourceStatus) -> Option<&LineStatus> {
+        let is_its = |line: &&LineStatus| {
+            *line.stage == *"detect" && line.topic == source.topic && line.partition == source.partition % 65_536
+        };
+        self.lines.iter().find(is_its)
+    }
+
     /// Why the process is not ready; empty when it is. A sink that does not answer is no reason: alerts wait in the
     /// log.
     pub fn not_ready(&self) -> Vec<String> {
@@ -115,6 +132,10 @@ pub struct IntakeStatus {
     pub cut: u64,
     /// Records that no sender will repeat and that the log did not get.
     pub dropped: u64,
+    /// Files that were emptied while they were followed: what they held unread is gone.
+    pub truncated: u64,
+    /// Files that could not be read, each counted once until it can.
+    pub unreadable: u64,
     /// Connections turned away because too many were open.
     pub connections_refused: u64,
     /// Appends that the log refused and that were tried again.
@@ -181,6 +202,8 @@ pub struct SourceStatus {
     pub next: u64,
     #[serde(with = "rfc3339")]
     pub watermark: Option<Timestamp>,
+    /// The least lateness with which no event of this line would have been late.
+    pub disorder_ms: u64,
     pub idle: bool,
     /// It waits for others that are far behind.
     pub paused: bool,
@@ -192,6 +215,24 @@ pub struct SourceStatus {
     pub late: u64,
     /// Event times that were set back because they lay too far in the future.
     pub clamped: u64,
+    /// Records in dead letters: they became no event.
+    pub dead_letters: u64,
+    /// Records that retention removed before they were read.
+    pub missed: u64,
+}
+
+/// How far a partition of an input is in the signals partitions that this process correlates.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReachedStatus {
+    pub input: Arc<str>,
+    pub partition: u32,
+    /// Signals partitions that this is about.
+    pub signals_partitions: u64,
+    /// The least watermark of the source that one of them has taken in; `None` while one has not heard of it.
+    #[serde(with = "rfc3339")]
+    pub watermark: Option<Timestamp>,
+    /// The greatest offset of an event whose signal one of them has taken in.
+    pub accepted: Option<u64>,
 }
 
 /// A signals partition, as correlate reads it.
@@ -220,8 +261,13 @@ pub struct SignalsStatus {
     /// Entries dropped from full lists, or too long for any.
     pub unlisted: u64,
     /// Keys that had to go because there were too many.
-    #[serde(default)]
     pub evicted_keys: u64,
+    /// Keys that went with their rule, or with its former shape.
+    pub retired_keys: u64,
+    /// Signals that retention removed before they were read.
+    pub missed: u64,
+    /// Signals in dead letters, because a line died of them twice.
+    pub dead_letters: u64,
     /// Counted into an alert that was open.
     pub suppressed: u64,
     /// While its state is restored: records of the changelog that are read, and how many there are.
@@ -237,6 +283,10 @@ pub struct SinkStatus {
     pub name: Arc<str>,
     pub delivered: u64,
     pub failed_attempts: u64,
+    /// Alerts that its filter does not let pass.
+    pub unwanted: u64,
+    /// Alerts that retention removed before they were delivered.
+    pub missed: u64,
     /// Alerts in dead letters after the last try.
     pub given_up: u64,
     /// Alerts that are under way.
@@ -255,6 +305,10 @@ pub struct RuleStatus {
     pub matched: u64,
     /// Matches that lacked a field of the key.
     pub missing_key: u64,
+    /// Signals that lacked a field of `first_seen`.
+    pub missing_value: u64,
+    /// Keys, or combinations of values, that one event had beyond the bound.
+    pub keys_cut: u64,
     /// Alerts `fired` or `opened`.
     pub fired: u64,
     /// Late signals that changed nothing.
@@ -263,6 +317,8 @@ pub struct RuleStatus {
     pub script_failures: u64,
     /// Set aside after too many failures.
     pub quarantined: bool,
+    /// Events, signals and timers that went by while it was.
+    pub passed_by: u64,
     pub last_failure: Option<String>,
 }
 

@@ -3,9 +3,11 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Display},
+    time::Duration,
 };
 
-use super::status::{LineStatus, SignalsStatus, Status};
+use super::status::{LineStatus, SignalsStatus, SourceStatus, Status};
+use crate::event::Timestamp;
 
 impl Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,12 +25,13 @@ impl Display for Status {
 }
 
 impl Status {
-    fn tables(&self) -> [Table; 8] {
+    fn tables(&self) -> [Table; 9] {
         [
             self.restores(),
             self.receivers(),
             self.sources(),
             self.signals(),
+            self.without_effect(),
             self.rules(),
             self.sinks(),
             self.lines(),
@@ -37,8 +40,17 @@ impl Status {
     }
 
     fn receivers(&self) -> Table {
-        let mut table =
-            Table::new(&["RECEIVED", ">ACCEPTED", ">REJECTED", ">CUT", ">DROPPED", ">REFUSED", "LAST ERROR"]);
+        let mut table = Table::new(&[
+            "RECEIVED",
+            ">ACCEPTED",
+            ">REJECTED",
+            ">CUT",
+            ">DROPPED",
+            ">REFUSED",
+            ">EMPTIED FILES",
+            ">UNREADABLE",
+            "LAST ERROR",
+        ]);
         for intake in &self.intake {
             let error = intake.last_error.as_deref().unwrap_or_default();
             table.row(&[
@@ -48,6 +60,8 @@ impl Status {
                 &intake.cut,
                 &intake.dropped,
                 &intake.refused,
+                &intake.truncated,
+                &intake.unreadable,
                 &error,
             ]);
         }
@@ -55,8 +69,21 @@ impl Status {
     }
 
     fn sources(&self) -> Table {
-        let mut table =
-            Table::new(&["SOURCE", ">PARTITION", ">NEXT", ">EVENTS", ">LATE", ">CLAMPED", "WATERMARK", "STATE"]);
+        let mut table = Table::new(&[
+            "SOURCE",
+            ">PARTITION",
+            ">NEXT",
+            ">TO READ",
+            ">EVENTS",
+            ">DEAD LETTERS",
+            ">LATE",
+            ">CLAMPED",
+            ">MISSED",
+            "WATERMARK",
+            ">BEHIND",
+            "CORRELATED TO",
+            "STATE",
+        ]);
         for source in &self.sources {
             let state = match (source.left_out, source.paused, source.idle) {
                 (true, ..) => "left out",
@@ -68,29 +95,30 @@ impl Status {
                 &source.input,
                 &source.partition,
                 &source.next,
+                &shown(self.line_of(source).and_then(LineStatus::lag).as_ref()),
                 &source.events,
+                &source.dead_letters,
                 &source.late,
                 &source.clamped,
+                &source.missed,
                 &shown(source.watermark.as_ref()),
+                &self.behind(source.watermark).map_or_else(|| "-".to_owned(), whole_seconds),
+                &shown(self.correlated(source)),
                 &state,
             ]);
         }
         table
     }
 
+    /// How far the correlate lines of this process are in a source; those of others know about the rest.
+    fn correlated(&self, source: &SourceStatus) -> Option<&Timestamp> {
+        let of = self.reached.iter().find(|of| (&of.input, of.partition) == (&source.input, source.partition));
+        of?.watermark.as_ref()
+    }
+
     /// All partitions as one; JSON has each.
     fn signals(&self) -> Table {
-        let mut table = Table::new(&[
-            "SIGNALS",
-            ">READ",
-            ">BUFFERED",
-            ">KEYS",
-            ">LATE",
-            ">DUPLICATES",
-            ">BEFORE JOIN",
-            ">EVICTED",
-            "LEAST FRONTIER",
-        ]);
+        let mut table = Table::new(&["SIGNALS", ">READ", ">BUFFERED", ">KEYS", "LEAST FRONTIER", ">BEHIND"]);
         if self.signals.is_empty() {
             return table;
         }
@@ -101,12 +129,32 @@ impl Status {
             &sum(|signals| signals.signals),
             &sum(|signals| signals.buffered),
             &sum(|signals| signals.keys),
-            &sum(|signals| signals.late),
-            &sum(|signals| signals.duplicates),
-            &sum(|signals| signals.before_join),
-            &sum(|signals| signals.evicted),
             &shown(frontier.as_ref()),
+            &self.behind(frontier).map_or_else(|| "-".to_owned(), whole_seconds),
         ]);
+        table
+    }
+
+    /// Why matches changed nothing, as far as there were such.
+    fn without_effect(&self) -> Table {
+        let mut table = Table::new(&["WITHOUT EFFECT", ">COUNT"]);
+        let sum = |count: fn(&SignalsStatus) -> u64| self.signals.iter().map(count).sum::<u64>();
+        let causes = [
+            ("late for their window", sum(|signals| signals.late)),
+            ("before their source joined", sum(|signals| signals.before_join)),
+            ("seen before", sum(|signals| signals.duplicates)),
+            ("of lines that had lost their partition", sum(|signals| signals.stale_epoch)),
+            ("of rules that are not loaded", sum(|signals| signals.unknown_rule)),
+            ("of rules in quarantine", self.rules.iter().map(|rule| rule.passed_by).sum()),
+            ("without a field that is asked for", self.rules.iter().map(|rule| rule.missing_value).sum()),
+            ("keys of one event beyond the bound", self.rules.iter().map(|rule| rule.keys_cut).sum()),
+            ("dropped from full keys, or with evicted ones", sum(|signals| signals.evicted)),
+            ("keys evicted", sum(|signals| signals.evicted_keys)),
+            ("keys gone with their rule", sum(|signals| signals.retired_keys)),
+            ("list entries dropped", sum(|signals| signals.unlisted)),
+            ("removed by retention unread", sum(|signals| signals.missed)),
+        ];
+        causes.iter().filter(|(_, count)| *count > 0).for_each(|(cause, count)| table.row(&[cause, count]));
         table
     }
 
@@ -143,6 +191,8 @@ impl Status {
             ">SENDING",
             ">FAILED ATTEMPTS",
             ">GIVEN UP",
+            ">UNWANTED",
+            ">MISSED",
             "SENDING SINCE",
             "LAST ERROR",
         ]);
@@ -153,6 +203,8 @@ impl Status {
                 &sink.sending,
                 &sink.failed_attempts,
                 &sink.given_up,
+                &sink.unwanted,
+                &sink.missed,
                 &shown(sink.sending_since.as_ref()),
                 &sink.last_error.as_deref().unwrap_or_default(),
             ]);
@@ -193,6 +245,11 @@ impl Status {
         }
         table
     }
+}
+
+/// `4s`, `2m 5s`
+fn whole_seconds(span: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(span.as_secs())).to_string()
 }
 
 fn shown(value: Option<&impl Display>) -> String {

@@ -24,7 +24,7 @@ use tripline::{
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What is waited for comes within this.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Panics that a test injects say so, and are not printed.
 pub const INJECTED: &str = "injected by the test";

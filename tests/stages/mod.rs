@@ -3,6 +3,7 @@
 //! Every test has a system and logs of its own. What is expected comes from `replay` over the same records, or is
 //! written down.
 
+mod completeness;
 mod crashes;
 mod drained;
 mod full_log;

@@ -1,6 +1,6 @@
 //! `tripline bench detect`: decoding and matching, kind by kind and with growing rule sets.
 
-use std::{hint::black_box, sync::Arc};
+use std::{cell::OnceCell, hint::black_box, sync::Arc};
 
 use anyhow::{Context, Result};
 
@@ -14,7 +14,7 @@ use crate::{
     cli::{args::BenchDetectArgs, output::tell, records::Records, rules::Rules},
     config::{Config, Enrichment},
     decode::{DecodeSpec, Decoder, Timing},
-    event::{Event, Position},
+    event::{Event, Position, SharedEvent},
     rule::{Compiled, LoadOptions, RuleSet, Scratch, Shown},
 };
 
@@ -170,7 +170,16 @@ impl Line {
         for record in records {
             let Ok(read) = self.decoder.read(record.as_bytes(), None) else { continue };
             let view = self.decoder.view(&read);
-            let seen = Shown { view, time: read.time };
+            let event = OnceCell::new();
+            let whole = || {
+                let event: &SharedEvent = event.get_or_init(|| {
+                    let fields = self.decoder.in_full(&read).unwrap_or_default();
+                    let position = Position { input: INPUT.into(), partition: 0, offset: 0 };
+                    Arc::new(Event { time: read.time, position, fields })
+                });
+                event.clone()
+            };
+            let seen = Shown { view, time: read.time, whole: &whole };
             match step {
                 Step::Decode => {
                     black_box(view);
@@ -179,16 +188,7 @@ impl Line {
                     black_box(self.compiled.matcher.candidates(seen, INPUT, &mut self.scratch));
                 }
                 Step::Match => {
-                    let mut event = None;
-                    let decoder = &self.decoder;
-                    let mut scripts = |script: &crate::rule::ScriptTest| {
-                        let event = event.get_or_insert_with(|| {
-                            let fields = decoder.in_full(&read).unwrap_or_default();
-                            let position = Position { input: INPUT.into(), partition: 0, offset: 0 };
-                            Arc::new(Event { time: read.time, position, fields })
-                        });
-                        script.test(event)
-                    };
+                    let mut scripts = |script: &crate::rule::ScriptTest| script.test(&whole());
                     let mut count = |_, _, answer| hits += u64::from(answer == Ok(true));
                     self.compiled.matcher.matches(seen, INPUT, &mut self.scratch, &mut scripts, &mut count);
                 }

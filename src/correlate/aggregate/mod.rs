@@ -109,6 +109,7 @@ impl Held {
     fn number(&self, column: &Column, statistic: Statistic) -> Option<Num> {
         match statistic {
             Statistic::Distinct => self.texts.as_deref().map(|texts| Num::Int(texts.distinct() as i128)),
+            Statistic::Share => self.texts.as_deref().and_then(Texts::share),
             other => self.numbers.as_deref().and_then(|numbers| numbers.answer(&column.statistics, other)),
         }
     }
@@ -199,8 +200,13 @@ impl Figures {
     /// What is over fewer signals than the window had, as authors write it: `failure.distinct("user.name")`. Of a
     /// `count` and `distinct` it is known that they are at least what they say.
     pub fn partial(&self, rule: &Rule) -> Vec<String> {
-        let parts = rule.patterns.iter().zip(&rule.aggregates.0).zip(&self.patterns);
-        parts.flat_map(|((pattern, declared), held)| held.partial(&pattern.name, declared)).collect()
+        self.partial_of(&rule.aggregates, rule.patterns.iter().map(|pattern| &*pattern.name))
+    }
+
+    /// The same of patterns by these names.
+    pub fn partial_of<'a>(&self, declared: &Aggregates, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let parts = names.zip(&declared.0).zip(&self.patterns);
+        parts.flat_map(|((name, declared), held)| held.partial(name, declared)).collect()
     }
 }
 

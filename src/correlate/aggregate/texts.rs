@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::index::{Held, Index};
 use crate::{
     event::{Number, Timestamp, Value},
-    rule::{Statistic, VALUES_MAX},
+    rule::{Num, Statistic, VALUES_MAX},
 };
 
 /// Bytes of a value that are kept. Of a longer one it is a part, with a SHA-256 that keeps it apart from others.
@@ -257,6 +257,13 @@ impl Texts {
 
     pub fn top(&self) -> Option<Value> {
         self.by_count.as_ref()?.first().map(|(.., at)| self.value(*at))
+    }
+
+    /// Where values leave: how much of all of them the last one is, in percent.
+    pub fn share(&self) -> Option<Num> {
+        let ring = self.ring.as_ref()?;
+        let slot = &self.slots[ring.back()?.slot as usize];
+        Some(Num::Float(f64::from(slot.count) * 100.0 / ring.len() as f64))
     }
 
     fn value(&self, at: u32) -> Value {

@@ -43,7 +43,10 @@ impl Correlator {
             // A key whose rule went leaves at the next commit.
             match correlator.rules.get(&key.rule, key.shape) {
                 Some(plan) => correlator.put(&plan, &key.key, state),
-                None => correlator.keys.add_orphan(key),
+                None => {
+                    correlator.counts.retired_keys += 1;
+                    correlator.keys.add_orphan(key);
+                }
             }
         }
         correlator

@@ -36,7 +36,17 @@ pub struct Batch {
     pub cut: u64,
 }
 
+/// What happened to files since the last [`Follower::take_counts`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FollowCounts {
+    /// Emptied while they were followed: what they held unread is gone.
+    pub truncated: u64,
+    /// Could not be read, each counted once until it can.
+    pub unreadable: u64,
+}
+
 pub struct Follower {
+    counts: FollowCounts,
     patterns: Vec<PathBuf>,
     start: StartAt,
     tails: BTreeMap<FileId, Tail>,
@@ -53,6 +63,7 @@ impl Follower {
     /// `known` are the positions of the last run.
     pub fn new(patterns: Vec<PathBuf>, start: StartAt, known: Vec<FilePosition>) -> Self {
         Follower {
+            counts: FollowCounts::default(),
             patterns,
             start,
             tails: BTreeMap::new(),
@@ -107,6 +118,10 @@ impl Follower {
         }
     }
 
+    pub fn take_counts(&mut self) -> FollowCounts {
+        std::mem::take(&mut self.counts)
+    }
+
     /// What to remember.
     pub fn positions(&self) -> Vec<FilePosition> {
         self.absent.iter().cloned().chain(self.tails.values().map(Tail::position)).collect()
@@ -115,7 +130,9 @@ impl Follower {
     fn read_one(&mut self, id: FileId, now: Instant) -> Option<Batch> {
         let tail = self.tails.get_mut(&id)?;
         loop {
-            match tail.read() {
+            let read = tail.read();
+            self.counts.truncated += u64::from(read.as_ref().is_ok_and(|lines| lines.truncated));
+            match read {
                 Ok(lines) if !lines.lines.is_empty() => {
                     let path = tail.path.clone();
                     return Some(Batch { id, path, lines: lines.lines, cut: lines.cut });
@@ -225,6 +242,7 @@ impl Follower {
 
     fn complain(&mut self, path: &Path, error: &io::Error) {
         if self.complaints.len() < FILES_MAX && self.complaints.insert(path.to_owned()) {
+            self.counts.unreadable += 1;
             tracing::warn!(path = %path.display(), %error, "a file can't be read; trying again");
         }
     }

@@ -57,6 +57,9 @@ impl FileReceiver {
         while !stop.is_cancelled() {
             self = self.blocking(|receiver| receiver.follower.scan(Instant::now())).await.0;
             self = self.read_all(&intake, &stop).await;
+            let counts = self.follower.take_counts();
+            intake.counts().truncated.add(counts.truncated);
+            intake.counts().unreadable.add(counts.unreadable);
             self = self.blocking(FileReceiver::save).await.0;
             tokio::select! {
                 () = stop.cancelled() => {}

@@ -23,6 +23,8 @@ pub struct Lines {
     pub lines: Vec<Bytes>,
     /// How many of them are longer than [`LINE_BYTES_MAX`].
     pub cut: u64,
+    /// The file was emptied: it is read again from its start.
+    pub truncated: bool,
     /// Whether anything was read, be it less than a line.
     pub progressed: bool,
 }
@@ -124,7 +126,7 @@ impl Tail {
         let lines = self.finish().into_iter().collect();
         (self.next, self.acknowledged, self.fingerprint) = (0, 0, Fingerprint::default());
         self.skipping = false;
-        Lines { lines, cut: 0, progressed: true }
+        Lines { lines, cut: 0, truncated: true, progressed: true }
     }
 
     fn split(&mut self, chunk: &[u8], out: &mut Lines) {

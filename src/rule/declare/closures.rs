@@ -9,7 +9,7 @@ use rhai::{FnPtr, Position};
 
 use super::{Declared, Surroundings, key::KeyFields};
 use crate::rule::{
-    Aggregates, Cost, End, Pattern, Predicate, Statistic, WindowScript, WindowTest, WindowValue,
+    Aggregates, Cost, End, Pattern, Predicate, Side, Statistic, WindowScript, WindowTest, WindowValue,
     analysis::{Analysis, Known, Wanted},
     data::Data,
     entry::{Entry, Report},
@@ -265,9 +265,9 @@ impl Closures {
                 Some(_) if !predicate.asks_written() => (predicate, None),
                 Some(_) => (predicate.whatever_is_written(true), Some(predicate)),
             };
-            patterns.push(Pattern { name, predicate, asks_lists, by, keep, sees_closed });
+            patterns.push(Pattern { name, side: Side::Both, predicate, asks_lists, by, keep, sees_closed });
         }
-        shape.aggregates(aggregates);
+        shape.aggregates(aggregates, None);
         self.value.iter().for_each(|value| shape.part("value", &value.text));
         (patterns, shape.finish())
     }

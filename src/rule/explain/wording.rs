@@ -3,7 +3,8 @@
 use crate::rule::{
     field_test::{Asks, Literal},
     number::{Arithmetic, Num},
-    term::{Term, TextFunction, TimePart},
+    predicate::EVERYWHERE,
+    term::{DatePart, Term, TextFunction, TimePart},
     text::TextTest,
     token,
 };
@@ -52,11 +53,15 @@ pub(super) fn term(term: &Term) -> String {
             "UTC" => format!("{}(e)", name(&TimePart::NAMED, *part)),
             zone => format!("{}(e, {})", name(&TimePart::NAMED, *part), quoted(zone)),
         },
+        Term::Date(part, of) => format!("{} of {}", name(&DatePart::NAMED, *part), self::term(of)),
     }
 }
 
 /// `e.a.b`, or `e["@timestamp"]` where a name is no word.
 pub(super) fn field(path: &str) -> String {
+    if path == EVERYWHERE {
+        return "anything of e".to_owned();
+    }
     let is_word = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

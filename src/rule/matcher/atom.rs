@@ -10,13 +10,13 @@ use super::{
         field_test::{Asks, FieldTest, Literal, TermTest},
         glob::GlobPattern,
         number::Num,
-        predicate::{Predicate, Reads, ScriptTest},
+        predicate::{EVERYWHERE, Predicate, Reads, ScriptTest},
         text::{Network, TextTest},
     },
     folds::Folds,
     needle::{self, Needle, Place},
     program::Node,
-    shown::Shown,
+    shown::{Shown, everywhere},
 };
 use crate::event::{Scalar, Slot, Timestamp, Value, Wanted};
 
@@ -60,6 +60,8 @@ pub(super) struct Signs {
     /// The numbers prove the test.
     pub(super) numbers_prove: bool,
     pub(super) networks: Option<Arc<[Network]>>,
+    /// They are looked for in all values of the event, which has to be read in full.
+    pub(super) everywhere: bool,
 }
 
 /// What a test needs at hand to be quick.
@@ -134,6 +136,7 @@ impl<'a> Atoms<'a> {
             return *known;
         }
         let cue = match cue(&test.asks) {
+            Some(Cue::Signs(signs)) => Cue::Signs(Signs { everywhere: &*test.path == EVERYWHERE, ..signs }),
             Some(cue) => cue,
             None => Cue::Instead(self.exists(&test.path)),
         };
@@ -163,6 +166,9 @@ impl<'a> Atoms<'a> {
     }
 
     fn slot(&self, path: &str) -> Slot {
+        if path == EVERYWHERE {
+            return everywhere(self.wanted);
+        }
         self.wanted.slot(path).expect("the wanted paths hold those that the rules test")
     }
 }
@@ -228,7 +234,8 @@ impl Signs {
             (Place::Anywhere, 5 | 6) => 0.01,
             _ => 0.0,
         };
-        self.needles.iter().map(needle).fold(0.0, f32::max)
+        let reading = if self.everywhere { 0.5 } else { 0.0 };
+        self.needles.iter().map(needle).fold(0.0, f32::max) + reading
     }
 
     /// Before anything is known of the events: the share of them in which one of these is seen.
@@ -276,9 +283,15 @@ fn holds(test: TextTest, finder: &Finder<'_>, text: &[u8]) -> bool {
 }
 
 impl FieldAtom {
+    /// Whether it asks one field, and not all values of the event.
+    pub(super) fn is_of_a_field(&self) -> bool {
+        &*self.path != EVERYWHERE
+    }
+
     /// In units of a comparison.
     fn cost(&self) -> u32 {
         match (&self.asks, &self.ready) {
+            _ if !self.is_of_a_field() => 200,
             (_, Ready::Folded(TextTest::Contains, _) | Ready::AsIs(TextTest::Contains, _)) => 6,
             (_, Ready::Glob(_)) => 20,
             (Asks::Matches(_), _) => 40,
@@ -289,15 +302,14 @@ impl FieldAtom {
 
     /// The answer for an event.
     pub(super) fn holds(&self, seen: Shown<'_>, event: u32, folds: &mut Folds) -> bool {
-        let mut scalars = seen.view.scalars(self.slot);
         match (&self.asks, &self.ready) {
-            (Asks::Exists, _) => seen.view.exists(self.slot),
-            (_, Ready::Folded(test, finder)) => {
-                folds.of(event, seen.view, self.slot).any(|text| holds(*test, finder, text))
+            (Asks::Exists, _) => seen.has(self.slot),
+            (_, Ready::Folded(test, finder)) => folds.of(event, seen, self.slot).any(|text| holds(*test, finder, text)),
+            (_, Ready::AsIs(test, finder)) => {
+                seen.any_of(self.slot, |scalar| holds(*test, finder, scalar.as_text().as_bytes()))
             }
-            (_, Ready::AsIs(test, finder)) => scalars.any(|scalar| holds(*test, finder, scalar.as_text().as_bytes())),
-            (_, Ready::Glob(pattern)) => scalars.any(|scalar| pattern.matches(scalar.as_text())),
-            (asks, Ready::Plain) => scalars.any(|scalar| asks.holds(scalar, &seen)),
+            (_, Ready::Glob(pattern)) => seen.any_of(self.slot, |scalar| pattern.matches(scalar.as_text())),
+            (asks, Ready::Plain) => seen.any_of(self.slot, |scalar| asks.holds(scalar, &seen)),
         }
     }
 

@@ -135,9 +135,9 @@ impl FieldsGates {
     pub(super) fn scan(&self, seen: Shown<'_>, event: u32, folds: &mut Folds, found: &mut impl FnMut(u32, bool)) {
         let mut found = |entry: u32| found(entry >> 1, entry & 1 == 1);
         for field in &self.0 {
-            if seen.view.exists(field.slot) {
+            if seen.has(field.slot) {
                 field.exists.iter().for_each(|entry| found(*entry));
-                field.scan(folds.of(event, seen.view, field.slot), &mut found);
+                field.scan(folds.of(event, seen, field.slot), &mut found);
             }
         }
     }

@@ -1,8 +1,7 @@
 //! The texts of an event with case folded away: made once for each field that something asks for.
 
-use crate::event::{Slot, View};
-
-use super::super::text::fold_into;
+use super::{super::text::fold_into, shown::Shown};
+use crate::event::Slot;
 
 /// Room that is kept for the next event: one huge record does not hold its memory for ever.
 const KEPT_BYTES_MAX: usize = 1 << 20;
@@ -40,14 +39,15 @@ impl Folds {
     }
 
     /// The folded scalars of a field, in order; numbers and booleans as they are written.
-    pub(super) fn of(&mut self, event: u32, view: View<'_>, slot: Slot) -> impl ExactSizeIterator<Item = &[u8]> {
+    pub(super) fn of(&mut self, event: u32, seen: Shown<'_>, slot: Slot) -> impl ExactSizeIterator<Item = &[u8]> {
         if self.slots[slot.index()].0 != event {
             let first = self.ends.len() as u32;
-            for scalar in view.scalars(slot) {
+            seen.any_of(slot, |scalar| {
                 let start = self.bytes.len() as u32;
                 fold_into(scalar.as_text(), &mut self.bytes);
                 self.ends.push((start, self.bytes.len() as u32));
-            }
+                false
+            });
             self.slots[slot.index()] = (event, first, self.ends.len() as u32);
         }
         let (_, first, end) = self.slots[slot.index()];

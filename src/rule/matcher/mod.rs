@@ -66,6 +66,7 @@ pub struct Matcher {
     nodes: Vec<Node>,
     atoms: Vec<Atom>,
     pins: Vec<Pin>,
+    /// Those of the wanted paths, and that of all values.
     slots: usize,
 }
 
@@ -127,7 +128,14 @@ impl Matcher {
             }
         }
         let atoms = atoms.list;
-        Matcher { rules: rules.to_vec(), patterns, pins: pin::pins(&atoms, &nodes), nodes, atoms, slots: wanted.len() }
+        Matcher {
+            rules: rules.to_vec(),
+            patterns,
+            pins: pin::pins(&atoms, &nodes),
+            nodes,
+            atoms,
+            slots: wanted.len() + 1,
+        }
     }
 
     /// Room to match one event at a time.

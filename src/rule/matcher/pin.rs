@@ -75,7 +75,7 @@ pub(super) fn pins(atoms: &[Atom], nodes: &[Node]) -> Vec<Pin> {
 fn pinned(atoms: &[Atom], node: &Node) -> BTreeSet<Slot> {
     match node {
         Node::Test(test) => match &atoms[*test as usize] {
-            Atom::Field(atom) if !equals(&atom.asks).is_empty() => BTreeSet::from([atom.slot]),
+            Atom::Field(atom) if atom.is_of_a_field() && !equals(&atom.asks).is_empty() => BTreeSet::from([atom.slot]),
             _ => BTreeSet::new(),
         },
         Node::All(parts) => parts.iter().flat_map(|part| pinned(atoms, part)).collect(),
@@ -198,6 +198,7 @@ impl Pin {
         match class {
             UNKNOWN => None,
             MISSING => (atom.asks != Asks::Exists).then_some(false),
+            _ if atom.asks == Asks::Exists => Some(true),
             OTHER => self.none_of(atom, None),
             class => {
                 let at = usize::from(class - FIRST);

@@ -2,24 +2,55 @@
 
 use std::borrow::Cow;
 
-use super::super::predicate::Reads;
-use crate::event::{Scalar, Timestamp, Value, View};
+use super::super::predicate::{EVERYWHERE, Reads};
+use crate::event::{Scalar, SharedEvent, Slot, Timestamp, Value, View, Wanted};
 
-/// The wanted fields of an event and its time.
-#[derive(Debug, Clone, Copy)]
+/// The wanted fields of an event, its time, and all of it for those who ask.
+#[derive(Clone, Copy)]
 pub struct Shown<'a> {
     pub view: View<'a>,
     pub time: Timestamp,
+    /// The event in full. It is asked for only where a test of all values has to be, so it may be dear; it has to give
+    /// the same event each time.
+    pub whole: &'a dyn Fn() -> SharedEvent,
+}
+
+/// The slot in which tests of all values are numbered: one behind those of the wanted paths.
+pub(super) fn everywhere(wanted: &Wanted) -> Slot {
+    Slot(wanted.len() as u32)
+}
+
+impl Shown<'_> {
+    fn is_everywhere(&self, slot: Slot) -> bool {
+        slot == everywhere(self.view.wanted())
+    }
+
+    /// Whether there is something in the slot, [`everywhere`] included.
+    pub(super) fn has(&self, slot: Slot) -> bool {
+        self.is_everywhere(slot) || self.view.exists(slot)
+    }
+
+    /// Visits every scalar of the slot, [`everywhere`] included, until `visit` answers true; says whether it did.
+    #[inline]
+    pub(super) fn any_of(&self, slot: Slot, mut visit: impl FnMut(Scalar<'_>) -> bool) -> bool {
+        match self.is_everywhere(slot) {
+            true => Reads::any(&*(self.whole)(), EVERYWHERE, &mut visit),
+            false => self.view.scalars(slot).any(visit),
+        }
+    }
 }
 
 /// A path that nobody declared is missing: the paths of all tests are wanted.
 impl Reads for Shown<'_> {
     fn any(&self, path: &str, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
-        self.view.slot(path).is_some_and(|slot| self.view.scalars(slot).any(visit))
+        match path {
+            EVERYWHERE => Reads::any(&*(self.whole)(), EVERYWHERE, visit),
+            path => self.view.slot(path).is_some_and(|slot| self.view.scalars(slot).any(visit)),
+        }
     }
 
     fn exists(&self, path: &str) -> bool {
-        self.view.slot(path).is_some_and(|slot| self.view.exists(slot))
+        path == EVERYWHERE || self.view.slot(path).is_some_and(|slot| self.view.exists(slot))
     }
 
     fn value(&self, path: &str) -> Option<Cow<'_, Value>> {

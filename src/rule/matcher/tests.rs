@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     event::{Event, Fields, Position, Slots, Timestamp, Value},
     rule::{
-        InputSet, LoadOptions, Pattern, Predicate, RuleFiles, TermTest,
+        InputSet, LoadOptions, Pattern, Predicate, RuleFiles, Side, TermTest,
         compare::Comparison,
         field_test::{Asks, FieldTest, Literal, OneOf, Pattern as Regex},
         load,
@@ -174,6 +174,7 @@ fn script(body: &str) -> Predicate {
 fn rule(predicates: Vec<Predicate>, input: Option<&str>) -> Arc<Rule> {
     let mut rule = load_rule("true");
     let pattern = |predicate| Pattern {
+        side: Side::Both,
         name: "p".into(),
         predicate,
         asks_lists: None,
@@ -230,7 +231,7 @@ impl Matching {
 
     fn of(&mut self, event: &Arc<Event>, input: &str) -> Vec<(usize, usize)> {
         self.slots.fill(&self.wanted, &event.fields);
-        let seen = Shown { view: self.slots.view(&self.wanted, ""), time: event.time };
+        let seen = Shown { view: self.slots.view(&self.wanted, ""), time: event.time, whole: &|| event.clone() };
         let mut matched = Vec::new();
         let mut scripts = |script: &ScriptTest| script.test(event);
         self.matcher.matches(seen, input, &mut self.scratch, &mut scripts, &mut |rule, pattern, answer| {

@@ -130,8 +130,8 @@ fn register_values(engine: &mut Engine) {
 
 /// A regex as `matches` takes it, or what is wrong with it.
 pub(in crate::rule) fn regex(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(pattern).size_limit(1 << 20).dfa_size_limit(1 << 20).build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => "the regex compiles to more than 1 MiB".to_owned(),
+    RegexBuilder::new(pattern).size_limit(4 << 20).dfa_size_limit(1 << 20).build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "the regex compiles to more than 4 MiB".to_owned(),
         error => error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
     })
 }

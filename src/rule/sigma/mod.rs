@@ -1,0 +1,23 @@
+//! Sigma rules: YAML documents (specification v2.1) that load beside Rhai rules.
+//!
+//! Text becomes a typed tree with the place of every part: [`document`] (what kind, what it says of itself),
+//! [`detection`] and [`condition`] (what a rule looks for), [`logsource`] (in which events). What changes rules changes
+//! this tree ([`rule::DetectionRule`]); only then is it lowered to a [`crate::rule::Predicate`]. It knows neither Rhai
+//! nor the matcher.
+
+mod condition;
+mod detection;
+mod document;
+mod load;
+mod logsource;
+mod lower;
+mod modifier;
+mod report;
+mod rule;
+mod sources;
+mod value;
+mod windows;
+mod yaml;
+
+pub use load::SigmaOptions;
+pub(super) use load::{SigmaLoaded, is_sigma, load};
