@@ -32,9 +32,13 @@ pub(super) struct Bucket {
     pub(super) always: Vec<u32>,
     pub(super) gates: Vec<GateAtom>,
     /// The predicates of all gates, those of one together.
-    pub(super) behind: Vec<u32>,
+    pub(super) behind: Vec<Behind>,
     pub(super) fields: FieldsGates,
 }
+
+/// A predicate behind a gate, by its place, with [`Behind::ALL`] or a half of it for each of two gates.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Behind(u32);
 
 /// The gates of all fields.
 #[derive(Debug, Default)]
@@ -80,14 +84,25 @@ impl Bucket {
         frequencies: &Frequencies,
     ) -> Self {
         let mut bucket = Bucket::default();
-        let mut by_atom: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let mut by_atom: BTreeMap<u32, Vec<Behind>> = BTreeMap::new();
         let mut left = Vec::new();
         for (predicate, node) in predicates {
             let place = bucket.possible.len() as u32;
             match known.gate(node) {
                 Gated::Never => continue,
                 Gated::Always => bucket.always.push(place),
-                Gated::By(atoms) => atoms.iter().for_each(|atom| by_atom.entry(*atom).or_default().push(place)),
+                Gated::By(atoms) => {
+                    let mut enter = |atoms: &[u32], part| {
+                        let behind = Behind::new(place, part);
+                        atoms.iter().for_each(|atom| by_atom.entry(*atom).or_default().push(behind));
+                    };
+                    if let Some(second) = known.second(node) {
+                        enter(&atoms, Behind::FIRST);
+                        enter(&second, Behind::SECOND);
+                    } else {
+                        enter(&atoms, Behind::ALL);
+                    }
+                }
             }
             bucket.possible.push(predicate);
             left.push(node);
@@ -122,9 +137,28 @@ impl Bucket {
     }
 }
 
+impl Behind {
+    /// Every gate of a predicate has been seen.
+    pub(super) const ALL: u64 = 3;
+    const FIRST: u64 = 1;
+    const SECOND: u64 = 2;
+
+    fn new(place: u32, part: u64) -> Self {
+        Behind(place << 2 | part as u32)
+    }
+
+    pub(super) fn place(self) -> u32 {
+        self.0 >> 2
+    }
+
+    pub(super) fn part(self) -> u64 {
+        u64::from(self.0) & Behind::ALL
+    }
+}
+
 impl GateAtom {
     /// Its own among the predicates behind all gates.
-    pub(super) fn behind<'b>(&self, behind: &'b [u32]) -> &'b [u32] {
+    pub(super) fn behind<'b>(&self, behind: &'b [Behind]) -> &'b [Behind] {
         &behind[self.first as usize..self.end as usize]
     }
 }

@@ -169,8 +169,8 @@ fn alternatives(matcher: &Matcher, held: &Held) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     for gate in &held.bucket.gates {
         if held.learner.share(gate.atom).is_some_and(|share| share > HOT) {
-            for place in gate.behind(&held.bucket.behind) {
-                let pattern = held.bucket.possible[*place as usize];
+            for behind in gate.behind(&held.bucket.behind) {
+                let pattern = held.bucket.possible[behind.place() as usize];
                 signs(matcher, &matcher.nodes[pattern as usize], &answers, &mut found);
             }
         }

@@ -6,8 +6,8 @@
 //! 3. The bucket's gates are looked for all at once, field by field: equal texts by hash, numbers among sorted bounds,
 //!    substrings behind a bitmap of 4-grams, edges by their last bytes, networks in a trie, regexes by the literals
 //!    that they need.
-//! 4. A predicate whose gate was seen is asked, test by test. Which gate of several a predicate stands behind is learnt
-//!    from the events; it never changes an answer.
+//! 4. A predicate whose gate was seen is asked, test by test. Which gate of several a predicate stands behind, and
+//!    whether a second one has to be seen as well, is learnt from the events; it never changes an answer.
 //!
 //! It gives the answers of [`Predicate::test`], and never reads an event but through its slots:
 //! scripts are the caller's to run.
@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use self::{
     atom::{Atom, Atoms},
-    bucket::{Bucket, GateAtom},
+    bucket::{Behind, Bucket, GateAtom},
     folds::Folds,
     gate::{Gated, Known},
     pin::{PINS_MAX, Pin, UNKNOWN},
@@ -180,16 +180,19 @@ impl Matcher {
             *class = pin.class(seen.view, &mut scratch.folded);
         }
         let number = scratch.buckets.of(self, input, classes);
-        let Scratch { memo, due_in, folds, buckets, due, doubtful, .. } = scratch;
+        let Scratch { memo, seen_of, folds, buckets, due, doubtful, .. } = scratch;
         let Bucket { always, gates, behind, fields, .. } = &mut buckets.get(number).bucket;
         due.extend(always.iter());
         let mut open = |gate: &mut GateAtom, memo: &mut Memo| {
             memo.set(gate.atom, true);
             gate.seen += 1;
-            for place in gate.behind(behind) {
-                let last = std::mem::replace(&mut due_in[*place as usize], memo.event);
-                if last != memo.event {
-                    due.push(*place);
+            for behind in gate.behind(behind) {
+                let seen = &mut seen_of[behind.place() as usize];
+                let before = if *seen >> 2 == u64::from(memo.event) { *seen & Behind::ALL } else { 0 };
+                let now = before | behind.part();
+                *seen = u64::from(memo.event) << 2 | now;
+                if now == Behind::ALL && before != now {
+                    due.push(behind.place());
                 }
             }
         };

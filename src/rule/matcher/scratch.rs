@@ -46,8 +46,8 @@ pub struct MatchCounts {
 #[derive(Debug)]
 pub struct Scratch {
     pub(super) memo: Memo,
-    /// By a pattern's place in its bucket: the event that it is due in.
-    pub(super) due_in: Vec<u32>,
+    /// By a pattern's place in its bucket: `4 * event`, and which of its gates were seen in that event.
+    pub(super) seen_of: Vec<u64>,
     pub(super) folds: Folds,
     /// Storage to fold one text.
     pub(super) folded: Vec<u8>,
@@ -66,7 +66,7 @@ impl Scratch {
     pub(super) fn new(matcher: &Matcher) -> Self {
         Scratch {
             memo: Memo::new(matcher.atoms.len()),
-            due_in: vec![0; matcher.patterns.len()],
+            seen_of: vec![0; matcher.patterns.len()],
             folds: Folds::new(matcher.slots),
             folded: Vec::new(),
             buckets: Buckets::default(),
@@ -94,7 +94,7 @@ impl Scratch {
         if self.memo.event > u32::MAX / 2 {
             self.memo.event = 1;
             self.memo.answers.fill(0);
-            self.due_in.fill(0);
+            self.seen_of.fill(0);
             self.folds = Folds::new(self.folds.slots());
         }
         self.folds.begin();
