@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use super::{Alert, State};
-use crate::event::{ALERTS, Event, Fields, Position, Timestamp, Value};
+use crate::event::{ALERTS, ENTITY, Event, Fields, Position, Timestamp, Value};
 
 /// Hex digits of an alert's id that are its offset: numbers up to 2^52 are exact wherever JSON is read.
 const ID_DIGITS: usize = 13;
-
-/// Under which name an alert's event has the elements of its key.
-pub const ENTITY: &str = "entity";
 
 impl Alert {
     /// The event that this alert is: its time is the alert's, its fields are those of its JSON, and of each element of

@@ -5,7 +5,6 @@ mod id;
 
 use std::sync::Arc;
 
-pub use event::ENTITY;
 pub use id::id;
 use serde::{Deserialize, Serialize};
 

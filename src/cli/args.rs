@@ -92,6 +92,14 @@ pub struct DemoArgs {
     pub rules: PathBuf,
 }
 
+/// What Sigma rules are read with.
+#[derive(Debug, Default, Args)]
+pub struct SigmaArgs {
+    /// A map of log sources for Sigma rules; of several the later one decides
+    #[arg(long = "pipeline", value_name = "FILE")]
+    pub pipelines: Vec<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Rule files, or folders of rules; else the configuration's path, else `rules`
@@ -106,6 +114,8 @@ pub struct CheckArgs {
     /// Check this configuration, and the rules' inputs against its own
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub sigma: SigmaArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -122,6 +132,8 @@ pub struct TestArgs {
     /// Rule files, or folders of rules
     #[arg(value_name = "PATH", default_value = "rules")]
     pub rules: Vec<PathBuf>,
+    #[command(flatten)]
+    pub sigma: SigmaArgs,
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +166,8 @@ pub struct ReplayArgs {
     /// Write the records that could not go on, as NDJSON; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub dead_letters: Option<PathBuf>,
+    #[command(flatten)]
+    pub sigma: SigmaArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -186,6 +200,8 @@ pub struct ExplainArgs {
     /// How the answer is written
     #[arg(long, value_enum, default_value_t = AnswerFormat::Text)]
     pub format: AnswerFormat,
+    #[command(flatten)]
+    pub sigma: SigmaArgs,
 }
 
 #[derive(Debug, Args)]
@@ -201,6 +217,8 @@ pub struct BenchArgs {
 pub enum BenchCommand {
     /// Decode events and match them against rules
     Detect(BenchDetectArgs),
+    /// Correlate signals: windows, sequences, many keys
+    Correlate(BenchCorrelateArgs),
 }
 
 #[derive(Debug, Args)]
@@ -218,6 +236,25 @@ pub struct BenchDetectArgs {
     #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = parse_count)]
     pub rule_count: usize,
     /// What made-up events and rules come from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchCorrelateArgs {
+    /// Rule files, or folders of rules, in place of made-up ones
+    #[arg(long, value_name = "PATH", num_args = 1.., requires = "input")]
+    pub rules: Vec<PathBuf>,
+    /// A file of records, one a line, whose signals are correlated in place of made-up ones
+    #[arg(long, value_name = "FILE", requires = "rules")]
+    pub input: Option<PathBuf>,
+    /// Signals of each kind; records of the file
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = parse_count)]
+    pub events: usize,
+    /// Keys of the rows that show what many keys cost
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = parse_count)]
+    pub keys: usize,
+    /// What made-up signals come from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 }

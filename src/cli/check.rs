@@ -18,8 +18,8 @@ use crate::{
 };
 
 pub fn run(args: &CheckArgs) -> Result<u8> {
-    let WhatToCheck { paths, inputs, databases } = what_to_check(args)?;
-    let rules = Rules::load(&paths, LoadOptions { inputs, ..LoadOptions::default() }, &databases)?;
+    let WhatToCheck { paths, inputs, databases, pipelines } = what_to_check(args)?;
+    let rules = Rules::load(&paths, LoadOptions { inputs, ..LoadOptions::default() }, &databases, &pipelines)?;
     rules.warn_if_none();
     let warnings = rules.diagnostics.iter().filter(|finding| finding.level == Level::Warning).count();
     let mut out = Output::stdout();
@@ -53,15 +53,19 @@ struct WhatToCheck {
     /// What the configuration has; `None` without one.
     inputs: Option<BTreeSet<String>>,
     databases: Enrichment,
+    /// The configuration's, then those given.
+    pipelines: Vec<PathBuf>,
 }
 
 fn what_to_check(args: &CheckArgs) -> Result<WhatToCheck> {
     let Some(file) = &args.config else {
         let paths = if args.rules.is_empty() { vec![PathBuf::from("rules")] } else { args.rules.clone() };
-        return Ok(WhatToCheck { paths, inputs: None, databases: Enrichment::default() });
+        let pipelines = args.sigma.pipelines.clone();
+        return Ok(WhatToCheck { paths, inputs: None, databases: Enrichment::default(), pipelines });
     };
     let config = server::configure(&RunArgs { config: Some(file.clone()), ..RunArgs::default() })?;
     let paths = if args.rules.is_empty() { vec![config.rules.path] } else { args.rules.clone() };
     let inputs = config.inputs.into_iter().map(|input| input.name).collect();
-    Ok(WhatToCheck { paths, inputs: Some(inputs), databases: config.enrichment })
+    let pipelines = config.sigma.pipelines.into_iter().chain(args.sigma.pipelines.iter().cloned()).collect();
+    Ok(WhatToCheck { paths, inputs: Some(inputs), databases: config.enrichment, pipelines })
 }

@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 
 pub fn run(args: &DemoArgs) -> Result<u8> {
-    let rules = Rules::load(std::slice::from_ref(&args.rules), LoadOptions::default(), &Enrichment::default())
+    let rules = Rules::load(std::slice::from_ref(&args.rules), LoadOptions::default(), &Enrichment::default(), &[])
         .context("the demo runs in the repository's folder, or with --rules")?;
     rules.report();
     let folder = tempfile::tempdir().context("a temporary folder")?;

@@ -20,7 +20,7 @@ use crate::{
 
 pub fn run(args: &ExplainArgs) -> Result<u8> {
     let mut file = InputFile::open(&args.input)?;
-    let rules = Rules::load(&args.rules, load_options([&file]), &Enrichment::default())?;
+    let rules = Rules::load(&args.rules, load_options([&file]), &Enrichment::default(), &args.sigma.pipelines)?;
     rules.report();
     let rule = rules.set.get(&args.rule).ok_or_else(|| unknown(&args.rule, &rules.set))?;
     let event = match args.offset {

@@ -10,6 +10,7 @@ mod http;
 mod init;
 mod input_file;
 mod output;
+mod pipelines;
 mod records;
 mod replay;
 mod rule_files;
@@ -25,10 +26,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-pub use self::rule_files::{RuleFilesError, read_rule_files};
 use self::{
     args::{Cli, Command},
     output::tell,
+};
+pub use self::{
+    bench::Allocator,
+    rule_files::{RuleFilesError, read_rule_files},
 };
 
 /// A test failed, or a rule did not load.

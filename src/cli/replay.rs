@@ -33,7 +33,12 @@ const LATE_SHARE_WARN: f64 = 0.01;
 
 pub fn run(args: &ReplayArgs) -> Result<u8> {
     let mut inputs = open_inputs(args)?;
-    let rules = Rules::load(&args.rules, load_options(inputs.iter().map(|input| &input.file)), &Enrichment::default())?;
+    let rules = Rules::load(
+        &args.rules,
+        load_options(inputs.iter().map(|input| &input.file)),
+        &Enrichment::default(),
+        &args.sigma.pipelines,
+    )?;
     rules.report();
     let config = Config::default();
     let options = Options {

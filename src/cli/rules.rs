@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::{databases, output::tell, rule_files::read_rule_files};
+use super::{databases, output::tell, pipelines, rule_files::read_rule_files};
 use crate::{
     config::Enrichment,
     rule::{Diagnostic, Level, LoadOptions, Place, Rule, RuleSet, load},
@@ -20,6 +20,8 @@ pub struct Rules {
     paths: Vec<PathBuf>,
     options: LoadOptions,
     databases: Enrichment,
+    /// Files for Sigma rules.
+    pipelines: Vec<PathBuf>,
     /// What each path gave, for the next reload.
     of_path: Vec<RuleSet>,
     /// The folder of each path, which the places in `of_path` are relative to.
@@ -32,15 +34,22 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Loads every rule at `paths`, with the databases of addresses that the configuration names.
+    /// Loads every rule at `paths`, with the databases of addresses that the configuration names, and the pipelines
+    /// of Sigma rules.
     ///
     /// # Errors
     /// When a path can't be read. Rules that are wrong are no error: they are in `diagnostics`.
-    pub fn load(paths: &[PathBuf], options: LoadOptions, databases: &Enrichment) -> Result<Self> {
+    pub fn load(
+        paths: &[PathBuf],
+        options: LoadOptions,
+        databases: &Enrichment,
+        pipelines: &[PathBuf],
+    ) -> Result<Self> {
         let mut rules = Rules {
             paths: paths.to_vec(),
             options,
             databases: databases.clone(),
+            pipelines: pipelines.to_vec(),
             of_path: Vec::new(),
             roots: Vec::new(),
             set: Arc::default(),
@@ -51,14 +60,21 @@ impl Rules {
         Ok(rules)
     }
 
-    /// Reads the paths again. A file with errors keeps its last good rules.
+    /// Reads the paths again. A file with errors keeps its last good rules; pipelines with errors stay as they were.
     ///
     /// # Errors
     /// When a path can't be read; then nothing changed.
     pub fn reload(&mut self) -> Result<()> {
         let files = self.paths.iter().map(|path| read_rule_files(path)).collect::<Result<Vec<_>, _>>()?;
+        let sigma = pipelines::read(&self.pipelines)?;
         let mut of_path = Vec::new();
         self.diagnostics.clear();
+        let wrong = sigma.findings();
+        if self.of_path.is_empty() || wrong.is_empty() {
+            self.options.sigma = Arc::new(sigma);
+        } else {
+            self.diagnostics.extend(wrong);
+        }
         self.options.enrichment = databases::read(&self.databases, &self.options.enrichment, &mut self.diagnostics);
         self.refused = 0;
         for (at, files) in files.iter().enumerate() {

@@ -42,7 +42,7 @@ pub fn run(args: &RunArgs) -> Result<u8> {
 fn load_rules(config: &Config) -> Result<Rules> {
     let inputs = config.inputs.iter().map(|input| input.name.clone()).collect();
     let options = LoadOptions { inputs: Some(inputs), ..LoadOptions::default() };
-    Rules::load(std::slice::from_ref(&config.rules.path), options, &config.enrichment)
+    Rules::load(std::slice::from_ref(&config.rules.path), options, &config.enrichment, &config.sigma.pipelines)
         .context("there are no rules to run; `tripline init` writes one to start from, --rules names others")
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub fn run(args: &TestArgs) -> Result<u8> {
-    let rules = Rules::load(&args.rules, LoadOptions::default(), &Enrichment::default())?;
+    let rules = Rules::load(&args.rules, LoadOptions::default(), &Enrichment::default(), &args.sigma.pipelines)?;
     rules.report();
     let config = Config::default();
     let options = Options {

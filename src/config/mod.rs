@@ -87,6 +87,7 @@ pub struct Config {
     pub local: LocalLog,
     pub inputs: Vec<Input>,
     pub rules: Rules,
+    pub sigma: Sigma,
     pub enrichment: Enrichment,
     pub http: Http,
     pub sinks: Vec<Sink>,
@@ -184,6 +185,13 @@ pub struct LocalLog {
 #[derive(Debug, Clone)]
 pub struct Rules {
     pub path: PathBuf,
+}
+
+/// How Sigma rules are read.
+#[derive(Debug, Clone, Default)]
+pub struct Sigma {
+    /// Files that say what log sources look like, in the order in which they apply.
+    pub pipelines: Vec<PathBuf>,
 }
 
 /// MaxMind databases of addresses, for rules that ask `geo` and `asn`.

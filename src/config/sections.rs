@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Config, Correlate, Delivery, Detect, Enrichment, Http, Kafka, LocalLog, Logging, Retry, Rules, Supervisor,
+    Config, Correlate, Delivery, Detect, Enrichment, Http, Kafka, LocalLog, Logging, Retry, Rules, Sigma, Supervisor,
     error::Problem,
     input,
     layers::Layers,
@@ -19,13 +19,14 @@ use super::{
 use crate::event::RECORD_BYTES_MAX;
 
 /// Every section, in the order of `examples/tripline.toml`.
-pub const SECTIONS: [&str; 14] = [
+pub const SECTIONS: [&str; 15] = [
     "log",
     "kafka",
     "http",
     "syslog",
     "input",
     "rules",
+    "sigma",
     "enrichment",
     "sink",
     "notify",
@@ -50,6 +51,7 @@ pub fn config(layers: &mut Layers) -> Config {
         http: http(layers),
         inputs: input::inputs(layers, has_brokers),
         rules: rules(layers),
+        sigma: sigma(layers),
         enrichment: enrichment(layers),
         sinks: sink::sinks(layers, has_brokers),
         detect: detect(layers),
@@ -117,6 +119,13 @@ fn local(layers: &mut Layers) -> LocalLog {
 fn rules(layers: &mut Layers) -> Rules {
     let written: written::Rules = layers.section("rules");
     Rules { path: layers.path(&Way::to("rules").key("path"), &text(written.path, "rules")) }
+}
+
+fn sigma(layers: &mut Layers) -> Sigma {
+    let written: written::Sigma = layers.section("sigma");
+    let List(paths) = written.pipelines.unwrap_or(List(Vec::new()));
+    let way = Way::to("sigma").key("pipelines");
+    Sigma { pipelines: paths.iter().map(|path| layers.path(&way, path)).collect() }
 }
 
 fn enrichment(layers: &mut Layers) -> Enrichment {

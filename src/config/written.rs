@@ -37,6 +37,11 @@ pub struct Rules {
 }
 
 #[derive(Debug, Default, Deserialize)]
+pub struct Sigma {
+    pub pipelines: Option<List>,
+}
+
+#[derive(Debug, Default, Deserialize)]
 pub struct Enrichment {
     pub geo: Option<Text>,
     pub asn: Option<Text>,

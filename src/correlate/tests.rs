@@ -77,7 +77,7 @@ impl Partition {
     }
 
     fn read(&mut self, offset: u64) {
-        self.correlator.accept(offset, self.log[offset as usize].clone(), &mut self.alerts);
+        self.correlator.accept(offset, (&self.log[offset as usize]).into(), &mut self.alerts);
         self.correlator.advance(&mut |_| {}, &mut self.alerts);
     }
 

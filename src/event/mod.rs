@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use dead_letter::DeadLetter;
 pub use fields::{Fields, FieldsBuilder};
-pub use position::{ALERTS, InputName, Position};
+pub use position::{ALERTS, ENTITY, InputName, Position};
 pub use scalar::Scalar;
 pub use slots::{RECORD_BYTES_MAX, Scalars, Slots, View, Written};
 pub use time::Timestamp;

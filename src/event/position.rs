@@ -10,6 +10,9 @@ pub type InputName = Arc<str>;
 /// The input that alerts are, to rules on other rules' alerts. No configured input may be called so.
 pub const ALERTS: &str = "alerts";
 
+/// Under which name an alert has the elements of its key when it is an event: `entity.source.ip`.
+pub const ENTITY: &str = "entity";
+
 /// The place of a record in its input. Positions of one partition order as the log does.
 ///
 /// An input that reads several topics numbers the partitions of its k-th topic (in the order written, from 0) from

@@ -13,7 +13,7 @@ const fn code(name: &'static str, says: &'static str) -> Code {
 }
 
 /// In byte order of their names.
-pub const CODES: [Code; 77] = [
+pub const CODES: [Code; 79] = [
     code("alerts-of-alerts", "a rule on alerts of rules on alerts"),
     code("arguments", "a function with other arguments than it takes"),
     code("assignment", "an event is changed"),
@@ -27,6 +27,7 @@ pub const CODES: [Code; 77] = [
     code("constant", "a pattern that every event matches, or none"),
     code("duplicate-id", "two rules with one id"),
     code("empty", "a text, list or map without content"),
+    code("filter-keeps", "a filter that leaves out all that it does not describe"),
     code("import", "an import inside a closure"),
     code("index", "an element of a field by number"),
     code("kept", "a file with errors keeps its last good rules"),
@@ -83,6 +84,7 @@ pub const CODES: [Code; 77] = [
     code("unknown-rule", "a rule that is unknown"),
     code("unknown-technique", "a technique that ATT&CK does not have"),
     code("unknown-value", "a value that is not one of those known"),
+    code("unused-filter", "a filter that changes no rule"),
     code("unused-pattern", "a pattern that nothing asks for"),
     code("whole-event", "an event where a field belongs"),
     code("wrong-closure", "a closure with other parameters than it is given"),

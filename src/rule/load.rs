@@ -88,6 +88,8 @@ pub fn load(files: &RuleFiles, options: &LoadOptions, previous: Option<&RuleSet>
 struct Loading<'a> {
     options: &'a LoadOptions,
     /// What the Sigma files gave.
+    /// Sigma files by path and text; they are loaded when all other rules are.
+    of_sigma: Vec<(&'a PathBuf, &'a String)>,
     sigma: SigmaLoaded,
     sources: BTreeMap<PathBuf, Source>,
     /// Hash of each file that declares rules, with everything that it could import.
@@ -101,24 +103,28 @@ struct Loading<'a> {
 }
 
 impl<'a> Loading<'a> {
-    fn new(files: &RuleFiles, options: &'a LoadOptions, previous: Option<&RuleSet>) -> Self {
+    fn new(files: &'a RuleFiles, options: &'a LoadOptions, previous: Option<&RuleSet>) -> Self {
         let (of_sigma, scripts): (Vec<_>, Vec<_>) = files.files.iter().partition(|(path, _)| is_sigma(path));
         let (libraries, rules): (Vec<_>, Vec<_>) = scripts.iter().copied().partition(|(path, _)| is_library(path));
         let imported: String =
             libraries.iter().map(|(path, text)| format!("{} {}\n", path.display(), hash_of(text))).collect();
         let hash = |text: &str| hash_of(format!("{}\n{imported}", hash_of(text)));
         let sigma_hash = options.sigma.hash();
-        let of_sigma = || of_sigma.iter().copied().filter(|(path, _)| !is_library(path));
+        let of_sigma: Vec<_> = of_sigma.into_iter().filter(|(path, _)| !is_library(path)).collect();
         let hashes = rules
             .iter()
             .map(|(path, text)| ((*path).clone(), hash(text)))
-            .chain(of_sigma().map(|(path, text)| (path.clone(), hash_of(format!("{}\n{sigma_hash}", hash_of(text))))))
+            .chain(of_sigma.iter().map(|(path, text)| {
+                let hash = hash_of(format!("{}\n{sigma_hash}", hash_of(text)));
+                ((*path).clone(), hash)
+            }))
             .collect();
         let mut found = Vec::new();
         let lists = Lists::read(&files.lists, previous.map(|previous| &previous.lists), &mut found);
         let mut loading = Loading {
             options,
-            sigma: sigma::load(of_sigma(), &options.sigma),
+            of_sigma,
+            sigma: SigmaLoaded::default(),
             sources: BTreeMap::new(),
             hashes,
             unparsed: BTreeSet::new(),
@@ -138,8 +144,7 @@ impl<'a> Loading<'a> {
             tokens.restart();
             loading.parse(path, text, &parser, &tokens);
         }
-        loading.refused =
-            rules.iter().filter(|(path, _)| !loading.sources.contains_key(*path)).count() + loading.sigma.refused;
+        loading.refused = rules.iter().filter(|(path, _)| !loading.sources.contains_key(*path)).count();
         loading.fields = tokens.names();
         let written = loading.sources.values().flat_map(|source| source.written_lists.iter().cloned()).collect();
         loading.reference = Arc::new(Reference { written, ..(*loading.reference).clone() });
@@ -177,8 +182,6 @@ impl<'a> Loading<'a> {
         let library = Library(&self.sources, &self.reference);
         let mut rules: Vec<Rule> = Vec::new();
         let mut found = std::mem::take(&mut self.found);
-        found.append(&mut self.sigma.found);
-        rules.append(&mut self.sigma.rules);
         for (path, source) in self.sources.iter().filter(|(path, _)| !is_library(path)) {
             let (declared, errors) = evaluator.evaluate(path, source);
             self.refused += errors.len();
@@ -198,6 +201,10 @@ impl<'a> Loading<'a> {
                 rules.extend(built.rule);
             }
         }
+        self.sigma = sigma::load(std::mem::take(&mut self.of_sigma).into_iter(), &self.options.sigma, &rules);
+        self.refused += self.sigma.refused;
+        found.append(&mut self.sigma.found);
+        rules.append(&mut self.sigma.rules);
         self.settle(rules, found, previous)
     }
 
@@ -226,7 +233,8 @@ impl<'a> Loading<'a> {
         let rules = self.without_twins(rules, &mut found);
         let rules = self.without_circles(rules, &mut found);
         let refused = self.refused + declared - rules.len();
-        sources.retain(|path, _| rules.iter().any(|rule| rule.place.file == *path));
+        sources
+            .retain(|path, _| rules.iter().any(|rule| rule.place.file == *path) || self.sigma.besides.contains(path));
         let all: String = sources.iter().map(|(path, hash)| format!("{} {hash}\n", path.display())).collect();
         let all = format!("{all}{}", self.reference.hashes());
         found.sort_by(|a, b| {

@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     config::Config,
     correlate::{CHAIN_EPOCH, Chained, Changes, Correlator, Limits, Snapshot},
-    detect::{Marker, SignalRecord, SourceCounts},
+    detect::{Marker, RecordView, SignalRecord, SourceCounts},
     event::{ALERTS, DeadLetter, Position, Timestamp},
     log::{Assignment, Commit, Committed, Log, LogError, Reader, Record, TopicPartition, Transaction},
     telemetry::{LineState, Telemetry},
@@ -204,7 +204,7 @@ impl CorrelateLine {
             }
             seat.at_work.on(record.offset);
             (shared.hook)("correlate", at, record.offset);
-            match SignalRecord::decode(bytes) {
+            match RecordView::decode(bytes) {
                 Ok(signal) => correlator.accept(record.offset, signal, alerts),
                 Err(error) => unreadable = Some((record.offset, error)),
             }

@@ -1,7 +1,8 @@
 //! Cases that are folders. `diagnostics/<name>/`: rule files, and `expected.txt` with what loading says of them: the
 //! errors, or the warnings where there is none. `BLESS=1` writes what was said. `stories/`: rule files whose inline tests
-//! answer what rule authors ask.
+//! answer what rule authors ask. `correlations/`: rules of Sigma, events, and the alerts that follow.
 
+mod correlations;
 mod stories;
 
 use std::{

@@ -11,6 +11,7 @@ mod malformed;
 mod replay;
 mod replay_time;
 mod server;
+mod sigma;
 mod test;
 
 use std::{

@@ -77,7 +77,7 @@ pub fn alerts(rules: &Arc<RuleSet>, records: &[SignalRecord], random: &mut StdRn
     while next < records.len() {
         let batch = random.random_range(1..=(records.len() - next).min(20));
         for _ in 0..batch {
-            correlator.accept(next as u64, records[next].clone(), &mut pending);
+            correlator.accept(next as u64, (&records[next]).into(), &mut pending);
             next += 1;
         }
         if random.random_bool(0.7) {

@@ -1,5 +1,6 @@
 //! Sigma: what the specification says, asked of the engine and of an evaluator that shares nothing with it.
 
+mod cases;
 mod data;
 mod naive;
 mod naive_public;

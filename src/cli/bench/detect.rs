@@ -22,7 +22,7 @@ use crate::{
 const INPUT: &str = "bench";
 
 /// The year of times without one.
-const YEAR: i16 = 2026;
+pub const YEAR: i16 = 2026;
 
 /// Sizes of the rule sets that growth is shown with, as thirtieths of `--rule-count`.
 const GROWTH: [usize; 4] = [1, 10, 30, 100];
@@ -35,7 +35,7 @@ pub fn run(args: &BenchDetectArgs, report: &mut Report) -> Result<()> {
     let set = match &args.rules[..] {
         [] => rules::rules(Shape::Windows, args.rule_count, &mut chance)?,
         paths => {
-            let rules = Rules::load(paths, LoadOptions::default(), &Enrichment::default())?;
+            let rules = Rules::load(paths, LoadOptions::default(), &Enrichment::default(), &[])?;
             rules.report();
             rules.set
         }
@@ -196,6 +196,6 @@ impl Line {
         }
         let counts = self.scratch.take_counts();
         let found = (step == Step::Match).then_some(Found { asked: counts.asked, hits });
-        Work { built: counts.built, found }
+        Work { built: (step != Step::Decode).then_some(counts.built), found }
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::output::Output;
 /// Each row is measured so often, by turns with the others: machines drift, and what is compared has to drift alike.
 const ROUNDS: usize = 5;
 
-/// Before that it runs unmeasured until so many passes in a row have built nothing anew: what can be learnt is learnt.
+/// Before that it runs unmeasured; what learns, until so many passes in a row have built nothing anew.
 const CALM_PASSES: usize = 3;
 
 /// Unmeasured passes at most.
@@ -32,13 +32,16 @@ pub struct Row {
     /// Patterns that matched for each event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hits_per_event: Option<f64>,
+    /// What a key takes in memory, by the allocator's count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_key: Option<f64>,
 }
 
 /// What one pass did.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Work {
-    /// Tables that were built, or built again with what was learnt.
-    pub built: u64,
+    /// Tables that were built, or built again with what was learnt; `None` for what learns nothing.
+    pub built: Option<u64>,
     pub found: Option<Found>,
 }
 
@@ -49,14 +52,29 @@ pub struct Found {
     pub hits: u64,
 }
 
-/// Something to measure: it goes once through all events and says what it did.
+/// Something to measure: it goes once through all events and says how long that took, in microseconds, and what it did.
 pub struct Contender<'a> {
     name: String,
-    run: Box<dyn FnMut() -> Work + 'a>,
+    run: Box<dyn FnMut() -> (f64, Work) + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    pub fn new(name: impl Into<String>, run: impl FnMut() -> Work + 'a) -> Self {
+    pub fn new(name: impl Into<String>, mut run: impl FnMut() -> Work + 'a) -> Self {
+        Contender::prepared(name, || (), move |()| run())
+    }
+
+    /// Something that has its events made anew each time, unmeasured.
+    pub fn prepared<T>(
+        name: impl Into<String>,
+        mut prepare: impl FnMut() -> T + 'a,
+        mut run: impl FnMut(T) -> Work + 'a,
+    ) -> Self {
+        let run = move || {
+            let events = prepare();
+            let start = cpu_us();
+            let work = run(events);
+            (cpu_us() - start, work)
+        };
         Contender { name: name.into(), run: Box::new(run) }
     }
 }
@@ -69,9 +87,9 @@ pub fn compare(group: &str, events: usize, mut contenders: Vec<Contender<'_>>) -
     for _ in 0..ROUNDS {
         work.clear();
         for (contender, times) in contenders.iter_mut().zip(&mut times) {
-            let start = cpu_us();
-            work.push((contender.run)());
-            times.push(cpu_us() - start);
+            let (took, did) = (contender.run)();
+            work.push(did);
+            times.push(took);
         }
     }
     let name = |contender: &Contender<'_>| format!("{group}: {}", contender.name);
@@ -87,6 +105,7 @@ pub fn compare(group: &str, events: usize, mut contenders: Vec<Contender<'_>>) -
             baseline: baseline.clone(),
             asked_per_event: work.found.map(|found| found.asked as f64 / count),
             hits_per_event: work.found.map(|found| found.hits as f64 / count),
+            bytes_per_key: None,
         }
     });
     rows.collect()
@@ -95,7 +114,11 @@ pub fn compare(group: &str, events: usize, mut contenders: Vec<Contender<'_>>) -
 fn warm_up(contender: &mut Contender<'_>) {
     let mut calm = 0;
     for _ in 0..WARM_PASSES_MAX {
-        calm = if (contender.run)().built == 0 { calm + 1 } else { 0 };
+        match (contender.run)().1.built {
+            None => return,
+            Some(0) => calm += 1,
+            Some(_) => calm = 0,
+        }
         if calm == CALM_PASSES {
             return;
         }
@@ -127,8 +150,8 @@ impl Report {
         let mut out = Output::stdout();
         if !json {
             out.line(format_args!(
-                "{:<58} {:>8} {:>9} {:>7} {:>8} {:>8}",
-                "", "events", "CPU us", "ratio", "asked", "hits"
+                "{:<58} {:>8} {:>9} {:>7} {:>8} {:>8} {:>9}",
+                "", "events", "CPU us", "ratio", "asked", "hits", "bytes/key"
             ))?;
         }
         Ok(Report { out, json })
@@ -145,8 +168,9 @@ impl Report {
             let count = |count: Option<f64>| count.map_or_else(String::new, |count| format!("{count:.2}"));
             let Row { name, events, cpu_us_per_event, ratio, .. } = row;
             let (asked, hits) = (count(row.asked_per_event), count(row.hits_per_event));
+            let bytes = row.bytes_per_key.map_or_else(String::new, |bytes| format!("{bytes:.0}"));
             self.out.line(format_args!(
-                "{name:<58} {events:>8} {cpu_us_per_event:>9.3} {ratio:>7.2} {asked:>8} {hits:>8}"
+                "{name:<58} {events:>8} {cpu_us_per_event:>9.3} {ratio:>7.2} {asked:>8} {hits:>8} {bytes:>9}"
             ))?;
         }
         Ok(())

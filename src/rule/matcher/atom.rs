@@ -16,7 +16,7 @@ use super::{
     folds::Folds,
     needle::{self, Needle, Place},
     program::Node,
-    shown::{Shown, everywhere},
+    shown::{ALL_VALUES, Shown},
 };
 use crate::event::{Scalar, Slot, Timestamp, Value, Wanted};
 
@@ -167,7 +167,7 @@ impl<'a> Atoms<'a> {
 
     fn slot(&self, path: &str) -> Slot {
         if path == EVERYWHERE {
-            return everywhere(self.wanted);
+            return ALL_VALUES;
         }
         self.wanted.slot(path).expect("the wanted paths hold those that the rules test")
     }

@@ -1,6 +1,9 @@
 //! The texts of an event with case folded away: made once for each field that something asks for.
 
-use super::{super::text::fold_into, shown::Shown};
+use super::{
+    super::text::fold_into,
+    shown::{ALL_VALUES, Shown},
+};
 use crate::event::Slot;
 
 /// Room that is kept for the next event: one huge record does not hold its memory for ever.
@@ -12,17 +15,17 @@ pub(super) struct Folds {
     bytes: Vec<u8>,
     /// Of each scalar, where it is in `bytes`.
     ends: Vec<(u32, u32)>,
-    /// By slot: the event that it was folded for, and where its scalars are in `ends`.
+    /// By slot, [`ALL_VALUES`] last: the event that it was folded for, and where its scalars are in `ends`.
     slots: Vec<(u32, u32, u32)>,
 }
 
 impl Folds {
     pub(super) fn new(slots: usize) -> Self {
-        Folds { slots: vec![(0, 0, 0); slots], ..Folds::default() }
+        Folds { slots: vec![(0, 0, 0); slots + 1], ..Folds::default() }
     }
 
     pub(super) fn slots(&self) -> usize {
-        self.slots.len()
+        self.slots.len() - 1
     }
 
     /// All that was folded for this event, one text after the other.
@@ -40,7 +43,8 @@ impl Folds {
 
     /// The folded scalars of a field, in order; numbers and booleans as they are written.
     pub(super) fn of(&mut self, event: u32, seen: Shown<'_>, slot: Slot) -> impl ExactSizeIterator<Item = &[u8]> {
-        if self.slots[slot.index()].0 != event {
+        let at = if slot == ALL_VALUES { self.slots() } else { slot.index() };
+        if self.slots[at].0 != event {
             let first = self.ends.len() as u32;
             seen.any_of(slot, |scalar| {
                 let start = self.bytes.len() as u32;
@@ -48,9 +52,9 @@ impl Folds {
                 self.ends.push((start, self.bytes.len() as u32));
                 false
             });
-            self.slots[slot.index()] = (event, first, self.ends.len() as u32);
+            self.slots[at] = (event, first, self.ends.len() as u32);
         }
-        let (_, first, end) = self.slots[slot.index()];
+        let (_, first, end) = self.slots[at];
         let bytes = &self.bytes;
         self.ends[first as usize..end as usize].iter().map(move |(start, end)| &bytes[*start as usize..*end as usize])
     }

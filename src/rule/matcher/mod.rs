@@ -66,7 +66,6 @@ pub struct Matcher {
     nodes: Vec<Node>,
     atoms: Vec<Atom>,
     pins: Vec<Pin>,
-    /// Those of the wanted paths, and that of all values.
     slots: usize,
 }
 
@@ -128,14 +127,7 @@ impl Matcher {
             }
         }
         let atoms = atoms.list;
-        Matcher {
-            rules: rules.to_vec(),
-            patterns,
-            pins: pin::pins(&atoms, &nodes),
-            nodes,
-            atoms,
-            slots: wanted.len() + 1,
-        }
+        Matcher { rules: rules.to_vec(), patterns, pins: pin::pins(&atoms, &nodes), nodes, atoms, slots: wanted.len() }
     }
 
     /// Room to match one event at a time.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::predicate::{EVERYWHERE, Reads};
-use crate::event::{Scalar, SharedEvent, Slot, Timestamp, Value, View, Wanted};
+use crate::event::{Scalar, SharedEvent, Slot, Timestamp, Value, View};
 
 /// The wanted fields of an event, its time, and all of it for those who ask.
 #[derive(Clone, Copy)]
@@ -15,27 +15,21 @@ pub struct Shown<'a> {
     pub whole: &'a dyn Fn() -> SharedEvent,
 }
 
-/// The slot in which tests of all values are numbered: one behind those of the wanted paths.
-pub(super) fn everywhere(wanted: &Wanted) -> Slot {
-    Slot(wanted.len() as u32)
-}
+/// The slot of tests of all values: that of no wanted path.
+pub(super) const ALL_VALUES: Slot = Slot(u32::MAX);
 
 impl Shown<'_> {
-    fn is_everywhere(&self, slot: Slot) -> bool {
-        slot == everywhere(self.view.wanted())
-    }
-
-    /// Whether there is something in the slot, [`everywhere`] included.
+    /// Whether there is something in the slot, [`ALL_VALUES`] included.
     pub(super) fn has(&self, slot: Slot) -> bool {
-        self.is_everywhere(slot) || self.view.exists(slot)
+        slot == ALL_VALUES || self.view.exists(slot)
     }
 
-    /// Visits every scalar of the slot, [`everywhere`] included, until `visit` answers true; says whether it did.
+    /// Visits every scalar of the slot, [`ALL_VALUES`] included, until `visit` answers true; says whether it did.
     #[inline]
     pub(super) fn any_of(&self, slot: Slot, mut visit: impl FnMut(Scalar<'_>) -> bool) -> bool {
-        match self.is_everywhere(slot) {
-            true => Reads::any(&*(self.whole)(), EVERYWHERE, &mut visit),
-            false => self.view.scalars(slot).any(visit),
+        match slot {
+            ALL_VALUES => Reads::any(&*(self.whole)(), EVERYWHERE, &mut visit),
+            slot => self.view.scalars(slot).any(visit),
         }
     }
 }

@@ -52,8 +52,17 @@ impl Condition {
         }
     }
 
+    /// Whether a `not` is in it.
+    pub(super) fn negates(&self) -> bool {
+        match self {
+            Condition::And(parts) | Condition::Or(parts) => parts.iter().any(Condition::negates),
+            Condition::Not(_) => true,
+            Condition::Name { .. } | Condition::Of { .. } => false,
+        }
+    }
+
     /// Visits every name and pattern.
-    fn each_leaf<'c>(&'c self, visit: &mut dyn FnMut(&'c Condition)) {
+    pub(super) fn each_leaf<'c>(&'c self, visit: &mut dyn FnMut(&'c Condition)) {
         match self {
             Condition::And(parts) | Condition::Or(parts) => parts.iter().for_each(|part| part.each_leaf(visit)),
             Condition::Not(part) => part.each_leaf(visit),

@@ -288,6 +288,13 @@ impl Common {
     }
 }
 
+impl Common {
+    /// By what it can be referred to.
+    pub fn called(&self) -> impl Iterator<Item = String> {
+        self.name.iter().map(|name| name.text.clone()).chain([self.rule_id()])
+    }
+}
+
 /// Lower case, with hyphens for all that is neither letter nor digit.
 fn slug(title: &str) -> String {
     let words = title.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty());

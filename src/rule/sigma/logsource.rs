@@ -49,6 +49,13 @@ impl LogSource {
         }
         Some(LogSource { category, product, service, at: entry.at })
     }
+
+    /// Whether the other one is all that this one says.
+    pub fn covers(&self, other: &LogSource) -> bool {
+        let parts =
+            [(&self.category, &other.category), (&self.product, &other.product), (&self.service, &other.service)];
+        parts.into_iter().all(|(own, other)| own.is_none() || own == other)
+    }
 }
 
 /// `category: process_creation, product: windows`, in backticks.

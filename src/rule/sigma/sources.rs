@@ -1,7 +1,9 @@
 //! Which events log sources speak of: Windows channels are built in, plain maps are the user's.
 //!
 //! Whose log an event is from is known of two kinds of events: those with a Windows channel (`Channel`), and those that
-//! name their operating system as ECS does (`host.os.type`). A rule for another product sees neither.
+//! name their operating system as ECS does (`host.os.type`). A rule for another product sees neither, nor does one for
+//! no product and a source that nothing maps (a web server, a database) see Windows channels. That apart, what nothing
+//! maps limits nothing.
 
 use std::sync::Arc;
 
@@ -81,12 +83,12 @@ impl LogSources {
             Predicate::all(rows.iter().flat_map(|row| &row.fields).map(|(field, values)| one_of(field, values)));
         let is_mapped = !rows.is_empty();
         let predicate = match product {
-            Some("windows") if is_mapped => mapped,
-            Some("windows") => not_of_another_system("windows"),
-            Some(product) => Predicate::all([exists(CHANNEL).negated(), not_of_another_system(product), mapped]),
+            Some(_) if is_mapped => mapped,
             // What is no Windows event may be of a like log of another product.
             None if is_mapped => Predicate::any([exists(CHANNEL).negated(), mapped]),
-            None => Predicate::Constant(true),
+            Some("windows") => not_of_another_system("windows"),
+            Some(product) => Predicate::all([exists(CHANNEL).negated(), not_of_another_system(product)]),
+            None => exists(CHANNEL).negated(),
         };
         Limit { predicate, is_mapped }
     }
@@ -256,9 +258,11 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_maps_limits_nothing() {
+    fn what_nothing_maps_limits_nothing_but_for_windows_channels() {
         let limit = LogSources::built_in().limit(&source("webserver", "", ""));
-        assert!(!limit.is_mapped && matches!(limit.predicate, Predicate::Constant(true)));
+        assert!(!limit.is_mapped);
+        assert!(limit.predicate.test(&event(serde_json::json!({"c-uri": "/"}))).unwrap());
+        assert!(!limit.predicate.test(&event(serde_json::json!({"Channel": "Security"}))).unwrap());
     }
 
     #[test]

@@ -1,0 +1,117 @@
+//! Sigma rules in every command: they run beside Rhai rules, and a map of log sources says what their events look like.
+
+use serde_json::json;
+
+use super::{EACH, Folder};
+
+const RULE: &str = "title: Whoami
+id: 5F1C5B6A-4C1E-4B57-9D0C-0A8E4F2D7B11
+status: test
+description: Somebody asks who they are.
+references:
+    - https://example.org/whoami
+author: A. Author
+tags:
+    - attack.discovery
+    - attack.t1033
+logsource:
+    category: process_creation
+    product: acme
+detection:
+    selection:
+        Image|endswith: '\\whoami.exe'
+    filter_admin:
+        User: admin
+    condition: selection and not 1 of filter_*
+fields:
+    - ParentImage
+falsepositives:
+    - Scripts of administrators
+level: high
+";
+
+const MAP: &str = r#"{"product": "acme", "category": {"process_creation": {"kind": ["exec"]}}}"#;
+
+const ID: &str = "5f1c5b6a-4c1e-4b57-9d0c-0a8e4f2d7b11";
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    let event = |seconds: u8, rest: &str| format!(r#"{{"time":"2024-05-01T10:00:0{seconds}Z",{rest}}}"#) + "\n";
+    let events = [
+        event(0, r#""x":1,"k":"a""#),
+        event(1, r#""kind":"exec","Image":"C:\\Windows\\WHOAMI.exe","User":"ann","ParentImage":"cmd.exe","Other":1"#),
+        event(2, r#""kind":"exec","Image":"C:\\whoami.exe","User":"admin""#),
+        event(3, r#""kind":"load","Image":"C:\\whoami.exe","User":"ann""#),
+    ];
+    folder.write("rules/whoami.yml", RULE).write("rules/each.rhai", EACH).write("a.log", events.concat());
+    folder.write("map.json", MAP);
+    folder
+}
+
+#[test]
+fn alerts_of_sigma_rules_say_what_the_rule_says_and_show_what_it_asks() {
+    let ran = folder().run("replay --rules rules --input a.log --pipeline map.json --format json").exits(0);
+    let alerts = ran.json();
+    let rules: Vec<_> = alerts.iter().map(|alert| (&alert["rule"]["id"], &alert["trigger"]["offset"])).collect();
+    assert_eq!(rules, [(&json!("each"), &json!(0)), (&json!(ID), &json!(1))]);
+    let alert = &alerts[1];
+    assert_eq!((&alert["title"], &alert["severity"], &alert["key"]), (&json!("Whoami"), &json!("high"), &json!([])));
+    assert_eq!((&alert["attack"], &alert["tags"]), (&json!(["T1033"]), &json!(["attack.discovery", "attack.t1033"])));
+    let rule = &alert["rule"];
+    assert_eq!(rule["references"], json!(["https://example.org/whoami"]));
+    assert_eq!(rule["false_positives"], json!(["Scripts of administrators"]));
+    assert_eq!((&rule["author"], &rule["status"]), (&json!("A. Author"), &json!("test")));
+    assert_eq!(
+        alert["evidence"][0]["fields"],
+        json!({"Image": "C:\\Windows\\WHOAMI.exe", "ParentImage": "cmd.exe", "User": "ann", "kind": "exec"})
+    );
+}
+
+#[test]
+fn check_and_test_take_both_languages() {
+    let folder = folder();
+    let checked = folder.run("check rules").exits(0).stdout;
+    assert!(checked.contains("warning[sigma-log-source]") && checked.contains("rules/whoami.yml:11:1"), "{checked}");
+    assert!(checked.contains("2 rules, 0 errors, 1 warnings"), "{checked}");
+    let mapped = folder.run("check rules --pipeline map.json --deny-warnings").exits(0).stdout;
+    assert!(mapped.contains("2 rules, 0 errors, 0 warnings"), "{mapped}");
+    assert_eq!(folder.run("test rules").exits(0).stdout.lines().last(), Some("2 passed, 0 failed"));
+}
+
+#[test]
+fn explain_shows_a_sigma_rule_test_by_test() {
+    let arguments = format!("explain --rule {ID} --rules rules --input a.log --pipeline map.json --offset 2");
+    assert_eq!(
+        folder().run(&arguments).exits(0).stdout,
+        format!(
+            r#"rule {ID} (rules/whoami.yml:1:1)
+record 2 of a.log, input default, 2024-05-01T10:00:02Z
+
+pattern event does not match
+  false        all of
+  true   gate  ├─ ieq(e.kind, "exec")                 "exec"
+  true         ├─ e.Image.iends_with("\\whoami.exe")  "C:\\whoami.exe"
+  false        └─ not
+  true            └─ ieq(e.User, "admin")             "admin"
+  key: none
+"#
+        )
+    );
+}
+
+#[test]
+fn the_configuration_names_maps_beside_itself() {
+    let folder = folder();
+    folder.write("etc/tripline.toml", "[sigma]\npipelines = [\"../map.json\"]\n");
+    let checked = folder.run("check rules --config etc/tripline.toml").exits(0).stdout;
+    assert!(checked.contains("0 errors, 0 warnings"), "{checked}");
+}
+
+#[test]
+fn a_map_that_is_none_is_an_error_at_its_place() {
+    let folder = folder();
+    folder.write("map.json", "{\"category\": {\"process_creation\":\n  7}}");
+    let ran = folder.run("check rules --pipeline map.json").exits(1);
+    assert!(ran.stdout.contains("map.json:2:3") && ran.stdout.contains("fields with values belong here"), "{ran:?}");
+    folder.run("check rules --pipeline none.json").exits(2);
+}
