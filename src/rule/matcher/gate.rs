@@ -40,8 +40,8 @@ const EXISTS: f32 = 0.95;
 /// A gate seen in a greater share of events is worth a second one.
 const RARE: f32 = 0.005;
 
-/// A second gate seen in a greater share of events tells little.
-const TELLING: f32 = 0.7;
+/// A second gate of a higher price tells little, or would have every event read in full.
+const TELLING: f32 = 0.4;
 
 impl Known<'_> {
     /// A second gate, of which an atom has to be seen besides one of [`Known::gate`]'s.
