@@ -139,10 +139,13 @@ impl Field {
         }
     }
 
-    /// Asks each scalar, arrays opened, until one answers true.
+    /// Asks each scalar, arrays opened, until one answers true; of an event, every one in it.
     pub(super) fn any(&self, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
         let visit = &mut |value: &Value| Scalar::of(value).is_some_and(&mut *visit);
         match self {
+            Field::Read { root, path } if path.is_empty() => {
+                root.fields().iter().any(|(_, value)| value.any_scalar_within(visit))
+            }
             Field::Read { root, path } => root.fields().any(path, visit),
             Field::Value(value) => value.any_scalar(visit),
             Field::Found { found, .. } => {

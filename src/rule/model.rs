@@ -129,6 +129,18 @@ pub enum Status {
     Unsupported,
 }
 
+impl Status {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Experimental => "experimental",
+            Status::Test => "test",
+            Status::Stable => "stable",
+            Status::Deprecated => "deprecated",
+            Status::Unsupported => "unsupported",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Risk {
     pub score: i64,

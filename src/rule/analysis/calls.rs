@@ -10,7 +10,7 @@ use crate::rule::{
     enrichment::Lookup,
     entry::listed,
     source::Source,
-    text::Network,
+    text::{Network, TextTest},
     token::as_written,
     vocabulary::{self, FUNCTIONS, Function, Gives, STANDARD},
 };
@@ -220,8 +220,14 @@ impl<'a> Analysis<'a> {
             return Known::Unknown;
         }
         let takes_event = matches!(name, "hour" | "weekday" | "exists");
-        for (known, at) in arguments {
+        // An event is asked for a text as a whole: all of its values.
+        let asks_event = name == "matches" || TextTest::NAMED.iter().any(|(test, ..)| *test == function.name);
+        for (number, (known, at)) in arguments.iter().enumerate() {
             match known {
+                Known::Event(path) if asks_event && number == 0 && path.is_empty() => {
+                    // Where text without fields of its own is: an alert shows it.
+                    self.event_reads.insert("message".to_owned());
+                }
                 Known::Kept(pattern, end, path) if takes_event && path.is_empty() => {
                     self.ends.insert((pattern.clone(), *end, String::new()));
                 }

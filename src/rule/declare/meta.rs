@@ -16,11 +16,12 @@ const SEVERITIES: [(&str, Severity); 5] = [
     ("critical", Severity::Critical),
 ];
 
-const STATUSES: [(&str, Status); 4] = [
+const STATUSES: [(&str, Status); 5] = [
     ("experimental", Status::Experimental),
     ("test", Status::Test),
     ("stable", Status::Stable),
     ("deprecated", Status::Deprecated),
+    ("unsupported", Status::Unsupported),
 ];
 
 pub(super) fn read(map: Entry<'_>, position: Position, report: &mut Report<'_>) -> Meta {

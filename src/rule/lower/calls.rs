@@ -8,6 +8,7 @@ use super::{
 };
 use crate::rule::{
     field_test::{Asks, Pattern},
+    predicate::EVERYWHERE,
     reference::Reference,
     term::{Term, TextFunction, TimePart, Zone},
     text::{Network, TextTest},
@@ -125,6 +126,9 @@ fn function(reference: &Reference, name: &str, arguments: &[Bound]) -> Option<Bo
     if let Some((_, test, ignore_case)) = TextTest::NAMED.iter().find(|(known, ..)| *known == name) {
         return text_test(*test, *ignore_case, arguments);
     }
+    if let ("matches", [Bound::Event, pattern]) = (name, arguments) {
+        return Some(test_of(everywhere(), Asks::Matches(Pattern::new(&text_of(pattern)?).ok()?)));
+    }
     if let [Bound::Term(term)] = arguments
         && let Some((_, function)) = TextFunction::NAMED.iter().find(|(known, _)| *known == name)
     {
@@ -172,6 +176,7 @@ fn function(reference: &Reference, name: &str, arguments: &[Bound]) -> Option<Bo
 
 fn text_test(test: TextTest, ignore_case: bool, arguments: &[Bound]) -> Option<Bound> {
     match arguments {
+        [Bound::Event, wanted] => Some(test_of(everywhere(), Asks::text(test, ignore_case, &text_of(wanted)?))),
         [Bound::Term(term), Bound::Term(other)] => {
             Some(test_of(term.clone(), Asks::TextWith { test, ignore_case, other: other.clone() }))
         }
@@ -183,6 +188,11 @@ fn text_test(test: TextTest, ignore_case: bool, arguments: &[Bound]) -> Option<B
         }
         _ => None,
     }
+}
+
+/// What an event is asked as a whole: every value in it.
+fn everywhere() -> Term {
+    Term::Field(EVERYWHERE.into())
 }
 
 fn is_list(bound: &Bound) -> bool {

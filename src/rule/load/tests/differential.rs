@@ -139,6 +139,8 @@ fn leaf() -> impl Strategy<Value = String> {
         1 => (text_test(), field(), value()).prop_map(|(f, a, b)| format!("{a}.{f}({b})")),
         1 => (text(&["icontains", "ieq", "like"]), wanted(), value()).prop_map(|(f, a, b)| format!("{f}({a}, {b})")),
         1 => value().prop_map(|a| format!("exists({a})")),
+        1 => (text_test(), wanted()).prop_map(|(f, w)| format!("e.{f}({w})")),
+        1 => text(&["matches(e, \"^x\")", "e.icontains(\"K\")"]),
         1 => (value(), text(&["^[x1]", "(?i)ſ|k", "\\\\d$", "^$"])).prop_map(|(a, r)| format!("matches({a}, \"{r}\")")),
         1 => (field(), text(&["\"10.0.0.0/8\", \"::/0\"", "\"10.0.0.1\"", "[\"0.0.0.0/0\"]"]))
             .prop_map(|(a, n)| format!("cidr({a}, {n})")),
