@@ -1,19 +1,19 @@
-//! Reads the files that say what Sigma's names mean here: maps of log sources.
+//! Reads what says what Sigma's names mean here: processing pipelines, built in or in files, and maps of log sources.
 
 use std::{
     fs,
-    path::{self, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::rule::SigmaOptions;
+use crate::rule::{BuiltInPipeline, SigmaOptions};
 
 /// Files at most, and bytes of one.
 const FILES_MAX: usize = 100;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Reads the files in their order.
+/// Reads the files in their order; where there is no file, the last part of a path may name what is built in.
 ///
 /// # Errors
 /// When one can't be read, or is above a bound.
@@ -23,7 +23,10 @@ pub fn read(paths: &[PathBuf]) -> Result<SigmaOptions> {
     }
     let pipelines = paths.iter().map(|path| {
         let shown = path.display();
-        let size = fs::metadata(path).with_context(|| format!("{shown}"))?.len();
+        if let Some(built_in) = built_in(path) {
+            return Ok((PathBuf::from(built_in.name), built_in.text.to_owned()));
+        }
+        let size = fs::metadata(path).with_context(|| unread(path))?.len();
         if size > FILE_BYTES_MAX {
             bail!("{shown}: larger than {FILE_BYTES_MAX} bytes");
         }
@@ -32,4 +35,14 @@ pub fn read(paths: &[PathBuf]) -> Result<SigmaOptions> {
         Ok((path::absolute(path).with_context(|| format!("{shown}"))?, text))
     });
     Ok(SigmaOptions { pipelines: pipelines.collect::<Result<_>>()? })
+}
+
+fn built_in(path: &Path) -> Option<&'static BuiltInPipeline> {
+    let name = path.file_name()?.to_str()?;
+    BuiltInPipeline::named(name).filter(|_| !path.exists())
+}
+
+fn unread(path: &Path) -> String {
+    let known: Vec<&str> = BuiltInPipeline::all().iter().map(|built_in| built_in.name).collect();
+    format!("{}: no file, and none of the pipelines that are built in ({})", path.display(), known.join(", "))
 }

@@ -13,7 +13,7 @@ const fn code(name: &'static str, says: &'static str) -> Code {
 }
 
 /// In byte order of their names.
-pub const CODES: [Code; 79] = [
+pub const CODES: [Code; 80] = [
     code("alerts-of-alerts", "a rule on alerts of rules on alerts"),
     code("arguments", "a function with other arguments than it takes"),
     code("assignment", "an event is changed"),
@@ -62,6 +62,7 @@ pub const CODES: [Code; 79] = [
     code("sigma-kind", "a YAML document that is no Sigma rule"),
     code("sigma-log-source", "a log source that nothing maps"),
     code("sigma-modifier", "a modifier that is unknown, or that does not fit"),
+    code("sigma-pipeline", "a rule that a pipeline refuses"),
     code("sigma-placeholder", "a placeholder that nothing fills"),
     code("sigma-unsupported", "something of Sigma that is not supported"),
     code("switch", "`switch` over a field"),

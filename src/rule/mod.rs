@@ -63,7 +63,7 @@ pub use model::*;
 pub use number::Num;
 pub use predicate::{Predicate, ScriptTest};
 pub use script::ScriptError;
-pub use sigma::SigmaOptions;
+pub use sigma::{BuiltIn as BuiltInPipeline, Converted, SigmaOptions, convert as convert_sigma};
 pub use window_script::WindowScript;
 pub use window_test::{Amount, WindowFacts, WindowTest, WindowValue};
 pub use written::{LIST_TEXT_BYTES_MAX, ListWrite, Question};

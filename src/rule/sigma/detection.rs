@@ -108,6 +108,15 @@ pub struct Flags {
     pub dot_all: bool,
 }
 
+impl Flags {
+    /// As a regex has them in front: `(?i)`, or nothing.
+    pub fn written(self) -> String {
+        let letters = [(self.ignore_case, 'i'), (self.multi_line, 'm'), (self.dot_all, 's')];
+        let letters: String = letters.into_iter().filter_map(|(set, letter)| set.then_some(letter)).collect();
+        if letters.is_empty() { letters } else { format!("(?{letters})") }
+    }
+}
+
 impl Value {
     /// What it is, for people.
     pub fn kind(&self) -> &'static str {
@@ -257,7 +266,7 @@ fn modified(
 }
 
 /// A value as written.
-fn value(node: &Node, modifiers: &[Modifier], report: &mut Report<'_>) -> Option<Value> {
+pub fn value(node: &Node, modifiers: &[Modifier], report: &mut Report<'_>) -> Option<Value> {
     let Some(scalar) = node.as_scalar() else {
         let message = format!("a value is a text, a number, a boolean or `null`, not {}", node.kind());
         report.error("wrong-type", node.at, message, None);

@@ -3,23 +3,25 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
     correlation::{self, Detected},
     document::{self, Common, Document, DocumentKind},
     filter,
+    pipeline::{Pipeline, Pipelines},
     report::{Report, SigmaFile},
-    rule::DetectionRule,
+    rule::{Around, DetectionRule},
     sources::{self, LogSources, Row},
     yaml::{Node, YamlError},
 };
-use crate::rule::{Diagnostic, Level, Rule, source::hash_of};
+use crate::rule::{Diagnostic, Rule, source::hash_of};
 
 /// What Sigma rules are read with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SigmaOptions {
-    /// Files that say what log sources look like: path and text, in the order in which they apply.
+    /// Processing pipelines, and plain maps of log sources: path (or name, of those that are built in) and text.
     pub pipelines: Vec<(PathBuf, String)>,
 }
 
@@ -27,7 +29,7 @@ impl SigmaOptions {
     /// What is wrong with the pipelines.
     pub fn findings(&self) -> Vec<Diagnostic> {
         let mut found = Vec::new();
-        log_sources(self, &mut found);
+        around(self, &mut found);
         found
     }
 
@@ -62,10 +64,10 @@ pub(in crate::rule) fn load<'a>(
     let files: BTreeMap<PathBuf, SigmaFile> =
         texts.iter().map(|(path, text)| ((*path).clone(), SigmaFile::new(path, text))).collect();
     if !texts.is_empty() {
-        let sources = log_sources(options, &mut loaded.found);
+        let around = around(options, &mut loaded.found);
         let mut sorted = Sorted::default();
         texts.iter().for_each(|(path, text)| sorted.read(&files[*path], text, &mut loaded));
-        sorted.build(&sources, others, &mut loaded);
+        sorted.build(&around, others, &mut loaded);
     }
     loaded.files = files;
     loaded
@@ -107,8 +109,8 @@ impl<'f> Sorted<'f> {
         }
     }
 
-    /// Filters change rules, the rules are lowered, and correlations are built over them.
-    fn build(mut self, sources: &LogSources, others: &[Rule], loaded: &mut SigmaLoaded) {
+    /// Filters change rules, then pipelines do; they are lowered, and correlations are built over them.
+    fn build(mut self, around: &Around, others: &[Rule], loaded: &mut SigmaLoaded) {
         loaded.besides.extend(self.filters.iter().map(|(_, report)| report.file.path.clone()));
         let of_correlations: Vec<&Common> = self.correlations.iter().map(|(document, _)| &document.common).collect();
         let mut rules: Vec<&mut DetectionRule> =
@@ -116,10 +118,15 @@ impl<'f> Sorted<'f> {
         let filtered = filter::apply(self.filters, &mut rules, &of_correlations);
         loaded.refused += filtered.refused;
         loaded.found.extend(filtered.found);
-        let lowered: Vec<Option<Rule>> = self.detections.iter_mut().map(|draft| draft.lower(sources)).collect();
+        let lowered: Vec<Option<Rule>> = self.detections.iter_mut().map(|draft| draft.lower(around)).collect();
         loaded.refused += lowered.iter().filter(|rule| rule.is_none()).count();
-        let detected: Vec<Detected<'_>> =
-            self.detections.iter().zip(&lowered).map(|(draft, rule)| draft.detected(rule.as_ref())).collect();
+        let paths: Vec<_> = self.detections.iter().map(|draft| move |field: &str| draft.paths(field, around)).collect();
+        let detected: Vec<Detected<'_>> = (self.detections.iter().zip(&lowered).zip(&paths))
+            .map(|((draft, rule), paths)| {
+                let (file, common) = (draft.report.file, &draft.common);
+                Detected { file, common, rule: rule.as_ref(), paths }
+            })
+            .collect();
         let correlated = correlation::build(&detected, self.correlations, others);
         loaded.refused += correlated.refused;
         loaded.found.extend(correlated.found);
@@ -137,37 +144,54 @@ impl<'f> Sorted<'f> {
 }
 
 impl Draft<'_> {
-    fn lower(&mut self, sources: &LogSources) -> Option<Rule> {
-        let rule = self.rule.as_ref()?;
-        let predicate = rule.predicate(sources, &mut self.report)?;
+    fn lower(&mut self, around: &Around) -> Option<Rule> {
+        let rule = self.rule.as_mut()?;
+        if !rule.pass(around, &mut self.report) {
+            return None;
+        }
+        let predicate = rule.predicate(around, &mut self.report)?;
         (!self.report.has_errors()).then(|| rule.build(predicate, &self.report))
     }
 
-    fn detected<'a>(&'a self, rule: Option<&'a Rule>) -> Detected<'a> {
-        Detected { file: self.report.file, common: &self.common, rule, paths: &|field| vec![field.into()] }
+    /// The paths that one of the rule's fields is read at.
+    fn paths(&self, field: &str, around: &Around) -> Vec<Arc<str>> {
+        let names = self.rule.as_ref().and_then(|rule| rule.names_of(&[field], around, self.report.file).pop());
+        names.map_or(vec![field.into()], |names| names.iter().map(|name| name.as_str().into()).collect())
     }
 }
 
-/// What is built in, below the plain maps of the user: of two files the later one decides.
-fn log_sources(options: &SigmaOptions, found: &mut Vec<Diagnostic>) -> LogSources {
+/// What is built in, below the plain maps of the user (of two files the later one decides), and the pipelines.
+pub fn around(options: &SigmaOptions, found: &mut Vec<Diagnostic>) -> Around {
     let mut sources = LogSources::built_in();
+    let mut pipelines = Vec::new();
     for (path, text) in &options.pipelines {
-        match sources::only_document(text).and_then(|root| plain_map(&root)) {
-            Ok(rows) => sources.put_first(rows),
-            Err(error) => {
-                let file = SigmaFile::new(path, text);
-                found.push(file.finding(Level::Error, "syntax", error.at, error.message));
-            }
+        let file = SigmaFile::new(path, text);
+        let mut report = Report::new(&file);
+        match sources::only_document(text).and_then(|root| read(&root, &mut report)) {
+            Ok(Written::Map(rows)) => sources.put_first(rows),
+            Ok(Written::Pipeline(pipeline)) => pipelines.extend(pipeline),
+            Err(error) => report.error("syntax", error.at, error.message, None),
         }
+        found.extend(report.found);
     }
-    sources
+    Around { sources, pipelines: Pipelines::new(pipelines) }
 }
 
-fn plain_map(root: &Node) -> Result<Vec<Row>, YamlError> {
+/// What a file for `pipelines` holds.
+enum Written {
+    Map(Vec<Row>),
+    /// `None` where it is not whole, which is reported.
+    Pipeline(Option<Pipeline>),
+}
+
+fn read(root: &Node, report: &mut Report<'_>) -> Result<Written, YamlError> {
     if sources::is_map(root) {
-        return sources::read_map(root);
+        return sources::read_map(root).map(Written::Map);
     }
-    let message = "no map of log sources: it has neither `category` nor `service`".to_owned();
+    if root.get("transformations").is_some() {
+        return Ok(Written::Pipeline(Pipeline::read(root, report)));
+    }
+    let message = "neither a pipeline (`transformations`) nor a map of log sources (`category`, `service`)".to_owned();
     Err(YamlError { at: root.at, message })
 }
 

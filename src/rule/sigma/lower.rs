@@ -45,6 +45,37 @@ pub fn lower(detections: &Detections, report: &mut Report<'_>) -> Option<Predica
     Some(Predicate::any(conditions))
 }
 
+/// The predicate of a detection that no condition names. `None` where it says nothing, or something in it is wrong,
+/// which is then reported.
+pub fn lower_alone(detection: &Detection, report: &mut Report<'_>) -> Option<Predicate> {
+    let detections = Detections { named: Vec::new(), conditions: Vec::new() };
+    let mut lowering = Lowering { detections: &detections, named: HashMap::new(), tests: 0, fits: true, report };
+    let predicate = lowering.detection(detection);
+    predicate.filter(|_| lowering.fits)
+}
+
+/// The test that a text with wildcards comes to.
+#[derive(Debug)]
+pub enum TextShape {
+    /// Any value is like it.
+    Anything,
+    Is(TextTest, String),
+}
+
+/// The simplest test of a text that has neither bytes nor placeholders.
+pub fn shape(text: &Text) -> TextShape {
+    let (test, wanted) = match text.pieces() {
+        [] => (TextTest::Equals, String::new()),
+        pieces if pieces.iter().all(|piece| *piece == Piece::Any) => return TextShape::Anything,
+        [Piece::Plain(plain)] => (TextTest::Equals, plain.clone()),
+        [Piece::Plain(plain), Piece::Any] => (TextTest::StartsWith, plain.clone()),
+        [Piece::Any, Piece::Plain(plain)] => (TextTest::EndsWith, plain.clone()),
+        [Piece::Any, Piece::Plain(plain), Piece::Any] => (TextTest::Contains, plain.clone()),
+        _ => (TextTest::Like, text.to_string()),
+    };
+    TextShape::Is(test, wanted)
+}
+
 struct Lowering<'d, 'r, 'f> {
     detections: &'d Detections,
     /// By name; `None` of one that says nothing.
@@ -172,36 +203,23 @@ impl<'d> Lowering<'d, '_, '_> {
     fn text(&mut self, path: &Arc<str>, text: &Text, cased: bool, at: Mark) -> Predicate {
         let Some(text) = self.settled(text, at) else { return NEVER };
         let text = if &**path == EVERYWHERE { text.after_any().before_any() } else { text };
-        let is_all = |pieces: &[Piece]| pieces.iter().all(|piece| *piece == Piece::Any);
-        let (test, wanted) = match text.pieces() {
-            [] => (TextTest::Equals, String::new()),
-            pieces if is_all(pieces) => return field(path, Asks::text(TextTest::Contains, false, "")),
-            [Piece::Plain(plain)] => (TextTest::Equals, plain.clone()),
-            [Piece::Plain(plain), Piece::Any] => (TextTest::StartsWith, plain.clone()),
-            [Piece::Any, Piece::Plain(plain)] => (TextTest::EndsWith, plain.clone()),
-            [Piece::Any, Piece::Plain(plain), Piece::Any] => (TextTest::Contains, plain.clone()),
-            _ => (TextTest::Like, text.to_string()),
-        };
-        field(path, Asks::text(test, !cased, &wanted))
+        match shape(&text) {
+            TextShape::Anything => field(path, Asks::text(TextTest::Contains, false, "")),
+            TextShape::Is(test, wanted) => field(path, Asks::text(test, !cased, &wanted)),
+        }
     }
 
     /// The text with what encodings made of it, if that is text, and without placeholders.
     fn settled(&mut self, text: &Text, at: Mark) -> Option<Text> {
-        let mut settled = Text::default();
-        for piece in text.pieces() {
-            match piece {
-                Piece::Bytes(bytes) => match String::from_utf8(bytes.clone()) {
-                    Ok(plain) => settled.push(Piece::Plain(plain)),
-                    Err(_) => {
-                        let help = Some("put `base64` or `base64offset` behind it".to_owned());
-                        return self.wrong("sigma-modifier", at, "the encoded bytes are no text", help);
-                    }
-                },
-                Piece::Placeholder(name) => return self.placeholder(name, at),
-                piece => settled.push(piece.clone()),
-            }
+        if let Some(name) = text.placeholder() {
+            return self.placeholder(name, at);
         }
-        Some(settled)
+        let settled = text.without_bytes();
+        if settled.is_none() {
+            let help = Some("put `base64` or `base64offset` behind it".to_owned());
+            return self.wrong("sigma-modifier", at, "the encoded bytes are no text", help);
+        }
+        settled
     }
 
     fn placeholder<T>(&mut self, name: &str, at: Mark) -> Option<T> {
@@ -213,12 +231,7 @@ impl<'d> Lowering<'d, '_, '_> {
         if let Some(name) = regex.placeholder() {
             return self.placeholder(name, at).unwrap_or(NEVER);
         }
-        let flags: String = [(flags.ignore_case, 'i'), (flags.multi_line, 'm'), (flags.dot_all, 's')]
-            .into_iter()
-            .filter_map(|(set, letter)| set.then_some(letter))
-            .collect();
-        let flags = if flags.is_empty() { flags } else { format!("(?{flags})") };
-        let written = format!("{flags}{}", regex.as_plain().unwrap_or_default());
+        let written = format!("{}{}", flags.written(), regex.as_plain().unwrap_or_default());
         match Pattern::new(&written) {
             Ok(pattern) => field(path, Asks::Matches(pattern)),
             Err(error) => self.wrong("bad-literal", at, &format!("bad regex: {error}"), None).unwrap_or(NEVER),

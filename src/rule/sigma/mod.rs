@@ -3,9 +3,11 @@
 //! Text becomes a typed tree with the place of every part: [`document`] (what kind, what it says of itself),
 //! [`detection`] and [`condition`] (what a rule looks for), [`logsource`] (in which events). What changes rules changes
 //! this tree ([`rule::DetectionRule`]); only then is it lowered to a [`crate::rule::Predicate`]. It knows neither Rhai
-//! nor the matcher. [`filter`]s change the tree of rules that they name; [`correlation`]s are rules over what others find.
+//! nor the matcher. [`filter`]s and [`pipeline`]s change the tree of rules; [`correlation`]s are rules over what others
+//! find; [`convert`] writes rules in Rhai.
 
 mod condition;
+mod convert;
 mod correlation;
 mod detection;
 mod document;
@@ -14,6 +16,7 @@ mod load;
 mod logsource;
 mod lower;
 mod modifier;
+mod pipeline;
 mod report;
 mod rule;
 mod sources;
@@ -23,5 +26,7 @@ mod value;
 mod windows;
 mod yaml;
 
+pub use convert::{Converted, convert};
 pub use load::SigmaOptions;
 pub(super) use load::{SigmaLoaded, is_sigma, load};
+pub use pipeline::BuiltIn;

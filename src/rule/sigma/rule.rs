@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    detection::Detections,
+    detection::{Detection, Detections},
     document::{Common, Document},
     logsource::LogSource,
     lower,
-    report::Report,
+    pipeline::Pipelines,
+    report::{Report, SigmaFile},
     sources::{Limit, LogSources},
-    yaml::Mark,
+    yaml::{Entry, Mark, Scalar},
 };
 use crate::rule::{
     Aggregates, Audience, Condition, Cost, InputSet, Meta, Pattern, Predicate, Rule, Severity, Side, Times, Window,
@@ -28,10 +29,19 @@ pub struct DetectionRule {
     pub common: Common,
     pub logsource: LogSource,
     pub detections: Detections,
-    /// Which events the rule looks at. `None` until something has said it: then its log source does.
-    pub limit: Option<Predicate>,
+    /// What the document says of itself in single values: conditions of pipelines ask for it.
+    pub attributes: Vec<(String, Scalar)>,
     /// Where the document starts.
     pub at: Mark,
+    /// As it was before pipelines, where there are any.
+    before: Option<Box<DetectionRule>>,
+}
+
+/// What changes rules on their way.
+#[derive(Debug, Default)]
+pub struct Around {
+    pub sources: LogSources,
+    pub pipelines: Pipelines,
 }
 
 impl DetectionRule {
@@ -40,22 +50,39 @@ impl DetectionRule {
         let logsource = LogSource::parse(&document.root, report);
         let detections = Detections::parse(document.root.get("detection")?, report);
         let (common, at) = (document.common.clone(), document.root.at);
-        Some(DetectionRule { common, logsource: logsource?, detections: detections?, limit: None, at })
+        let attribute = |entry: &Entry| Some((entry.key.clone(), entry.value.as_scalar()?.clone()));
+        let attributes = document.root.as_map()?.iter().filter_map(attribute).collect();
+        Some(DetectionRule { common, logsource: logsource?, detections: detections?, attributes, at, before: None })
+    }
+
+    /// Sends the rule through the pipelines. `false` where one refuses it, which is then reported.
+    pub fn pass(&mut self, around: &Around, report: &mut Report<'_>) -> bool {
+        if around.pipelines.is_empty() {
+            return true;
+        }
+        self.before = Some(Box::new(self.clone()));
+        around.pipelines.apply(self, &[], report).is_some()
+    }
+
+    /// What fields are called in the rule's events: several names where a pipeline has several for one.
+    pub fn names_of(&self, fields: &[&str], around: &Around, file: &SigmaFile) -> Vec<Vec<String>> {
+        let as_they_are = || fields.iter().map(|field| vec![(*field).to_owned()]).collect();
+        let Some(before) = &self.before else { return as_they_are() };
+        let mut before = (**before).clone();
+        around.pipelines.apply(&mut before, fields, &mut Report::new(file)).unwrap_or_else(as_they_are)
     }
 
     /// What an event of the rule has: its detections, and that it is from its log source. `None` where something is
     /// wrong, which is then reported.
-    pub fn predicate(&self, sources: &LogSources, report: &mut Report<'_>) -> Option<Predicate> {
+    pub fn predicate(&self, around: &Around, report: &mut Report<'_>) -> Option<Predicate> {
         let detections = lower::lower(&self.detections, report)?;
         if let Predicate::Constant(answer) = detections {
             let message = format!("the rule's condition is always {answer}, whatever the event");
             report.warning("constant", self.at, message, None);
         }
-        let limit = match &self.limit {
-            Some(limit) => limit.clone(),
-            None => self.limit_of_source(sources, report),
-        };
-        let predicate = Predicate::all([limit, detections]);
+        let limit = self.limit(around, report);
+        let limit = lower::lower_alone(&limit, report);
+        let predicate = Predicate::all(limit.into_iter().chain([detections]));
         if predicate.cost() == Cost::Scan {
             let help = Some("begin with a text, a number or a network that has to be in a field".to_owned());
             report.note("scan", self.at, "every event is looked at: no literal has to be in it", help);
@@ -63,14 +90,21 @@ impl DetectionRule {
         Some(predicate)
     }
 
-    fn limit_of_source(&self, sources: &LogSources, report: &mut Report<'_>) -> Predicate {
-        let Limit { predicate, is_mapped } = sources.limit(&self.logsource);
+    /// What the events of its log source have.
+    pub fn limit(&self, around: &Around, report: &mut Report<'_>) -> Detection {
+        let fields: Vec<&str> = around.sources.fields().into_iter().collect();
+        let renamed = self.names_of(&fields, around, report.file);
+        let names = |field: &str| {
+            let known = fields.iter().position(|own| *own == field);
+            known.map_or(vec![field.to_owned()], |at| renamed[at].clone())
+        };
+        let Limit { detection, is_mapped } = around.sources.limit(&self.logsource, &names);
         if !is_mapped {
             let message = format!("nothing maps the log source {}: any event may be of it", self.logsource);
             let help = Some("map it in a file for `--pipeline FILE`, or `[sigma] pipelines`".to_owned());
             report.warning("sigma-log-source", self.logsource.at, message, help);
         }
-        predicate
+        detection
     }
 
     /// The rule that fires on each event of which the predicate holds.

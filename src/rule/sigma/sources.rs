@@ -5,19 +5,16 @@
 //! no product and a source that nothing maps (a web server, a database) see Windows channels. That apart, what nothing
 //! maps limits nothing.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use super::{
+    detection::{Detection, Item, Value, Valued},
     logsource::LogSource,
+    value::Text,
     windows,
     yaml::{self, Entry, Mark, Node, ScalarKind, YamlError},
 };
-use crate::rule::{
-    Comparison, Predicate,
-    field_test::{Asks, FieldTest, Literal, OneOf},
-    number::Num,
-    text::TextTest,
-};
+use crate::rule::number::Num;
 
 /// The field that every event of a Windows event log has.
 const CHANNEL: &str = "Channel";
@@ -41,7 +38,7 @@ pub struct Row {
     pub kind: Kind,
     pub name: String,
     /// A field with the values one of which it has.
-    pub fields: Vec<(String, Vec<Literal>)>,
+    pub fields: Vec<(String, Vec<Value>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +50,8 @@ pub enum Kind {
 /// The events that a log source speaks of.
 #[derive(Debug)]
 pub struct Limit {
-    pub predicate: Predicate,
+    /// What an event of it has.
+    pub detection: Detection,
     /// Whether something says what its events look like.
     pub is_mapped: bool,
 }
@@ -68,67 +66,55 @@ impl LogSources {
         self.rows.splice(0..0, rows);
     }
 
+    /// The fields that tell log sources apart, as rules name them.
+    pub fn fields(&self) -> BTreeSet<&str> {
+        let of_rows = self.rows.iter().flat_map(|row| &row.fields).map(|(field, _)| field.as_str());
+        of_rows.chain([CHANNEL]).collect()
+    }
+
     fn row(&self, product: Option<&str>, kind: Kind, name: &str) -> Option<&Row> {
         let is_of =
             |row: &&Row| row.kind == kind && row.name == name && product.is_none_or(|product| row.product == product);
         self.rows.iter().find(is_of)
     }
 
-    pub fn limit(&self, source: &LogSource) -> Limit {
+    /// `names` gives what a field that tells log sources apart is called in the events of the rule.
+    pub fn limit(&self, source: &LogSource, names: &dyn Fn(&str) -> Vec<String>) -> Limit {
         let product = source.product.as_deref();
         let find = |kind, name: &Option<String>| self.row(product, kind, name.as_deref()?);
         let rows = [find(Kind::Category, &source.category), find(Kind::Service, &source.service)];
         let rows: Vec<&Row> = rows.into_iter().flatten().collect();
-        let mapped =
-            Predicate::all(rows.iter().flat_map(|row| &row.fields).map(|(field, values)| one_of(field, values)));
+        let is = |field: &str, values: Vec<Value>| {
+            let one = |name: String| item(name, values.clone(), source.at);
+            Detection::Any(names(field).into_iter().map(one).collect())
+        };
+        let mapped = rows.iter().flat_map(|row| &row.fields).map(|(field, values)| is(field, values.clone()));
+        let mapped = Detection::All(mapped.collect());
+        let no_channel = || {
+            let one = |name: String| item(name, vec![Value::Exists(false)], source.at);
+            Detection::All(names(CHANNEL).into_iter().map(one).collect())
+        };
         let is_mapped = !rows.is_empty();
-        let predicate = match product {
+        let not_of_another_system = |product: &str| {
+            let is_system = OPERATING_SYSTEMS.contains(&product);
+            let values = vec![Value::Exists(false), text(product)];
+            is_system.then(|| item(OS_TYPE.to_owned(), values, source.at))
+        };
+        let detection = match product {
             Some(_) if is_mapped => mapped,
             // What is no Windows event may be of a like log of another product.
-            None if is_mapped => Predicate::any([exists(CHANNEL).negated(), mapped]),
-            Some("windows") => not_of_another_system("windows"),
-            Some(product) => Predicate::all([exists(CHANNEL).negated(), not_of_another_system(product)]),
-            None => exists(CHANNEL).negated(),
+            None if is_mapped => Detection::Any(vec![no_channel(), mapped]),
+            Some("windows") => Detection::All(not_of_another_system("windows").into_iter().collect()),
+            Some(product) => Detection::All([no_channel()].into_iter().chain(not_of_another_system(product)).collect()),
+            None => no_channel(),
         };
-        Limit { predicate, is_mapped }
+        Limit { detection, is_mapped }
     }
 }
 
-fn field(path: &str, asks: Asks) -> Predicate {
-    Predicate::Field(FieldTest { path: path.into(), asks })
-}
-
-fn exists(path: &str) -> Predicate {
-    field(path, Asks::Exists)
-}
-
-fn text(path: &str, text: &str) -> Predicate {
-    field(path, Asks::text(TextTest::Equals, true, text))
-}
-
-/// True where an event does not name its system; where it does, that of the product, if that is one.
-fn not_of_another_system(product: &str) -> Predicate {
-    match OPERATING_SYSTEMS.contains(&product) {
-        true => Predicate::any([exists(OS_TYPE).negated(), text(OS_TYPE, product)]),
-        false => Predicate::Constant(true),
-    }
-}
-
-fn one_of(path: &str, values: &[Literal]) -> Predicate {
-    let (mut numbers, mut parts) = (Vec::new(), Vec::new());
-    for value in values {
-        match value {
-            Literal::Text(wanted) => parts.push(text(path, wanted)),
-            Literal::Bool(value) => parts.push(text(path, if *value { "true" } else { "false" })),
-            Literal::Number(_) => numbers.push(value.clone()),
-        }
-    }
-    parts.extend(match &numbers[..] {
-        [] => None,
-        [number] => Some(field(path, Asks::Compare(Comparison::Equal, number.clone()))),
-        _ => Some(field(path, Asks::In(OneOf::new(numbers)))),
-    });
-    Predicate::any(parts)
+fn item(field: String, values: Vec<Value>, at: Mark) -> Detection {
+    let values = values.into_iter().map(|value| Valued { at, value }).collect();
+    Detection::Item(Item { field: Some(field), at, modifiers: Vec::new(), all: false, negated: false, values })
 }
 
 /// Whether a document is a plain map of log sources.
@@ -169,19 +155,20 @@ pub fn read_map(root: &Node) -> Result<Vec<Row>, YamlError> {
     Ok(rows)
 }
 
-fn fields(entry: &Entry) -> Result<(String, Vec<Literal>), YamlError> {
+fn fields(entry: &Entry) -> Result<(String, Vec<Value>), YamlError> {
     let nodes = entry.value.as_list().unwrap_or(std::slice::from_ref(&entry.value));
-    let literal = |node: &Node| {
+    let value = |node: &Node| {
         let message = || format!("a value is a text, a number or a boolean, not {}", node.kind());
         let scalar = node.as_scalar().ok_or_else(|| YamlError { at: node.at, message: message() })?;
+        let written = scalar.text.clone();
         match scalar.kind {
-            ScalarKind::Text => Ok(Literal::Text(scalar.text.as_str().into())),
-            ScalarKind::Number(number) => Ok(Literal::Number(number)),
-            ScalarKind::Bool(value) => Ok(Literal::Bool(value)),
+            ScalarKind::Text => Ok(text(&written)),
+            ScalarKind::Number(value) => Ok(Value::Number { value, written }),
+            ScalarKind::Bool(value) => Ok(Value::Bool { value, written }),
             ScalarKind::Null => Err(YamlError { at: node.at, message: message() }),
         }
     };
-    Ok((entry.key.clone(), nodes.iter().map(literal).collect::<Result<_, _>>()?))
+    Ok((entry.key.clone(), nodes.iter().map(value).collect::<Result<_, _>>()?))
 }
 
 /// The single document of a file.
@@ -197,20 +184,26 @@ pub fn only_document(text: &str) -> Result<Node, YamlError> {
     }
 }
 
-/// A literal of a number.
-pub(super) fn number(value: i64) -> Literal {
-    Literal::Number(Num::Int(value.into()))
+/// A number as rules have it.
+pub(super) fn number(value: i64) -> Value {
+    Value::Number { value: Num::Int(value.into()), written: value.to_string() }
 }
 
-/// A literal of a text.
-pub(super) fn literal(text: &str) -> Literal {
-    Literal::Text(Arc::from(text))
+/// A whole text, in any case.
+pub(super) fn text(text: &str) -> Value {
+    Value::Text { text: Text::plain(text), cased: false }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{path::Path, sync::Arc};
+
     use super::*;
-    use crate::event::{Event, Fields, Position, SharedEvent, Timestamp, Value};
+    use crate::event::{Event, Fields, Position, SharedEvent, Timestamp, Value as Json};
+    use crate::rule::sigma::{
+        lower::lower_alone,
+        report::{Report, SigmaFile},
+    };
 
     fn source(category: &str, product: &str, service: &str) -> LogSource {
         let part = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -218,7 +211,7 @@ mod tests {
     }
 
     fn event(json: serde_json::Value) -> SharedEvent {
-        let Value::Object(entries) = Value::from_json(&json) else { panic!("an object") };
+        let Json::Object(entries) = Json::from_json(&json) else { panic!("an object") };
         let fields: Fields = entries.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
         Arc::new(Event {
             fields,
@@ -228,7 +221,10 @@ mod tests {
     }
 
     fn sees(sources: &LogSources, source: &LogSource, json: serde_json::Value) -> bool {
-        sources.limit(source).predicate.test(&event(json)).unwrap()
+        let file = SigmaFile::new(Path::new("r.yml"), "");
+        let limit = sources.limit(source, &|field| vec![field.to_owned()]).detection;
+        let predicate = lower_alone(&limit, &mut Report::new(&file));
+        predicate.is_none_or(|predicate| predicate.test(&event(json)).unwrap())
     }
 
     #[test]
@@ -259,10 +255,10 @@ mod tests {
 
     #[test]
     fn what_nothing_maps_limits_nothing_but_for_windows_channels() {
-        let limit = LogSources::built_in().limit(&source("webserver", "", ""));
-        assert!(!limit.is_mapped);
-        assert!(limit.predicate.test(&event(serde_json::json!({"c-uri": "/"}))).unwrap());
-        assert!(!limit.predicate.test(&event(serde_json::json!({"Channel": "Security"}))).unwrap());
+        let (sources, web) = (LogSources::built_in(), source("webserver", "", ""));
+        assert!(!sources.limit(&web, &|field| vec![field.to_owned()]).is_mapped);
+        assert!(sees(&sources, &web, serde_json::json!({"c-uri": "/"})));
+        assert!(!sees(&sources, &web, serde_json::json!({"Channel": "Security"})));
     }
 
     #[test]

@@ -81,9 +81,22 @@ impl Text {
         }
     }
 
+    pub fn has_wildcards(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Any | Piece::One))
+    }
+
     /// The first placeholder in it.
     pub fn placeholder(&self) -> Option<&str> {
         self.pieces.iter().find_map(|piece| if let Piece::Placeholder(name) = piece { Some(&**name) } else { None })
+    }
+
+    /// With what encodings made of it as plain text; `None` where that is no text.
+    pub fn without_bytes(&self) -> Option<Self> {
+        let piece = |piece: &Piece| match piece {
+            Piece::Bytes(bytes) => String::from_utf8(bytes.clone()).ok().map(Piece::Plain),
+            piece => Some(piece.clone()),
+        };
+        Some(Text::of(self.pieces.iter().map(piece).collect::<Option<Vec<_>>>()?))
     }
 
     /// With any text before it.

@@ -1,7 +1,7 @@
 //! The event logs of Windows under the names that Sigma has for them: a category is a channel with event ids, a
 //! service is a channel. Process creation is Sysmon's event 1, as rules read its fields.
 
-use super::sources::{Kind, Row, literal, number};
+use super::sources::{Kind, Row, number, text};
 
 const SYSMON: &[&str] = &["Microsoft-Windows-Sysmon/Operational"];
 const POWERSHELL: &[&str] = &["Microsoft-Windows-PowerShell/Operational", "PowerShellCore/Operational"];
@@ -135,12 +135,12 @@ const SERVICES: [(&str, &[&str]); 52] = [
 
 /// What is built in.
 pub fn rows() -> impl Iterator<Item = Row> {
-    let channels = |names: &[&str]| ("Channel".to_owned(), names.iter().map(|name| literal(name)).collect());
+    let channels = |names: &[&str]| ("Channel".to_owned(), names.iter().map(|name| text(name)).collect());
     let row = |kind, name: &str, fields| Row { product: "windows".to_owned(), kind, name: name.to_owned(), fields };
     let categories = CATEGORIES.iter().map(move |(name, on, ids, further)| {
         let mut fields = vec![channels(on), ("EventID".to_owned(), ids.iter().map(|id| number(*id)).collect())];
         fields.extend(
-            further.map(|(field, values)| (field.to_owned(), values.iter().map(|value| literal(value)).collect())),
+            further.map(|(field, values)| (field.to_owned(), values.iter().map(|value| text(value)).collect())),
         );
         row(Kind::Category, name, fields)
     });
