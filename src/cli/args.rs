@@ -39,6 +39,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Ask a running server how it is
     Status(StatusArgs),
+    /// Work with Sigma rules
+    Sigma(SigmaCommandArgs),
 }
 
 #[derive(Debug, Default, Args)]
@@ -95,8 +97,9 @@ pub struct DemoArgs {
 /// What Sigma rules are read with.
 #[derive(Debug, Default, Args)]
 pub struct SigmaArgs {
-    /// A map of log sources for Sigma rules; of several the later one decides
-    #[arg(long = "pipeline", value_name = "FILE")]
+    /// A processing pipeline for Sigma rules, or a map of their log sources: a file, or one of ecs_windows,
+    /// linux_auditd, sysmon and windows
+    #[arg(long = "pipeline", value_name = "NAME|FILE")]
     pub pipelines: Vec<PathBuf>,
 }
 
@@ -125,6 +128,27 @@ pub enum CheckFormat {
     Json,
     /// SARIF 2.1.0, for code hosts and editors
     Sarif,
+}
+
+#[derive(Debug, Args)]
+pub struct SigmaCommandArgs {
+    #[command(subcommand)]
+    pub command: SigmaCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SigmaCommand {
+    /// Write Sigma rules as Rhai rules
+    Convert(ConvertArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// Files of Sigma rules
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub sigma: SigmaArgs,
 }
 
 #[derive(Debug, Args)]

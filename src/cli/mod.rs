@@ -18,6 +18,7 @@ mod rules;
 mod run;
 mod sarif;
 mod server;
+mod sigma;
 mod status;
 mod test;
 mod topics;
@@ -56,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Topics(args) => topics::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Sigma(args) => sigma::run(&args),
     };
     result.map(ExitCode::from).unwrap_or_else(|error| {
         tell(format_args!("error: {error:#}"));

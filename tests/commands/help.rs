@@ -2,7 +2,7 @@
 
 use super::Folder;
 
-const COMMANDS: [&str; 8] = ["run", "init", "demo", "check", "test", "replay", "explain", "status"];
+const COMMANDS: [&str; 9] = ["run", "init", "demo", "check", "test", "replay", "explain", "status", "sigma"];
 
 #[test]
 fn help_lists_every_command_with_what_it_does() {

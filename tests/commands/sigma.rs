@@ -115,3 +115,54 @@ fn a_map_that_is_none_is_an_error_at_its_place() {
     assert!(ran.stdout.contains("map.json:2:3") && ran.stdout.contains("fields with values belong here"), "{ran:?}");
     folder.run("check rules --pipeline none.json").exits(2);
 }
+
+const CMD: &str = "title: Command line\nid: cmd\nlevel: high\nfalsepositives: [none]\nlogsource: {product: windows, \
+    category: process_creation}\ndetection:\n  selection:\n    Image|endswith: '\\cmd.exe'\n  filter:\n    User: SYSTEM\n  \
+    condition: selection and not filter\n";
+
+/// As Winlogbeat writes them.
+const WINLOGBEAT: &str = concat!(
+    r#"{"@timestamp":"2024-05-01T10:00:00Z","winlog":{"channel":"Microsoft-Windows-Sysmon/Operational"},"event":{"code":"1"},"process":{"executable":"C:\\W\\cmd.exe"},"user":{"name":"Ann"}}"#,
+    "\n",
+    r#"{"@timestamp":"2024-05-01T10:00:01Z","winlog":{"channel":"Microsoft-Windows-Sysmon/Operational"},"event":{"code":"1"},"process":{"executable":"C:\\W\\cmd.exe"},"user":{"name":"system"}}"#,
+    "\n",
+    r#"{"@timestamp":"2024-05-01T10:00:02Z","winlog":{"channel":"Security"},"event":{"code":"1"},"process":{"executable":"C:\\W\\cmd.exe"},"user":{"name":"Ann"}}"#,
+    "\n",
+);
+
+#[test]
+fn a_built_in_pipeline_finds_windows_fields_where_winlogbeat_puts_them() {
+    let folder = Folder::new();
+    folder.write("rules/cmd.yml", CMD).write("a.log", WINLOGBEAT);
+    let alerts = folder.run("replay --rules rules --input a.log --pipeline ecs_windows --format json").exits(0).stdout;
+    assert!(alerts.lines().count() == 1 && alerts.contains(r#""offset":0"#), "{alerts}");
+    assert_eq!(folder.run("replay --rules rules --input a.log --format json").exits(0).stdout, "");
+}
+
+#[test]
+fn a_converted_rule_fires_on_the_same_events() {
+    let folder = Folder::new();
+    folder.write("cmd.yml", CMD).write("a.log", WINLOGBEAT);
+    let converted = folder.run("sigma convert cmd.yml --pipeline ecs_windows").exits(0).stdout;
+    assert!(converted.contains("source && selection && !filter\n"), "{converted}");
+    folder.write("rules/cmd.rhai", &converted);
+    let alerts = folder.run("replay --rules rules --input a.log --format json").exits(0).stdout;
+    assert!(alerts.lines().count() == 1 && alerts.contains(r#""offset":0"#), "{alerts}");
+    folder.write("bad.yml", CMD.replace("User: SYSTEM", "UtcTime|hour: 5"));
+    let ran = folder.run("sigma convert bad.yml").exits(1);
+    assert!(ran.stdout.is_empty() && ran.stderr.contains("bad.yml:10:19"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_wrong_pipeline_is_an_error_with_line_and_column() {
+    let folder = Folder::new();
+    folder.write("rules/cmd.yml", CMD).write("p.yml", "transformations:\n- type: field_name_maping\n");
+    let ran = folder.run("check rules --pipeline p.yml").exits(1);
+    assert!(
+        ran.stdout.contains("p.yml:2:9") && ran.stdout.contains("did you mean `field_name_mapping`?"),
+        "{}",
+        ran.stdout
+    );
+    let ran = folder.run("check rules --pipeline sysmn").exits(2);
+    assert!(ran.stderr.contains("ecs_windows, linux_auditd, sysmon, windows"), "{}", ran.stderr);
+}

@@ -2,6 +2,9 @@
 
 mod cases;
 mod data;
+mod differential;
+mod engine;
+mod generate;
 mod naive;
 mod naive_public;
 mod public;

@@ -59,7 +59,7 @@ pub fn wanted(value: &Yaml, modifiers: &[&str], is_keyword: bool) -> Result<Want
         wanted = modified(wanted, modifier, value)?;
     }
     let Wanted::Text { mut patterns, cased } = wanted else { return Ok(wanted) };
-    if is_keyword && !modifiers.iter().any(|name| ["startswith", "endswith"].contains(name)) {
+    if is_keyword {
         patterns = patterns.into_iter().map(|pattern| pattern.open_before().open_after()).collect();
     }
     Ok(Wanted::Text { patterns: patterns.iter().filter_map(Pattern::settled).collect(), cased })
@@ -104,6 +104,11 @@ fn modified(wanted: Wanted, modifier: &str, value: &Yaml) -> Result<Wanted, Stri
             "cased" => Wanted::Field { name, starts, ends, cased: true },
             other => return Err(format!("`{other}` after `fieldref`")),
         }),
+        (Wanted::Compare(which, number), part) => {
+            let parts = ["minute", "hour", "day", "week", "month", "year"];
+            let known = parts.into_iter().find(|known| *known == part);
+            Ok(Wanted::TimePart(known.ok_or(format!("`{part}` after a comparison"))?, which, number))
+        }
         (Wanted::TimePart(part, "eq", number), modifier) => Ok(Wanted::TimePart(part, comparison(modifier)?, number)),
         (_, modifier) => Err(format!("`{modifier}` does not go with this value")),
     }
