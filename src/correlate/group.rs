@@ -106,6 +106,13 @@ impl Group {
         Some(Next::Signal(held.rest))
     }
 
+    /// The time of the last signal of this rule and shape that waits.
+    pub fn last_waiting(&self, rule: &str, shape: u64) -> Option<Timestamp> {
+        let is_its = |signal: &Signal| *signal.rule == *rule && signal.shape == shape;
+        let of_it = self.waiting.iter().filter(|Reverse(held)| is_its(&held.rest.1));
+        of_it.map(|Reverse(held)| held.time).max()
+    }
+
     pub fn set_timer(&mut self, at: Timestamp, key: KeyPlace) {
         self.timers.set(at, key);
     }

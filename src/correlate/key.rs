@@ -312,9 +312,10 @@ impl KeyState {
         self.course = Course::Plain;
     }
 
-    /// Forgets what waits: nothing is to fire.
-    pub(super) fn give_up(&mut self) -> Expired {
+    /// Forgets what waits, and what was learnt too long ago by now: nothing is to fire.
+    pub(super) fn give_up(&mut self, now: Timestamp, plan: &Plan) -> Expired {
         self.forget();
+        Learned::expire(&mut self.learned, &plan.rule.window, now);
         Expired { alert: None, has_changed: true }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{aggregate::Figures, key::StateKey};
-use crate::rule::{Condition, Rule, Step, Window};
+use crate::rule::{BundleMark, Condition, Rule, Step, Window};
 
 /// A rule and what is worked out of it once.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(super) struct Plan {
     pub number: u32,
     /// The place of the group of the rule's inputs.
     pub group: usize,
+    /// The bundle that the rule came in.
+    pub bundle: Option<BundleMark>,
     pub sequence: Option<Sequence>,
 }
 
@@ -35,12 +37,12 @@ pub(super) struct Part {
 }
 
 impl Plan {
-    pub fn new(rule: &Arc<Rule>, number: u32, group: usize) -> Self {
+    pub fn new(rule: &Arc<Rule>, bundle: Option<&BundleMark>, number: u32, group: usize) -> Self {
         let sequence = match &rule.condition {
             Condition::Sequence(steps) => Some(Sequence::new(steps, &|name| place_of(rule, name))),
             Condition::AllOf(_) | Condition::AnyOf(_) => None,
         };
-        Plan { rule: rule.clone(), number, group, sequence }
+        Plan { rule: rule.clone(), number, group, bundle: bundle.cloned(), sequence }
     }
 
     /// The aggregates of an empty window: of some signals leave one by one, others are emptied as a whole.
