@@ -34,6 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "api",
             "clock",
             "config",
+            "correlate",
             "decode",
             "detect",
             "event",

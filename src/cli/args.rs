@@ -253,6 +253,8 @@ pub struct BenchArgs {
 pub enum BenchCommand {
     /// Decode events and match them against rules
     Detect(BenchDetectArgs),
+    /// Correlate signals: windows, sequences, many keys
+    Correlate(BenchCorrelateArgs),
 }
 
 #[derive(Debug, Args)]
@@ -270,6 +272,25 @@ pub struct BenchDetectArgs {
     #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = parse_count)]
     pub rule_count: usize,
     /// What made-up events and rules come from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchCorrelateArgs {
+    /// Rule files, or folders of rules, in place of made-up ones
+    #[arg(long, value_name = "PATH", num_args = 1.., requires = "input")]
+    pub rules: Vec<PathBuf>,
+    /// A file of records, one a line, whose signals are correlated in place of made-up ones
+    #[arg(long, value_name = "FILE", requires = "rules")]
+    pub input: Option<PathBuf>,
+    /// Signals of each kind; records of the file
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = parse_count)]
+    pub events: usize,
+    /// Keys of the rows that show what many keys cost
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = parse_count)]
+    pub keys: usize,
+    /// What made-up signals come from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 }

@@ -28,10 +28,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-pub use self::rule_files::{RuleFilesError, read_rule_files};
 use self::{
     args::{Cli, Command},
     output::tell,
+};
+pub use self::{
+    bench::Allocator,
+    rule_files::{RuleFilesError, read_rule_files},
 };
 
 /// A test failed, or a rule did not load.

@@ -6,7 +6,7 @@
 
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use walkdir::WalkDir;
@@ -84,6 +84,12 @@ fn is_rule_file(path: &Path) -> bool {
     path.extension().and_then(|extension| extension.to_str()).is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
+/// YAML in hidden folders and hidden YAML: repositories of Sigma rules keep what other tools read there.
+fn is_of_another_tool(relative: &Path) -> bool {
+    let is_hidden = |part: Component<'_>| part.as_os_str().to_str().is_some_and(|part| part.starts_with('.'));
+    relative.extension().is_some_and(|extension| extension != "rhai") && relative.components().any(is_hidden)
+}
+
 struct Reading {
     files: RuleFiles,
     /// The root without links, which every file has to be below.
@@ -110,9 +116,9 @@ impl Reading {
             if entry.path_is_symlink() {
                 self.check_inside(entry.path())?;
             }
-            if entry.file_type().is_file() && is_rule_file(entry.path()) {
-                let relative = entry.path().strip_prefix(&root).unwrap_or(entry.path()).to_owned();
-                self.file(&relative)?;
+            let relative = entry.path().strip_prefix(&root).unwrap_or(entry.path());
+            if entry.file_type().is_file() && is_rule_file(relative) && !is_of_another_tool(relative) {
+                self.file(relative)?;
             }
         }
         Ok(())
@@ -198,7 +204,7 @@ mod tests {
     #[test]
     fn a_folder_is_read_with_all_below_it() {
         let root = tempfile::tempdir().unwrap();
-        write(root.path(), &["b.rhai", "a/z.rhai", "c.yml", "d.yaml", "lib/l.rhai", "notes.md", "lists/x.txt"]);
+        write(root.path(), &["b.rhai", "a/z.rhai", "c.yml", "d.yaml", ".github/ci.yml", "lib/l.rhai", "notes.md"]);
         assert_eq!(
             names(&read_rule_files(root.path()).unwrap()),
             ["a/z.rhai", "b.rhai", "c.yml", "d.yaml", "lib/l.rhai"]

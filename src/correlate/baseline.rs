@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::aggregate::Figures;
+use super::{aggregate::Figures, arrival::Arrival, packed::unpack_key};
 use crate::{
-    event::{Fields, Timestamp},
+    event::Timestamp,
     rule::{Baseline, Num, Rule, ScriptError, Season, Statistic, WindowFacts, WindowView},
 };
 
@@ -45,7 +45,8 @@ impl Eq for Track {}
 /// A bucket as its rule measures it.
 struct Bucket<'a> {
     rule: &'a Rule,
-    key: &'a [Arc<str>],
+    /// Packed.
+    key: &'a [u8],
     start: Timestamp,
     end: Timestamp,
     figures: &'a Figures,
@@ -66,7 +67,7 @@ impl WindowFacts for Bucket<'_> {
 
     fn view(&self) -> Arc<WindowView> {
         let patterns = self.figures.views(self.rule);
-        Arc::new(WindowView { key: self.key.to_vec(), start: self.start, end: self.end, patterns })
+        Arc::new(WindowView { key: unpack_key(self.key), start: self.start, end: self.end, patterns })
     }
 }
 
@@ -90,17 +91,15 @@ impl History {
     /// When the rule's `value` fails on a bucket that is over by now, which then counts as empty.
     pub fn see(
         &mut self,
-        around: (&Rule, &Baseline, &[Arc<str>]),
-        pattern: usize,
-        time: Timestamp,
-        fields: &Fields,
+        around: (&Rule, &Baseline, &[u8]),
+        signal: &Arrival<'_>,
         max: usize,
     ) -> Result<(), ScriptError> {
         let (rule, baseline, key) = around;
-        let bucket = number(baseline, time);
+        let bucket = number(baseline, signal.time);
         let over = if bucket > self.bucket { self.finish(rule, baseline, key) } else { Ok(()) };
         self.bucket = bucket;
-        self.figures.add(&rule.aggregates, pattern, time, fields, max);
+        self.figures.add(&rule.aggregates, signal.pattern, signal.time, signal.fields, max);
         over
     }
 
@@ -112,7 +111,7 @@ impl History {
         &mut self,
         rule: &Rule,
         baseline: &Baseline,
-        key: &[Arc<str>],
+        key: &[u8],
         end: Timestamp,
     ) -> Result<bool, ScriptError> {
         // What came at the very end has begun the next bucket, and this one was over with it.
@@ -133,7 +132,7 @@ impl History {
     }
 
     /// The bucket is over: it is tested against its history, and joins it.
-    fn finish(&mut self, rule: &Rule, baseline: &Baseline, key: &[Arc<str>]) -> Result<(), ScriptError> {
+    fn finish(&mut self, rule: &Rule, baseline: &Baseline, key: &[u8]) -> Result<(), ScriptError> {
         if self.figures.is_empty() {
             self.has_left = false;
             return Ok(());

@@ -2,79 +2,108 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{aggregate::Figures, key::Walk, plan::Plan, sequence::Progress, together::Events, window::Kepts};
-use crate::{
-    event::Timestamp,
-    rule::{Condition, Kept, Times},
+use super::{
+    aggregate::Figures,
+    arrival::Arrival,
+    key::Walk,
+    plan::{Counted, Plan},
+    sequence::Progress,
+    together::Events,
+    window::Kepts,
 };
+use crate::{event::Timestamp, rule::Condition};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Contents {
     pub signals: Kepts,
+    more: Option<Box<More>>,
+}
+
+/// What only some rules need.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct More {
     /// For a rule with a `sequence`.
-    progress: Option<Box<Progress>>,
+    progress: Option<Progress>,
     /// For a rule whose closures read more than counts.
-    pub figures: Option<Box<Figures>>,
+    figures: Option<Figures>,
     /// For a rule that asks something of the events of all patterns together.
-    pub together: Option<Box<Events>>,
+    together: Option<Events>,
 }
 
 impl Contents {
     /// Takes the next signal of the total order, after [`Contents::expire`] for its window.
-    pub fn enter(&mut self, number: usize, kept: &Kept, walk: &mut Walk<'_>) {
+    pub fn enter(&mut self, signal: &Arrival<'_>, walk: &mut Walk<'_>) {
         if let Some(sequence) = &walk.plan.sequence {
-            let signals_max = walk.limits.signals_per_key_max;
-            let progress = self.progress.get_or_insert_default();
-            walk.tally.evicted += progress.see(sequence, number, kept.time, &kept.position, signals_max);
+            let progress = self.more.get_or_insert_default().progress.get_or_insert_default();
+            walk.tally.evicted += progress.see(sequence, signal, walk.limits.signals_per_key_max);
         }
-        self.add(number, kept, walk);
+        self.add(signal, walk);
     }
 
     /// Takes a signal that no sequence asks for.
-    pub fn add(&mut self, number: usize, kept: &Kept, walk: &mut Walk<'_>) {
+    pub fn add(&mut self, signal: &Arrival<'_>, walk: &mut Walk<'_>) {
         let signals_max = walk.limits.signals_per_key_max;
-        if !walk.plan.rule.aggregates.is_empty() {
-            let aggregates = &walk.plan.rule.aggregates;
-            let figures = self.figures.get_or_insert_with(|| Box::new(walk.plan.figures()));
-            figures.add(aggregates, number, kept.time, &kept.fields, signals_max);
+        if walk.plan.has_aggregates {
+            let figures = self.more.get_or_insert_default().figures.get_or_insert_with(|| walk.plan.figures());
+            figures.add(&walk.plan.rule.aggregates, signal.pattern, signal.time, signal.fields, signals_max);
         }
         if let Some(together) = &walk.plan.rule.together {
-            let events = self.together.get_or_insert_with(|| Box::new(Events::new(walk.plan.leaves(), together)));
-            events.add(together, number, kept, signals_max);
+            let new = || Events::new(walk.plan.leaves(), together);
+            let events = self.more.get_or_insert_default().together.get_or_insert_with(new);
+            events.add(together, signal, signals_max);
         }
-        walk.tally.evicted += u64::from(self.signals.push(&walk.plan.rule, number, kept, signals_max));
+        walk.tally.evicted += u64::from(self.signals.push(signal, signals_max));
+    }
+
+    /// For a rule whose closures read more than counts.
+    pub fn figures(&self) -> Option<&Figures> {
+        self.more.as_ref()?.figures.as_ref()
+    }
+
+    /// For a rule that asks something of the events of all patterns together.
+    pub fn together(&self) -> Option<&Events> {
+        self.more.as_ref()?.together.as_ref()
+    }
+
+    fn progress(&self) -> Option<&Progress> {
+        self.more.as_ref()?.progress.as_ref()
     }
 
     /// The same as an open alert has it: nothing leaves any more.
     pub fn into_total(self) -> Self {
-        let figures = self.figures.map(|figures| Box::new(figures.into_total()));
-        let together = self.together.map(|events| Box::new(events.into_total()));
-        Contents { signals: self.signals, progress: None, figures, together }
+        let into_total = |more: Box<More>| {
+            let figures = more.figures.map(Figures::into_total);
+            let together = more.together.map(Events::into_total);
+            let is_needed = figures.is_some() || together.is_some();
+            is_needed.then(|| Box::new(More { progress: None, figures, together }))
+        };
+        Contents { signals: self.signals, more: self.more.and_then(into_total) }
     }
 
     /// Forgets what is before `start`.
     pub fn expire(&mut self, plan: &Plan, start: Timestamp) {
         self.signals.expire(start);
-        if let Some(figures) = &mut self.figures {
+        let Some(more) = &mut self.more else { return };
+        if let Some(figures) = &mut more.figures {
             figures.expire(&plan.rule.aggregates, start);
         }
-        if let Some((events, together)) = self.together.as_mut().zip(plan.rule.together.as_ref()) {
+        if let Some((events, together)) = more.together.as_mut().zip(plan.rule.together.as_ref()) {
             events.expire(together, start);
         }
-        if let Some(progress) = &mut self.progress {
+        if let Some(progress) = &mut more.progress {
             progress.expire(start);
         }
     }
 
     /// Whether the rule's lists are satisfied by the window from `start` on, to which this was expired.
     pub fn meets(&self, plan: &Plan, start: Timestamp) -> bool {
-        let is_met = |times: &Times| self.count(plan, times) >= u64::from(times.n);
+        let is_met = |of: &Counted| self.signals.count(of.pattern) >= of.n;
         match (&plan.rule.condition, &plan.sequence) {
-            (Condition::AllOf(all), _) => all.iter().all(is_met),
-            (Condition::AnyOf(any), _) => any.iter().any(is_met),
+            (Condition::AllOf(_), _) => plan.counted.iter().all(is_met),
+            (Condition::AnyOf(_), _) => plan.counted.iter().any(is_met),
             (Condition::Sequence(_), None) => false,
             (Condition::Sequence(_), Some(sequence)) => {
-                self.progress.as_ref().is_some_and(|progress| match plan.waits_for_absence() {
+                self.progress().is_some_and(|progress| match plan.waits_for_absence() {
                     false => progress.is_complete(sequence, start),
                     true => progress.first_to_complete(sequence).is_some_and(|first| first <= start),
                 })
@@ -82,37 +111,30 @@ impl Contents {
         }
     }
 
-    fn count(&self, plan: &Plan, times: &Times) -> u64 {
-        plan.pattern(&times.pattern).map_or(0, |number| self.signals.count(number))
-    }
-
     /// See [`Progress::first_to_complete`].
     pub fn first_to_complete(&self, plan: &Plan) -> Option<Timestamp> {
         let sequence = plan.sequence.as_ref().filter(|_| plan.waits_for_absence())?;
-        self.progress.as_ref()?.first_to_complete(sequence)
+        self.progress()?.first_to_complete(sequence)
     }
 
     /// See [`Progress::pass`].
     pub fn pass(&mut self, first: Timestamp) {
-        if let Some(progress) = &mut self.progress {
+        if let Some(progress) = self.more.as_mut().and_then(|more| more.progress.as_mut()) {
             progress.pass(first);
         }
     }
 
     /// How many signals are missing until the lists are satisfied, and of how many; `None` where there are no lists.
     pub fn missing(&self, plan: &Plan) -> Option<(u64, u64)> {
-        let of = |times: &Times| {
-            let needed = u64::from(times.n);
-            (needed.saturating_sub(self.count(plan, times)), needed)
-        };
+        let of = |of: &Counted| (of.n.saturating_sub(self.signals.count(of.pattern)), of.n);
         match (&plan.rule.condition, &plan.sequence) {
-            (Condition::AllOf(all), _) => {
-                all.iter().map(of).reduce(|(missing, needed), (more, of)| (missing + more, needed + of))
+            (Condition::AllOf(_), _) => {
+                plan.counted.iter().map(of).reduce(|(missing, needed), (more, of)| (missing + more, needed + of))
             }
-            (Condition::AnyOf(any), _) => any.iter().map(of).min(),
+            (Condition::AnyOf(_), _) => plan.counted.iter().map(of).min(),
             (Condition::Sequence(_), sequence) => sequence.as_ref().map(|sequence| {
                 let needed: usize = sequence.steps.iter().map(|step| step.n).sum();
-                let in_place = self.progress.as_ref().map_or(0, |progress| progress.in_place(sequence));
+                let in_place = self.progress().map_or(0, |progress| progress.in_place(sequence));
                 (needed.saturating_sub(in_place) as u64, needed as u64)
             }),
         }
@@ -121,8 +143,9 @@ impl Contents {
     /// About what is kept, in bytes.
     pub fn bytes(&self) -> usize {
         // Aggregates keep about what the signals' fields hold.
-        let of_signals = self.signals.bytes() * if self.figures.is_some() || self.together.is_some() { 2 } else { 1 };
-        of_signals + self.progress.as_ref().map_or(0, |progress| progress.bytes())
+        let has_more = self.figures().is_some() || self.together().is_some();
+        let of_signals = self.signals.bytes() * if has_more { 2 } else { 1 };
+        of_signals + self.progress().map_or(0, Progress::bytes)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    arrival::{Found, Origin, Waiting},
     chain::{Chain, Chained},
     counts::{Counts, Failures},
     frontier::{Admission, Reached, Sources},
@@ -17,12 +18,13 @@ use super::{
     lists::WrittenLists,
     plan::Plan,
     rules::{Ending, Rules},
+    table::NO_TIMER,
     timers::KeyPlace,
 };
 use crate::{
     alert::{Alert, State},
-    detect::{Signal, SignalRecord},
-    event::{ALERTS, Position, Timestamp},
+    detect::{RecordView, SignalView},
+    event::{ALERTS, Timestamp},
     rule::{Audience, BundleMark, InputSet, Rule, RuleSet},
 };
 
@@ -50,12 +52,14 @@ pub struct Correlator {
     /// Records that may be read again and are in the dead letters.
     passed_over: BTreeSet<u64>,
     counts: Counts,
+    /// What a signal is packed into.
+    scratch: Vec<u8>,
 }
 
 /// The event whose signals the walk is at. A commit never comes between two signals of one event.
 #[derive(Debug, Default)]
 struct AtHand {
-    event: Option<Position>,
+    event: Option<(Arc<Origin>, u64)>,
     /// Keys that fired on it and whose alerts are not open.
     fired: Vec<KeyPlace>,
     /// Keys that have nothing to remember since.
@@ -92,6 +96,7 @@ impl Correlator {
             next: 0,
             passed_over: BTreeSet::new(),
             counts: Counts::default(),
+            scratch: Vec::new(),
         };
         correlator.set_rules(rules);
         correlator
@@ -99,7 +104,7 @@ impl Correlator {
 
     /// Takes the next record of the partition in, which stands at `offset`. Alerts of rules that don't wait for the
     /// total order come out at once; for the others see [`Correlator::advance`].
-    pub fn accept(&mut self, offset: u64, record: SignalRecord, alerts: &mut Vec<Alert>) {
+    pub fn accept(&mut self, offset: u64, record: RecordView<'_>, alerts: &mut Vec<Alert>) {
         self.next = offset + 1;
         if self.passed_over.contains(&offset) {
             return;
@@ -107,31 +112,31 @@ impl Correlator {
         let again = offset < self.read_through;
         self.read_through = self.read_through.max(offset + 1);
         match record {
-            SignalRecord::Roster(roster) if !again => {
+            RecordView::Roster(roster) if !again => {
                 self.sources.set_roster(roster);
                 self.reach();
             }
-            SignalRecord::Marker(marker) if !again => match self.sources.mark(&marker) {
+            RecordView::Marker(marker) if !again => match self.sources.mark(&marker) {
                 true => {
                     self.end_former();
                     self.reach();
                 }
                 false => self.counts.stale_epoch += 1,
             },
-            SignalRecord::Signal(signal) if again => self.hold_again(offset, signal),
-            SignalRecord::Signal(signal) => self.take(offset, signal, alerts),
-            SignalRecord::List(write) if !again => {
+            RecordView::Signal(signal) if again => self.hold_again(offset, signal),
+            RecordView::Signal(signal) => self.take(offset, signal, alerts),
+            RecordView::List(write) if !again => {
                 let past = self.answered();
                 self.counts.unlisted += self.lists.write(write, past, self.limits.list_entries_max);
             }
-            SignalRecord::Roster(_) | SignalRecord::Marker(_) | SignalRecord::List(_) => {}
+            RecordView::Roster(_) | RecordView::Marker(_) | RecordView::List(_) => {}
         }
     }
 
     /// The rules that a source announces by this record, where they are newer than those that run here: they have to
     /// be set before the record is taken in, and everything before it has to be walked.
-    pub fn asks_for(&self, offset: u64, record: &SignalRecord) -> Option<BundleMark> {
-        let SignalRecord::Marker(marker) = record else { return None };
+    pub fn asks_for(&self, offset: u64, record: &RecordView<'_>) -> Option<BundleMark> {
+        let RecordView::Marker(marker) = record else { return None };
         let announced = marker.rules.as_ref().filter(|rules| rules.revision > self.revision())?;
         (offset >= self.read_through && self.sources.is_current(marker)).then(|| announced.clone())
     }
@@ -173,9 +178,8 @@ impl Correlator {
         for group in 0..self.groups.len() {
             while let Some(next) = self.groups[group].next() {
                 match next {
-                    Next::Signal(held) => {
-                        let (offset, signal) = *held;
-                        watch(offset);
+                    Next::Signal(signal) => {
+                        watch(signal.log_offset);
                         self.apply(&signal, alerts);
                     }
                     Next::Timers(at, mut places) => {
@@ -261,69 +265,91 @@ impl Correlator {
         self.failures.retain(|(id, version), _| versions.contains(&(&**id, version.as_str())));
     }
 
-    fn take(&mut self, offset: u64, signal: Signal, alerts: &mut Vec<Alert>) {
-        match self.sources.admit(&signal) {
+    fn take(&mut self, offset: u64, signal: SignalView<'_>, alerts: &mut Vec<Alert>) {
+        let (admission, origin) = self.sources.admit(&signal);
+        match admission {
             Admission::Duplicate => return self.counts.duplicates += 1,
             Admission::StaleEpoch => return self.counts.stale_epoch += 1,
             Admission::Accepted => self.counts.signals += 1,
         }
-        let Some(plan) = self.rules.get(&signal.rule, signal.shape) else {
+        let Some(plan) = self.rules.get(signal.rule, signal.shape) else {
             return self.counts.unknown_rule += 1;
         };
-        let rule = &plan.rule;
-        if !rule.is_ordered() {
-            let mut state = KeyState::default();
-            let mut tally = Tally::default();
-            if self.is_quarantined(rule) {
-                return self.count_passed_by(rule);
-            }
-            let mut walk = Walk { plan: &plan, key: &signal.key, limits: self.limits, tally: &mut tally, cut: None };
-            let alert = state.apply(&signal, false, &mut walk);
-            return self.record(rule, tally, alert, alerts);
+        if !plan.rule.is_ordered() {
+            return self.apply_at_once(plan, origin, &signal, alerts);
         }
         if signal.late {
             self.counts.late += 1;
-            return self.counts.rules.entry(signal.rule).or_default().late += 1;
+            return self.counts.rules.entry(plan.rule.id().clone()).or_default().late += 1;
         }
         let group = &mut self.groups[plan.group];
         if signal.time < group.frontier {
-            self.counts.before_join += 1;
-        } else {
-            group.hold(offset, signal);
+            return self.counts.before_join += 1;
+        }
+        match Found::new(&signal, plan, origin, &mut self.scratch) {
+            Some(found) => group.hold(found.waiting(signal, offset)),
+            None => self.counts.unknown_rule += 1,
         }
     }
 
+    /// A rule that waits for nothing.
+    fn apply_at_once(
+        &mut self,
+        plan: Arc<Plan>,
+        origin: Arc<Origin>,
+        signal: &SignalView<'_>,
+        alerts: &mut Vec<Alert>,
+    ) {
+        if self.is_quarantined(&plan.rule) {
+            return self.count_passed_by(&plan.rule);
+        }
+        let Some(found) = Found::new(signal, plan, origin, &mut self.scratch) else {
+            return self.counts.unknown_rule += 1;
+        };
+        let mut tally = Tally::default();
+        let plan = found.plan.clone();
+        let mut walk = Walk { plan: &plan, key: found.key(), limits: self.limits, tally: &mut tally, cut: None };
+        let alert = KeyState::default().apply(&found.arrival(signal), false, &mut walk);
+        self.record(&plan.rule, &mut tally, alert, alerts);
+    }
+
     /// A signal that was taken in before a crash: it waits again if the walk had not come to it.
-    fn hold_again(&mut self, offset: u64, signal: Signal) {
-        let Some(plan) = self.rules.get(&signal.rule, signal.shape) else { return };
-        let rule = &plan.rule;
-        if !rule.is_ordered() || signal.late {
+    fn hold_again(&mut self, offset: u64, signal: SignalView<'_>) {
+        let Some(plan) = self.rules.get(signal.rule, signal.shape) else { return };
+        if !plan.rule.is_ordered() || signal.late {
             return;
         }
         let group = &mut self.groups[plan.group];
-        if signal.time >= group.walked {
-            group.hold(offset, signal);
+        if signal.time < group.walked {
+            return;
+        }
+        let origin = self.sources.origin(&signal);
+        if let Some(found) = Found::new(&signal, plan, origin, &mut self.scratch) {
+            group.hold(found.waiting(signal, offset));
         }
     }
 
     /// The signals that follow are of another event: keys that the one before left with nothing go.
-    fn turn_to(&mut self, event: Option<&Position>) {
-        if event.is_some() && self.at_hand.event.as_ref() == event {
+    fn turn_to(&mut self, signal: Option<&Waiting>) {
+        if signal.is_some_and(|signal| self.at_hand.event.as_ref().is_some_and(|event| signal.is_beside(event))) {
             return;
         }
-        self.at_hand.event = event.cloned();
+        match (&mut self.at_hand.event, signal) {
+            (Some(event), Some(signal)) if Arc::ptr_eq(&event.0, &signal.origin) => event.1 = signal.offset,
+            (event, signal) => *event = signal.map(|signal| (signal.origin.clone(), signal.offset)),
+        }
         self.at_hand.fired.clear();
-        for place in std::mem::take(&mut self.at_hand.emptied) {
+        while let Some(place) = self.at_hand.emptied.pop() {
             self.keys.remove_if_empty(place);
         }
     }
 
-    fn apply(&mut self, signal: &Signal, alerts: &mut Vec<Alert>) {
-        self.turn_to(Some(&signal.position));
-        let Some(plan) = self.rules.get(&signal.rule, signal.shape) else {
+    fn apply(&mut self, signal: &Waiting, alerts: &mut Vec<Alert>) {
+        self.turn_to(Some(signal));
+        let Some(plan) = self.rules.current(&signal.plan) else {
             return self.counts.unknown_rule += 1;
         };
-        if self.rules.is_closing(&plan.rule) && !self.is_open(&plan, &signal.key) {
+        if self.rules.is_closing(&plan.rule) && !self.is_open(&plan, signal.key()) {
             return self.counts.unknown_rule += 1;
         }
         let is_member = |list: &str, text: &str| self.lists.contains(list, text, signal.time);
@@ -333,21 +359,21 @@ impl Correlator {
         if self.is_quarantined(&plan.rule) {
             return self.count_passed_by(&plan.rule);
         }
-        let Some(place) = self.keys.enter(plan.number, &signal.key) else { return };
+        let Some(place) = self.keys.enter(plan.number, signal.key()) else { return };
         let has_fired = self.at_hand.fired.contains(&place);
         let mut tally = Tally::default();
         let Some(table) = self.keys.table(plan.number) else { return };
         let cut = table.evicted_at;
-        let mut walk = Walk { plan: &plan, key: &signal.key, limits: self.limits, tally: &mut tally, cut };
-        let alert = table.slot_mut(place.1).state.apply(signal, has_fired, &mut walk);
+        let mut walk = Walk { plan: &plan, key: signal.key(), limits: self.limits, tally: &mut tally, cut };
+        let alert = table.slot_mut(place.1).state.apply(&signal.arrival(&plan), has_fired, &mut walk);
         if alert.as_ref().is_some_and(|alert| alert.state == State::Fired) {
             self.at_hand.fired.push(place);
         }
-        self.record(&plan.rule, tally, alert, alerts);
+        self.record(&plan.rule, &mut tally, alert, alerts);
         self.settle(&plan, place, signal.time);
     }
 
-    fn is_open(&mut self, plan: &Plan, key: &[Arc<str>]) -> bool {
+    fn is_open(&self, plan: &Plan, key: &[u8]) -> bool {
         let place = self.keys.find(plan.number, key);
         place.and_then(|place| self.keys.slot(place)).is_some_and(|slot| slot.state.is_open())
     }
@@ -368,11 +394,11 @@ impl Correlator {
         let Some(table) = self.keys.table(place.0) else { return };
         let (plan, cut) = (table.plan.clone(), table.evicted_at);
         let slot = table.slot_mut(place.1);
-        if slot.timer != Some(now) {
+        if slot.timer != now {
             return;
         }
-        slot.timer = None;
-        let key = slot.key();
+        slot.timer = NO_TIMER;
+        let key = slot.key().clone();
         let mut state = std::mem::take(&mut slot.state);
         let mut tally = Tally::default();
         // An alert that is open closes also where the rule is quarantined, or went.
@@ -393,7 +419,7 @@ impl Correlator {
             table.slot_mut(place.1).state = state;
         }
         let has_closed = alert.as_ref().is_some_and(|alert| alert.state == State::Closed);
-        self.record(&plan.rule, tally, alert, alerts);
+        self.record(&plan.rule, &mut tally, alert, alerts);
         if has_changed {
             self.keys.touch(place);
         }
@@ -409,8 +435,8 @@ impl Correlator {
         let Some(table) = self.keys.table(place.0) else { return };
         let slot = table.slot_mut(place.1);
         let Some(deadline) = slot.state.deadline(plan) else { return };
-        if slot.timer.is_none_or(|timer| timer > deadline) {
-            slot.timer = Some(deadline);
+        if slot.timer > deadline {
+            slot.timer = deadline;
             self.groups[plan.group].set_timer(deadline, place);
         }
     }
@@ -427,7 +453,10 @@ impl Correlator {
     }
 
     /// Books what a signal or timer did.
-    fn record(&mut self, rule: &Rule, mut tally: Tally, alert: Option<Alert>, alerts: &mut Vec<Alert>) {
+    fn record(&mut self, rule: &Rule, tally: &mut Tally, alert: Option<Box<Alert>>, alerts: &mut Vec<Alert>) {
+        if alert.is_none() && tally.is_empty() {
+            return;
+        }
         self.counts.evicted += tally.evicted;
         self.counts.suppressed += tally.suppressed;
         self.counts.unlisted += tally.unlisted;
@@ -445,13 +474,13 @@ impl Correlator {
                 self.chain.see(&alert);
             }
             if rule.audience == Audience::Everyone {
-                alerts.push(alert);
+                alerts.push(*alert);
             }
         }
     }
 
     /// Books how a rule's scripts did.
-    fn book_scripts(&mut self, rule: &Rule, tally: Tally) {
+    fn book_scripts(&mut self, rule: &Rule, tally: &mut Tally) {
         if !tally.has_failed() && self.failures.is_empty() {
             return;
         }
@@ -521,7 +550,7 @@ impl Correlator {
 
 /// No signal of the plan after this time is on its way, once its sources write no more of them.
 fn last_on_its_way(sources: &Sources, groups: &[Group], plan: &Plan) -> Timestamp {
-    let waiting = groups[plan.group].last_waiting(plan.rule.id(), plan.rule.shape);
+    let waiting = groups[plan.group].last_waiting(plan.number);
     sources.first().max(waiting).unwrap_or(Timestamp::MIN)
 }
 

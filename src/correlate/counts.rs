@@ -58,9 +58,13 @@ pub struct Failures {
 
 impl Failures {
     /// Books how the scripts did; gives what failed.
-    pub(super) fn book(&mut self, tally: Tally) -> Vec<ScriptError> {
+    pub(super) fn book(&mut self, tally: &mut Tally) -> Vec<ScriptError> {
         let mut failed = Vec::new();
-        let scripts = [(&mut self.when, tally.when), (&mut self.alert, tally.alert), (&mut self.then, tally.then)];
+        let scripts = [
+            (&mut self.when, tally.when.take()),
+            (&mut self.alert, tally.alert.take()),
+            (&mut self.then, tally.then.take()),
+        ];
         for (in_a_row, outcome) in scripts {
             match outcome {
                 None => {}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{contents::Contents, key::Trigger};
+use super::{arrival::Arrival, contents::Contents, key::Trigger};
 use crate::{
     event::Timestamp,
     rule::{Baseline, Window},
@@ -24,8 +24,13 @@ pub(super) enum Course {
 }
 
 impl Course {
+    /// Whether keys with such a window stand anywhere at all.
+    pub fn is_of(window: &Window) -> bool {
+        !matches!(window, Window::None | Window::Sliding(_) | Window::FirstSeen(_))
+    }
+
     /// Takes notice of a signal, whether or not an alert is open. Says whether it begins a window of its own.
-    pub fn see(&mut self, window: &Window, signal: &Trigger) -> bool {
+    pub fn see(&mut self, window: &Window, signal: &Arrival<'_>) -> bool {
         match window {
             Window::Session { gap, max } => match self {
                 Course::Run { first, last, .. } if signal.time <= run_end(*first, *last, *gap, *max) => {
@@ -47,7 +52,7 @@ impl Course {
             }
             Window::Silent { .. } => {
                 let times = self.sightings().unwrap_or(0).saturating_add(1);
-                *self = Course::Heard { last: Box::new(signal.clone()), times };
+                *self = Course::Heard { last: Box::new(Trigger::of_signal(signal)), times };
                 false
             }
             Window::None | Window::Sliding(_) | Window::FirstSeen(_) => false,

@@ -11,9 +11,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::packed::Packed;
 use crate::{
     detect::{Combined, combined},
-    event::{Fields, Timestamp},
+    event::Timestamp,
     rule::FirstSeen,
 };
 
@@ -42,18 +43,15 @@ pub(super) struct Sighted {
 
 /// The combinations of a signal's values at these paths: arrays give one for each element, several arrays their cross
 /// product. None when a field is missing.
-pub(super) fn combinations(fields: &Fields, paths: &[Arc<str>]) -> Combined {
+pub(super) fn combinations(fields: Packed<'_>, paths: &[Arc<str>]) -> Combined {
     combined(paths.iter().map(|path| texts(fields, path)))
 }
 
 /// The distinct texts at `path` in byte order.
-fn texts(fields: &Fields, path: &str) -> Vec<Arc<str>> {
-    let mut texts: BTreeSet<Arc<str>> = BTreeSet::new();
-    fields.any(path, &mut |value| {
-        texts.extend(value.as_text().filter(|text| !text.is_empty()).map(|text| Arc::from(&*text)));
-        false
-    });
-    texts.into_iter().collect()
+fn texts(fields: Packed<'_>, path: &str) -> Vec<Arc<str>> {
+    let mut texts = BTreeSet::new();
+    fields.each(path, &mut |scalar| texts.extend([scalar.as_text()]));
+    texts.into_iter().filter(|text| !text.is_empty()).map(Arc::from).collect()
 }
 
 impl Sightings {

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::arrival::Origin;
 use crate::{
-    detect::{Marker, Roster, Signal},
+    detect::{Marker, PositionView, Roster, SignalView},
     event::{ALERTS, InputName, Timestamp},
     rule::InputSet,
 };
@@ -15,6 +16,43 @@ use crate::{
 pub struct Sources {
     roster: Roster,
     known: BTreeMap<(InputName, u32), Source>,
+    #[serde(skip)]
+    origins: Origins,
+}
+
+/// Every source partition that signals came from, once.
+#[derive(Debug, Clone, Default)]
+struct Origins {
+    by_name: BTreeMap<InputName, BTreeMap<u32, Arc<Origin>>>,
+    /// The one that was asked for last: signals of one come together.
+    last: Option<Arc<Origin>>,
+}
+
+/// They are names, known again as signals come.
+impl PartialEq for Origins {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Origins {}
+
+impl Origins {
+    fn of(&mut self, position: &PositionView<'_>) -> Arc<Origin> {
+        let is_of = |origin: &&Arc<Origin>| origin.place.1 == position.partition && *origin.place.0 == *position.input;
+        if let Some(origin) = self.last.as_ref().filter(is_of) {
+            return origin.clone();
+        }
+        let known = self.by_name.get(position.input).and_then(|of| of.get(&position.partition));
+        let origin = known.cloned().unwrap_or_else(|| {
+            let origin = Arc::new(Origin::new(position.input, position.partition));
+            let of_input = self.by_name.entry(origin.place.0.clone()).or_default();
+            of_input.insert(position.partition, origin.clone());
+            origin
+        });
+        self.last = Some(origin.clone());
+        origin
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +67,58 @@ struct Source {
     idle_before: Others,
     /// Of the rules that its signals come from; 0 where they are nobody's bundle.
     revision: u64,
-    /// The greatest (offset, rule, pattern, element) that was accepted.
-    accepted: Option<(u64, Arc<str>, Arc<str>, u32)>,
+    /// The greatest that was accepted.
+    accepted: Option<Accepted>,
+}
+
+impl Source {
+    fn admit(&mut self, signal: &SignalView<'_>) -> Admission {
+        if signal.epoch < self.epoch {
+            return Admission::StaleEpoch;
+        }
+        match &mut self.accepted {
+            Some(accepted) if !accepted.is_before(signal) => return Admission::Duplicate,
+            Some(accepted) => accepted.set(signal),
+            none => *none = Some(Accepted::of(signal)),
+        }
+        self.epoch = signal.epoch;
+        Admission::Accepted
+    }
+}
+
+/// A signal among those of its source, ordered by (offset, rule, pattern, element).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Accepted {
+    offset: u64,
+    rule: Arc<str>,
+    pattern: Arc<str>,
+    element: u32,
+}
+
+impl Accepted {
+    fn of(signal: &SignalView<'_>) -> Self {
+        Accepted {
+            offset: signal.position.offset,
+            rule: signal.rule.into(),
+            pattern: signal.pattern.into(),
+            element: signal.element,
+        }
+    }
+
+    fn is_before(&self, signal: &SignalView<'_>) -> bool {
+        let place = (signal.position.offset, signal.rule, signal.pattern, signal.element);
+        (self.offset, &*self.rule, &*self.pattern, self.element) < place
+    }
+
+    /// As [`Accepted::of`]; names that stay are not copied.
+    fn set(&mut self, signal: &SignalView<'_>) {
+        (self.offset, self.element) = (signal.position.offset, signal.element);
+        for (name, of) in [(&mut self.rule, signal.rule), (&mut self.pattern, signal.pattern)] {
+            if **name != *of {
+                *name = of.into();
+            }
+        }
+    }
 }
 
 /// The greatest watermarks of other sources; `None` while they had no event either.
@@ -113,26 +201,23 @@ impl Sources {
         self.known.keys().any(|(known, _)| **known == *input)
     }
 
-    /// Decides on a signal by its position and epoch, not by its time. Those of alerts were committed with them, once.
-    pub fn admit(&mut self, signal: &Signal) -> Admission {
+    /// Decides on a signal by its position and epoch, not by its time; says where it came from. Those of alerts were
+    /// committed with them, once.
+    pub(super) fn admit(&mut self, signal: &SignalView<'_>) -> (Admission, Arc<Origin>) {
+        let origin = self.origin(signal);
         if *signal.position.input == *ALERTS {
-            return Admission::Accepted;
+            return (Admission::Accepted, origin);
         }
-        let source = self.known.entry((signal.position.input.clone(), signal.position.partition)).or_default();
-        if signal.epoch < source.epoch {
-            return Admission::StaleEpoch;
-        }
-        let place = (signal.position.offset, &signal.rule, &signal.pattern, signal.element);
-        if source
-            .accepted
-            .as_ref()
-            .is_some_and(|(offset, rule, pattern, element)| place <= (*offset, rule, pattern, *element))
-        {
-            return Admission::Duplicate;
-        }
-        source.epoch = signal.epoch;
-        source.accepted = Some((signal.position.offset, signal.rule.clone(), signal.pattern.clone(), signal.element));
-        Admission::Accepted
+        let admission = match self.known.get_mut(&origin.place) {
+            Some(source) => source.admit(signal),
+            None => self.known.entry(origin.place.clone()).or_default().admit(signal),
+        };
+        (admission, origin)
+    }
+
+    /// The source partition that a signal came from.
+    pub(super) fn origin(&mut self, signal: &SignalView<'_>) -> Arc<Origin> {
+        self.origins.of(&signal.position)
     }
 
     /// The least watermark over the partitions of `inputs`. `None` while one of them has not been heard of, or none
@@ -182,7 +267,7 @@ impl Sources {
                 input: input.clone(),
                 partition,
                 watermark: source.and_then(|source| source.watermark),
-                accepted: source.and_then(|source| source.accepted.as_ref()).map(|(offset, ..)| *offset),
+                accepted: source.and_then(|source| source.accepted.as_ref()).map(|accepted| accepted.offset),
             }
         };
         partitions.map(reached).collect()

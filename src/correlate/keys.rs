@@ -26,7 +26,6 @@ pub(super) struct Keys {
     orphans: Vec<StateKey>,
     /// What all keys count for.
     bytes: u64,
-    scratch: Vec<u8>,
 }
 
 /// What had to go.
@@ -61,19 +60,23 @@ impl Keys {
         self.tables.get(plan as usize)?.as_ref().map(|table| table.slot(place))
     }
 
-    pub fn find(&mut self, plan: u32, key: &[Arc<str>]) -> Option<KeyPlace> {
+    fn key(&self, place: KeyPlace) -> Option<&[u8]> {
+        self.slot(place).map(|slot| &**slot.key())
+    }
+
+    /// The place of a key, which is packed.
+    pub fn find(&self, plan: u32, key: &[u8]) -> Option<KeyPlace> {
         let table = self.tables.get(plan as usize)?.as_ref()?;
-        table.find(key, &mut self.scratch).map(|place| (plan, place))
+        table.find(key).map(|place| (plan, place))
     }
 
     /// The place of a key, of a new one where there is none.
-    pub fn enter(&mut self, plan: u32, key: &[Arc<str>]) -> Option<KeyPlace> {
-        let table = self.tables.get_mut(plan as usize)?.as_mut()?;
-        Some((plan, table.enter(key, &mut self.scratch)))
+    pub fn enter(&mut self, plan: u32, key: &[u8]) -> Option<KeyPlace> {
+        Some((plan, self.table(plan)?.enter(key)))
     }
 
     /// Puts a key as the changelog has it.
-    pub fn restore(&mut self, plan: u32, key: &[Arc<str>], state: KeyState) -> Option<KeyPlace> {
+    pub fn restore(&mut self, plan: u32, key: &[u8], state: KeyState) -> Option<KeyPlace> {
         let (plan, place) = self.enter(plan, key)?;
         let table = self.tables[plan as usize].as_mut()?;
         table.restore(place, state);
@@ -101,7 +104,7 @@ impl Keys {
         let rule =
             |plan: u32| self.tables[plan as usize].as_ref().map(|table| (table.plan.rule.id(), table.plan.rule.shape));
         places.sort_by(|a, b| {
-            let by_key = || self.slot(*a).map(Slot::packed_key).cmp(&self.slot(*b).map(Slot::packed_key));
+            let by_key = || self.key(*a).cmp(&self.key(*b));
             if a.0 == b.0 { by_key() } else { rule(a.0).cmp(&rule(b.0)) }
         });
     }
@@ -130,9 +133,7 @@ impl Keys {
             candidates.extend(table.iter().map(|(at, slot)| (slot.state.nearness(&table.plan), place(at))));
         }
         candidates.sort_by(|(a, a_place), (b, b_place)| match a.cmp(b) {
-            Ordering::Equal => {
-                self.slot(*a_place).map(Slot::packed_key).cmp(&self.slot(*b_place).map(Slot::packed_key))
-            }
+            Ordering::Equal => self.key(*a_place).cmp(&self.key(*b_place)),
             other => other,
         });
         let mut evicted = Evicted::default();

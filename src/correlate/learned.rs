@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    arrival::Arrival,
     baseline::History,
     first_seen::{Sightings, combinations},
     key::Walk,
 };
 use crate::{
-    detect::Signal,
     event::Timestamp,
     rule::{Baseline, Window},
 };
@@ -32,29 +32,27 @@ pub(super) enum Lesson {
 
 impl Learned {
     /// Learns from the next signal of the total order.
-    pub fn see(learned: &mut Option<Box<Self>>, signal: &Signal, walk: &mut Walk<'_>) -> Lesson {
+    pub fn see(learned: &mut Option<Self>, signal: &Arrival<'_>, walk: &mut Walk<'_>) -> Lesson {
         let rule = &walk.plan.rule;
         let max = walk.limits.signals_per_key_max;
         match &rule.window {
             Window::FirstSeen(first_seen) => {
-                let combinations = combinations(&signal.fields, &first_seen.fields);
+                let combinations = combinations(signal.fields, &first_seen.fields);
                 if combinations.kept.is_empty() {
                     walk.tally.missing_value += 1;
                     return Lesson::Ignored;
                 }
                 walk.tally.combinations_cut += combinations.cut;
-                let sightings = learned.get_or_insert_with(|| Box::new(Learned::Sightings(Sightings::default())));
-                let Learned::Sightings(sightings) = &mut **sightings else { return Lesson::Known };
+                let sightings = learned.get_or_insert_with(|| Learned::Sightings(Sightings::default()));
+                let Learned::Sightings(sightings) = sightings else { return Lesson::Known };
                 let sighted = sightings.see(first_seen, signal.time, &combinations.kept, max);
                 walk.tally.evicted += sighted.evicted;
                 if sighted.is_new { Lesson::New } else { Lesson::Known }
             }
             Window::Baseline(baseline) => {
-                let new = || Box::new(Learned::History(Box::new(History::new(rule, baseline, signal.time))));
-                let Learned::History(history) = &mut **learned.get_or_insert_with(new) else { return Lesson::Known };
-                let Some(pattern) = walk.plan.pattern(&signal.pattern) else { return Lesson::Known };
-                let around = (&**rule, baseline, walk.key);
-                if let Err(error) = history.see(around, pattern, signal.time, &signal.fields, max) {
+                let new = || Learned::History(Box::new(History::new(rule, baseline, signal.time)));
+                let Learned::History(history) = learned.get_or_insert_with(new) else { return Lesson::Known };
+                if let Err(error) = history.see((&**rule, baseline, walk.key), signal, max) {
                     walk.tally.when = Some(Err(error));
                 }
                 Lesson::New
@@ -64,8 +62,8 @@ impl Learned {
     }
 
     /// Whether the bucket of a `baseline` that ends now left its history.
-    pub fn has_left(learned: &mut Option<Box<Self>>, baseline: &Baseline, now: Timestamp, walk: &mut Walk<'_>) -> bool {
-        let Some(Learned::History(history)) = learned.as_deref_mut() else { return false };
+    pub fn has_left(learned: &mut Option<Self>, baseline: &Baseline, now: Timestamp, walk: &mut Walk<'_>) -> bool {
+        let Some(Learned::History(history)) = learned else { return false };
         let has_left = history.has_left(&walk.plan.rule, baseline, walk.key, now);
         if let Err(error) = &has_left {
             walk.tally.when = Some(Err(error.clone()));
@@ -82,8 +80,8 @@ impl Learned {
     }
 
     /// Forgets what counts no longer after `now`, and all where nothing is left to remember.
-    pub fn expire(learned: &mut Option<Box<Self>>, window: &Window, now: Timestamp) {
-        if let (Some(Learned::Sightings(sightings)), Window::FirstSeen(rule)) = (learned.as_deref_mut(), window)
+    pub fn expire(learned: &mut Option<Self>, window: &Window, now: Timestamp) {
+        if let (Some(Learned::Sightings(sightings)), Window::FirstSeen(rule)) = (learned.as_mut(), window)
             && sightings.known_until(rule).is_some_and(|until| until <= now)
         {
             sightings.forget();
@@ -103,10 +101,9 @@ impl Learned {
 
     /// About what it takes in memory.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + match self {
-                Learned::Sightings(sightings) => sightings.bytes(),
-                Learned::History(history) => history.bytes(),
-            }
+        match self {
+            Learned::Sightings(sightings) => sightings.bytes(),
+            Learned::History(history) => history.bytes(),
+        }
     }
 }

@@ -3,7 +3,9 @@
 //! Pure: the state of a signals partition follows from its records, in any batches, on any machine.
 
 mod aggregate;
+mod arrival;
 mod baseline;
+mod buckets;
 mod chain;
 mod contents;
 mod correlator;
@@ -18,6 +20,7 @@ mod keys;
 mod learned;
 mod lists;
 mod open;
+mod packed;
 mod plan;
 mod queue;
 mod rules;

@@ -3,14 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    arrival::Arrival,
     contents::Contents,
-    firing::Firing,
+    firing::{Facts, Firing},
     key::{Trigger, Walk},
 };
 use crate::{
     alert::{Alert, State},
     event::Timestamp,
-    rule::{Kept, Suppress},
+    rule::Suppress,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,27 +48,28 @@ impl Open {
     }
 
     /// Counts a signal into the alert, which stays open for longer.
-    pub fn take(&mut self, number: usize, kept: &Kept, walk: &mut Walk<'_>) {
+    pub fn take(&mut self, signal: &Arrival<'_>, walk: &mut Walk<'_>) {
         self.suppressed += 1;
         walk.tally.suppressed += 1;
-        let time = kept.time;
-        self.total.add(number, kept, walk);
+        self.total.add(signal, walk);
         if let Some(suppress) = walk.plan.rule.suppress {
-            self.until = self.until.max(time.plus(suppress.span).min(self.until_max));
+            self.until = self.until.max(signal.time.plus(suppress.span).min(self.until_max));
         }
     }
 
     /// The record with the totals.
-    pub fn close(self, walk: &mut Walk<'_>) -> Alert {
+    pub fn close(self, walk: &mut Walk<'_>) -> Box<Alert> {
         Firing {
-            rule: &walk.plan.rule,
-            key: walk.key,
+            facts: Facts {
+                rule: &walk.plan.rule,
+                key: walk.key,
+                start: self.start,
+                end: self.total.signals.last_time().map_or(self.fired_at, |last| last.max(self.fired_at)),
+                window: &self.total,
+            },
             trigger: &self.trigger,
-            start: self.start,
-            end: self.total.signals.last_time().map_or(self.fired_at, |last| last.max(self.fired_at)),
             time: self.until,
             fired_at: self.fired_at,
-            window: &self.total,
             state: State::Closed,
             suppressed: self.suppressed,
             cut: walk.cut,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{aggregate::Figures, key::StateKey};
-use crate::rule::{BundleMark, Condition, Rule, Step, Window};
+use super::{aggregate::Figures, key::StateKey, packed::unpack_key};
+use crate::rule::{BundleMark, Condition, Rule, Step, Times, Window};
 
 /// A rule and what is worked out of it once.
 #[derive(Debug)]
@@ -16,6 +16,17 @@ pub(super) struct Plan {
     /// The bundle that the rule came in.
     pub bundle: Option<BundleMark>,
     pub sequence: Option<Sequence>,
+    /// Without a sequence: the patterns that have to be in the window, by number.
+    pub counted: Vec<Counted>,
+    /// Whether windows keep more than counts.
+    pub has_aggregates: bool,
+}
+
+/// `n` signals of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub n: u64,
+    pub pattern: usize,
 }
 
 /// The steps of a sequence that ask for events, and between them what must not come.
@@ -38,11 +49,17 @@ pub(super) struct Part {
 
 impl Plan {
     pub fn new(rule: &Arc<Rule>, bundle: Option<&BundleMark>, number: u32, group: usize) -> Self {
-        let sequence = match &rule.condition {
-            Condition::Sequence(steps) => Some(Sequence::new(steps, &|name| place_of(rule, name))),
-            Condition::AllOf(_) | Condition::AnyOf(_) => None,
+        let place = |name: &str| place_of(rule, name);
+        let (sequence, counted) = match &rule.condition {
+            Condition::Sequence(steps) => (Some(Sequence::new(steps, &place)), Vec::new()),
+            Condition::AllOf(times) | Condition::AnyOf(times) => {
+                let counted = |of: &Times| Some(Counted { n: of.n.into(), pattern: place(&of.pattern)? });
+                (None, times.iter().filter_map(counted).collect())
+            }
         };
-        Plan { rule: rule.clone(), number, group, bundle: bundle.cloned(), sequence }
+        let has_aggregates = !rule.aggregates.is_empty();
+        let bundle = bundle.cloned();
+        Plan { rule: rule.clone(), number, group, bundle, sequence, counted, has_aggregates }
     }
 
     /// The aggregates of an empty window: of some signals leave one by one, others are emptied as a whole.
@@ -58,8 +75,9 @@ impl Plan {
         matches!(self.rule.window, Window::Sliding(_) | Window::Silent { .. })
     }
 
-    pub fn state_key(&self, key: Vec<Arc<str>>) -> StateKey {
-        StateKey { rule: self.rule.id().clone(), shape: self.rule.shape, key }
+    /// The state of a key, which is packed.
+    pub fn state_key(&self, key: &[u8]) -> StateKey {
+        StateKey { rule: self.rule.id().clone(), shape: self.rule.shape, key: unpack_key(key) }
     }
 
     /// The number of a pattern: its place in byte order of the names.

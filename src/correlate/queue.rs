@@ -3,17 +3,26 @@
 //! A record holds what is different from the record before it: the time since then, and input, partition and fields
 //! only where they are others. The first one is whole; taking it away makes the next one whole, in its place.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    arrival::Arrival,
+    packed::{Packed, read_number, read_part, read_signed, write_number, write_part, write_signed},
+};
 use crate::{
-    event::{Fields, FieldsBuilder, Position, Timestamp, Value},
+    event::{Position, Timestamp},
     rule::Kept,
 };
 
 /// Bytes that have been left behind before the rest moves up.
 const LEFT_BEHIND_MAX: usize = 64;
+
+/// Bytes of a record beside its partition and fields.
+const HEAD_MAX: usize = 1 + 10 + 10 + 5;
+/// Bytes of two lengths.
+const LENGTHS_MAX: usize = 2 * 5;
 
 const SAME_PARTITION: u8 = 1;
 const SAME_FIELDS: u8 = 2;
@@ -28,24 +37,24 @@ pub(super) struct Queue {
     /// Of the last record: its time and offset, and where its partition and its fields are written.
     last_time: i64,
     last_offset: u64,
-    last_partition: Span,
-    last_fields: Span,
+    last_partition: Part,
+    last_fields: Part,
 }
 
-/// A stretch of the bytes.
+/// Where a length and as many bytes after it are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Span {
-    at: u32,
-    len: u32,
-}
+struct Part(u32);
 
-impl Span {
-    fn new(at: usize, end: usize) -> Self {
-        Span { at: at as u32, len: (end - at) as u32 }
+impl Part {
+    fn of(self, bytes: &[u8]) -> &[u8] {
+        read_part(bytes, &mut (self.0 as usize))
     }
 
-    fn of(self, bytes: &[u8]) -> &[u8] {
-        &bytes[self.at as usize..(self.at + self.len) as usize]
+    /// Its length and its bytes.
+    fn range(self, bytes: &[u8]) -> Range<usize> {
+        let (start, mut end) = (self.0 as usize, self.0 as usize);
+        read_part(bytes, &mut end);
+        start..end
     }
 }
 
@@ -55,8 +64,8 @@ struct Record {
     time: i64,
     offset: u64,
     element: u32,
-    partition: Span,
-    fields: Span,
+    partition: Part,
+    fields: Part,
     end: usize,
 }
 
@@ -74,44 +83,44 @@ impl Queue {
         (self.len > 0).then_some(Timestamp(self.last_time))
     }
 
-    /// Appends a signal; `paths` are those that its fields mostly have.
-    pub fn push(&mut self, signal: &Kept, paths: &[Arc<str>]) {
+    /// Appends a signal, which comes after those before it in the total order.
+    pub fn push(&mut self, signal: &Arrival<'_>) {
         if self.len == 0 {
             *self = Queue { bytes: std::mem::take(&mut self.bytes), ..Queue::default() };
             self.bytes.clear();
         }
-        let mut scratch = Vec::with_capacity(128);
-        write_partition(&mut scratch, &signal.position);
-        let split = scratch.len();
-        write_fields(&mut scratch, &signal.fields, paths);
-        let (partition, fields) = scratch.split_at(split);
+        let (partition, fields) = (&*signal.origin.packed, signal.fields.bytes);
         let is_first = self.len == 0;
         let same_partition = !is_first && self.last_partition.of(&self.bytes) == partition;
         let same_fields = !is_first && self.last_fields.of(&self.bytes) == fields;
-        self.reserve(32 + scratch.len());
+        let shared = if same_partition { partition.len() } else { 0 } + if same_fields { fields.len() } else { 0 };
+        self.reserve(HEAD_MAX + LENGTHS_MAX + partition.len() + fields.len() - shared);
         let mut flags = u8::from(signal.element > 0) * HAS_ELEMENT;
         flags |= u8::from(same_partition) * SAME_PARTITION + u8::from(same_fields) * SAME_FIELDS;
         let into = &mut self.bytes;
         into.push(flags);
         write_signed(into, signal.time.0.wrapping_sub(self.last_time));
-        write_signed(into, signal.position.offset.wrapping_sub(self.last_offset) as i64);
+        write_signed(into, signal.offset.wrapping_sub(self.last_offset) as i64);
         if signal.element > 0 {
             write_number(into, u64::from(signal.element));
         }
         if !same_partition {
-            self.last_partition = append(into, partition);
+            self.last_partition = Part(into.len() as u32);
+            write_part(into, partition);
         }
         if !same_fields {
-            self.last_fields = append(into, fields);
+            self.last_fields = Part(into.len() as u32);
+            write_part(into, fields);
         }
-        (self.last_time, self.last_offset) = (signal.time.0, signal.position.offset);
+        (self.last_time, self.last_offset) = (signal.time.0, signal.offset);
         self.len += 1;
     }
 
     /// Room for a record: no more than a quarter stays unused.
     fn reserve(&mut self, more: usize) {
         if self.bytes.capacity() - self.bytes.len() < more {
-            let exact = if self.len == 0 { more - 16 } else { more.max(self.bytes.len() / 4) };
+            // Times and offsets are seldom as wide as they may be.
+            let exact = if self.len == 0 { more - HEAD_MAX / 2 } else { more.max(self.bytes.len() / 4) };
             self.bytes.reserve_exact(exact);
         }
     }
@@ -137,27 +146,32 @@ impl Queue {
         let second = self.record(first.end, Some(first));
         let shares_partition = self.last_partition == second.partition;
         let shares_fields = self.last_fields == second.fields;
-        let mut whole = Vec::with_capacity(64);
-        whole.push(u8::from(second.element > 0) * HAS_ELEMENT);
-        write_signed(&mut whole, second.time);
-        write_signed(&mut whole, second.offset as i64);
+        let (partition, fields) = (second.partition.range(&self.bytes), second.fields.range(&self.bytes));
+        // Written behind the records, then moved to where the second one ends.
+        let behind = self.bytes.len();
+        self.bytes.reserve_exact(HEAD_MAX + partition.len() + fields.len());
+        let into = &mut self.bytes;
+        into.push(u8::from(second.element > 0) * HAS_ELEMENT);
+        write_signed(into, second.time);
+        write_signed(into, second.offset as i64);
         if second.element > 0 {
-            write_number(&mut whole, u64::from(second.element));
+            write_number(into, u64::from(second.element));
         }
-        let partition = append(&mut whole, second.partition.of(&self.bytes));
-        let fields = append(&mut whole, second.fields.of(&self.bytes));
-        if whole.len() > second.end {
-            self.widen(whole.len() - second.end);
-        }
-        let end = second.end.max(whole.len());
-        let at = end - whole.len();
-        self.bytes[at..end].copy_from_slice(&whole);
+        let head = into.len() - behind;
+        into.extend_from_within(partition.clone());
+        into.extend_from_within(fields);
+        let whole = into.len() - behind;
+        let more = whole.saturating_sub(second.end);
+        self.widen(more);
+        let at = second.end + more - whole;
+        self.bytes.copy_within(behind + more.., at);
+        self.bytes.truncate(behind + more);
         // What the last record shares with these two is now here.
         if shares_partition {
-            self.last_partition = Span { at: partition.at + at as u32, ..partition };
+            self.last_partition = Part((at + head) as u32);
         }
         if shares_fields {
-            self.last_fields = Span { at: fields.at + at as u32, ..fields };
+            self.last_fields = Part((at + head + partition.len()) as u32);
         }
         self.head = at as u32;
         self.close_up();
@@ -165,9 +179,11 @@ impl Queue {
 
     /// Makes room in front of the records.
     fn widen(&mut self, more: usize) {
-        drop(self.bytes.splice(..0, std::iter::repeat_n(0, more)));
-        self.last_partition.at += more as u32;
-        self.last_fields.at += more as u32;
+        if more > 0 {
+            drop(self.bytes.splice(..0, std::iter::repeat_n(0, more)));
+            self.last_partition.0 += more as u32;
+            self.last_fields.0 += more as u32;
+        }
     }
 
     /// Moves the records to the front when enough was left behind there.
@@ -175,8 +191,8 @@ impl Queue {
         let head = self.head as usize;
         if head > LEFT_BEHIND_MAX && head * 2 > self.bytes.len() || self.len == 0 {
             self.bytes.drain(..head);
-            self.last_partition.at = self.last_partition.at.saturating_sub(self.head);
-            self.last_fields.at = self.last_fields.at.saturating_sub(self.head);
+            self.last_partition.0 = self.last_partition.0.saturating_sub(self.head);
+            self.last_fields.0 = self.last_fields.0.saturating_sub(self.head);
             self.head = 0;
         }
     }
@@ -201,11 +217,11 @@ impl Queue {
         let element = if flags & HAS_ELEMENT != 0 { read_number(bytes, &mut at) as u32 } else { 0 };
         let partition = match before {
             Some(before) if flags & SAME_PARTITION != 0 => before.partition,
-            _ => read_span(bytes, &mut at),
+            _ => pass_part(bytes, &mut at),
         };
         let fields = match before {
             Some(before) if flags & SAME_FIELDS != 0 => before.fields,
-            _ => read_span(bytes, &mut at),
+            _ => pass_part(bytes, &mut at),
         };
         Record { time, offset, element, partition, fields, end: at }
     }
@@ -235,98 +251,15 @@ impl Queue {
             time: Timestamp(record.time),
             position: Position { input, partition: number, offset: record.offset },
             element: record.element,
-            fields: read_fields(record.fields.of(&self.bytes), paths),
+            fields: Packed { bytes: record.fields.of(&self.bytes), paths }.to_fields(),
         }
     }
 }
 
-fn append(into: &mut Vec<u8>, part: &[u8]) -> Span {
-    write_number(into, part.len() as u64);
-    let at = into.len();
-    into.extend_from_slice(part);
-    Span::new(at, into.len())
-}
-
-fn read_span(bytes: &[u8], at: &mut usize) -> Span {
-    let len = read_number(bytes, at) as usize;
-    let span = Span::new(*at, *at + len);
-    *at += len;
-    span
-}
-
-fn write_partition(into: &mut Vec<u8>, position: &Position) {
-    write_number(into, u64::from(position.partition));
-    into.extend_from_slice(position.input.as_bytes());
-}
-
-/// Each field: 1 + the number of its path, or 0 and the path; then its value.
-fn write_fields(into: &mut Vec<u8>, fields: &Fields, paths: &[Arc<str>]) {
-    for (path, value) in fields.iter() {
-        match paths.binary_search(path) {
-            Ok(at) => write_number(into, 1 + at as u64),
-            Err(_) => {
-                into.push(0);
-                append(into, path.as_bytes());
-            }
-        }
-        write_value(into, value);
-    }
-}
-
-fn write_value(into: &mut Vec<u8>, value: &Value) {
-    let bytes = std::mem::take(into);
-    *into = postcard::to_extend(value, bytes).expect("a value of ours encodes");
-}
-
-fn read_fields(mut bytes: &[u8], paths: &[Arc<str>]) -> Fields {
-    let mut fields: FieldsBuilder = Fields::builder();
-    while !bytes.is_empty() {
-        let mut at = 0;
-        let path = match read_number(bytes, &mut at) {
-            0 => {
-                let span = read_span(bytes, &mut at);
-                String::from_utf8_lossy(span.of(bytes)).into_owned()
-            }
-            number => paths.get(number as usize - 1).map(|path| path.to_string()).unwrap_or_default(),
-        };
-        let Ok((value, rest)) = postcard::take_from_bytes::<Value>(&bytes[at..]) else { break };
-        fields.put(path, value);
-        bytes = rest;
-    }
-    fields.build()
-}
-
-/// LEB128.
-fn write_number(into: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        into.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    into.push(number as u8);
-}
-
-fn read_number(bytes: &[u8], at: &mut usize) -> u64 {
-    let mut number = 0;
-    let mut shift = 0;
-    loop {
-        let byte = bytes[*at];
-        *at += 1;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return number;
-        }
-        shift += 7;
-    }
-}
-
-/// Small whatever the sign (zigzag).
-fn write_signed(into: &mut Vec<u8>, number: i64) {
-    write_number(into, ((number << 1) ^ (number >> 63)) as u64);
-}
-
-fn read_signed(bytes: &[u8], at: &mut usize) -> i64 {
-    let number = read_number(bytes, at);
-    (number >> 1) as i64 ^ -((number & 1) as i64)
+fn pass_part(bytes: &[u8], at: &mut usize) -> Part {
+    let part = Part(*at as u32);
+    read_part(bytes, at);
+    part
 }
 
 #[cfg(test)]
@@ -336,10 +269,28 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{
+        correlate::{arrival::Origin, packed::packed},
+        event::Value,
+    };
 
-    fn signal(time: i64, input: &str, partition: u32, offset: u64, element: u32, fields: &[(&str, &str)]) -> Kept {
+    fn kept(time: i64, input: &str, partition: u32, offset: u64, element: u32, fields: &[(&str, &str)]) -> Kept {
         let fields = fields.iter().map(|(path, text)| ((*path).to_owned(), Value::text(text))).collect();
         Kept { time: Timestamp(time), position: Position { input: input.into(), partition, offset }, element, fields }
+    }
+
+    fn push(queue: &mut Queue, kept: &Kept) {
+        let Kept { time, position, element, fields } = kept;
+        let bytes = packed(fields, &paths());
+        queue.push(&Arrival {
+            time: *time,
+            origin: &Origin::new(&position.input, position.partition),
+            offset: position.offset,
+            element: *element,
+            late: false,
+            pattern: 0,
+            fields: Packed { bytes: &bytes, paths: &paths() },
+        });
     }
 
     fn paths() -> Vec<Arc<str>> {
@@ -352,7 +303,7 @@ mod tests {
         let fields = [("a", "203.0.113.9"), ("user.name", "root")];
         let hour = 3_600_000_000_000;
         for at in 0..5 {
-            queue.push(&signal(1_704_067_200_000_000_000 + at * hour, "auth", 3, 7 * at as u64, 0, &fields), &paths());
+            push(&mut queue, &kept(1_704_067_200_000_000_000 + at * hour, "auth", 3, 7 * at as u64, 0, &fields));
         }
         assert!(queue.bytes() < 100, "{} bytes", queue.bytes());
     }
@@ -368,8 +319,8 @@ mod tests {
             let all: [&[(&str, &str)]; 4] = [&[], &[("a", "x")], &[("a", "x"), ("user.name", "long enough")], &[("z", "y")]];
             for (gap, input, offset, element, fields, pops) in pushes {
                 time += gap;
-                let kept = signal(time, ["i", "another", ""][input], input as u32, offset, element, all[fields]);
-                queue.push(&kept, &paths);
+                let kept = kept(time, ["i", "another", ""][input], input as u32, offset, element, all[fields]);
+                push(&mut queue, &kept);
                 plain.push_back(kept);
                 for _ in 0..pops {
                     queue.pop();

@@ -37,16 +37,15 @@ pub struct Former {
     pub ending: Option<Ending>,
 }
 
-/// The rules by id and shape.
+/// The rules by shape and id.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    by_id: HashMap<Arc<str>, Vec<Arc<Plan>>>,
+    by_shape: HashMap<u64, Vec<Arc<Plan>>>,
+    by_number: Vec<Option<Arc<Plan>>>,
     /// Rules that went; each takes signals until time has passed the last ones that can be on their way.
     retired: BTreeMap<Shape, Ending>,
     /// Rules of which only open alerts are left.
     closing: BTreeSet<Shape>,
-    /// The number of the next plan.
-    numbers: u32,
 }
 
 impl Rules {
@@ -61,17 +60,18 @@ impl Rules {
         let current: HashSet<Shape> = set.rules.iter().map(|rule| (rule.id().clone(), rule.shape)).collect();
         self.retired.retain(|shape, _| !current.contains(shape));
         self.closing.retain(|shape| !current.contains(shape));
-        let before = self.by_id.values().flatten().map(|plan| (plan.rule.id().clone(), plan.rule.shape));
+        let before = self.by_shape.values().flatten().map(|plan| (plan.rule.id().clone(), plan.rule.shape));
         for shape in before.filter(|shape| !current.contains(shape) && !self.closing.contains(shape)) {
             self.retired.entry(shape).or_insert(ending);
         }
         let mut plans = Vec::new();
         for rule in &set.rules {
-            let shapes = self.by_id.entry(rule.id().clone()).or_default();
-            let before = shapes.iter().position(|plan| plan.rule.shape == rule.shape).map(|at| shapes.remove(at));
-            let number = before.map_or(self.numbers, |plan| plan.number);
-            self.numbers = self.numbers.max(number + 1);
+            let shapes = self.by_shape.entry(rule.shape).or_default();
+            let before = shapes.iter().position(|plan| plan.rule.id() == rule.id()).map(|at| shapes.remove(at));
+            let number = before.map_or(self.by_number.len() as u32, |plan| plan.number);
             let plan = Arc::new(Plan::new(rule, set.bundle.as_ref(), number, group_of(rule)));
+            self.by_number.resize(self.by_number.len().max(number as usize + 1), None);
+            self.by_number[number as usize] = Some(plan.clone());
             shapes.push(plan.clone());
             plans.push(plan);
         }
@@ -89,9 +89,9 @@ impl Rules {
         if self.get(&former.id, former.shape).is_some() {
             return None;
         }
-        let plan = Arc::new(Plan::new(rule, set.bundle.as_ref(), self.numbers, group_of(rule)));
-        self.numbers += 1;
-        self.by_id.entry(rule.id().clone()).or_default().push(plan.clone());
+        let plan = Arc::new(Plan::new(rule, set.bundle.as_ref(), self.by_number.len() as u32, group_of(rule)));
+        self.by_number.push(Some(plan.clone()));
+        self.by_shape.entry(rule.shape).or_default().push(plan.clone());
         let shape = (former.id.clone(), former.shape);
         match former.ending {
             Some(ending) => drop(self.retired.insert(shape, ending)),
@@ -114,9 +114,9 @@ impl Rules {
     /// Gives the rules whose sources have all switched an end; `has_switched` says so of a plan and a revision, `end`
     /// is the time of the last signal of a plan that is on its way.
     pub fn settle(&mut self, has_switched: impl Fn(&Plan, u64) -> bool, end: impl Fn(&Plan) -> Timestamp) {
-        let by_id = &self.by_id;
+        let by_shape = &self.by_shape;
         for ((id, shape), ending) in &mut self.retired {
-            let plan = by_id.get(id).and_then(|shapes| shapes.iter().find(|plan| plan.rule.shape == *shape));
+            let plan = by_shape.get(shape).and_then(|plans| plans.iter().find(|plan| plan.rule.id() == id));
             if let (Ending::Switched(revision), Some(plan)) = (*ending, plan)
                 && has_switched(plan, revision)
             {
@@ -132,7 +132,14 @@ impl Rules {
     }
 
     pub fn get(&self, id: &str, shape: u64) -> Option<Arc<Plan>> {
-        self.by_id.get(id)?.iter().find(|plan| plan.rule.shape == shape).cloned()
+        self.by_shape.get(&shape)?.iter().find(|plan| **plan.rule.id() == *id).cloned()
+    }
+
+    /// The rule of this shape as it is now.
+    pub fn current(&self, plan: &Plan) -> Option<Arc<Plan>> {
+        let same = self.by_number.get(plan.number as usize)?.clone();
+        // It went, and may have come again.
+        same.or_else(|| self.get(plan.rule.id(), plan.rule.shape))
     }
 
     /// Takes the retired rules whose time has come.
@@ -160,10 +167,12 @@ impl Rules {
     pub fn remove(&mut self, shape: &Shape) {
         self.closing.remove(shape);
         let (id, shape) = shape;
-        if let Some(shapes) = self.by_id.get_mut(id) {
-            shapes.retain(|plan| plan.rule.shape != *shape);
+        if let Some(shapes) = self.by_shape.get_mut(shape) {
+            for over in shapes.extract_if(.., |plan| plan.rule.id() == id) {
+                self.by_number[over.number as usize] = None;
+            }
             if shapes.is_empty() {
-                self.by_id.remove(id);
+                self.by_shape.remove(shape);
             }
         }
     }

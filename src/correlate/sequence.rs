@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use self::run::Run;
-use super::plan::Sequence;
+use super::{arrival::Arrival, plan::Sequence};
 use crate::event::{Position, Timestamp};
 
 /// Runs of first events that one key follows; a further one ends the oldest, and is counted.
@@ -43,16 +43,10 @@ pub(super) struct Progress {
 impl Progress {
     /// Takes a signal in, in the total order, after [`Progress::expire`] for its window. Says how much had to be given
     /// up for it.
-    pub fn see(
-        &mut self,
-        plan: &Sequence,
-        pattern: usize,
-        time: Timestamp,
-        event: &Position,
-        starts_max: usize,
-    ) -> u64 {
-        if self.event.as_ref() != Some(event) {
-            self.event = Some(event.clone());
+    pub fn see(&mut self, plan: &Sequence, signal: &Arrival<'_>, starts_max: usize) -> u64 {
+        let Arrival { pattern, time, .. } = *signal;
+        if self.event.as_ref().is_none_or(|event| !signal.is_at(event)) {
+            self.event = Some(signal.position());
             self.runs.iter_mut().for_each(Run::next_event);
         }
         let is_first = plan.steps[0].patterns.contains(&pattern);

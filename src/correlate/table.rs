@@ -2,6 +2,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    ops::Deref,
     sync::Arc,
 };
 
@@ -25,18 +26,17 @@ pub(super) struct Table {
     /// Places of keys that changed since the last commit.
     dirty: Vec<u32>,
     /// Keys that are in the changelog and nowhere else.
-    gone: Vec<Box<[u8]>>,
+    gone: Vec<Key>,
     /// Until when alerts have to say that keys of the rule were evicted in their windows' time.
     pub evicted_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slot {
-    /// As [`packed`] gives it.
-    key: Box<[u8]>,
+    key: Key,
     pub state: KeyState,
-    /// The timer of this key that counts; others that lie in its group are passed by.
-    pub timer: Option<Timestamp>,
+    /// The timer of this key that counts, or [`NO_TIMER`]; others that lie in its group are passed by.
+    pub timer: Timestamp,
     /// What the key counted for when it was weighed last.
     bytes: u32,
     is_dirty: bool,
@@ -44,20 +44,76 @@ pub(super) struct Slot {
     is_free: bool,
 }
 
+/// No timer goes off at the end of time.
+pub(super) const NO_TIMER: Timestamp = Timestamp::MAX;
+
 impl Slot {
-    pub fn key(&self) -> Vec<Arc<str>> {
-        unpacked(&self.key)
+    fn new(key: Key) -> Self {
+        Slot {
+            key,
+            state: KeyState::default(),
+            timer: NO_TIMER,
+            bytes: 0,
+            is_dirty: false,
+            is_stored: false,
+            is_free: false,
+        }
     }
 
-    pub fn packed_key(&self) -> &[u8] {
+    pub fn key(&self) -> &Key {
         &self.key
     }
 }
 
-/// What a commit writes of a table.
+/// A packed key; in its place where it is short, as an address is.
+#[derive(Debug, Clone)]
+pub(super) enum Key {
+    Short { len: u8, bytes: [u8; SHORT] },
+    Long(Box<[u8]>),
+}
+
+/// What fits beside a length and the mark of the variant.
+const SHORT: usize = 22;
+
+impl Key {
+    fn new(packed: &[u8]) -> Self {
+        if packed.len() > SHORT {
+            return Key::Long(packed.into());
+        }
+        let mut bytes = [0; SHORT];
+        bytes[..packed.len()].copy_from_slice(packed);
+        Key::Short { len: packed.len() as u8, bytes }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Key::Short { .. } => 0,
+            Key::Long(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl Default for Key {
+    fn default() -> Self {
+        Key::new(&[])
+    }
+}
+
+impl Deref for Key {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Key::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Key::Long(bytes) => bytes,
+        }
+    }
+}
+
+/// What a commit writes of a table; keys are packed.
 pub(super) enum Change<'a> {
-    Put(Vec<Arc<str>>, &'a KeyState),
-    Remove(Vec<Arc<str>>),
+    Put(&'a [u8], &'a KeyState),
+    Remove(&'a [u8]),
 }
 
 impl Table {
@@ -78,21 +134,22 @@ impl Table {
         self.places.len()
     }
 
-    pub fn find(&self, key: &[Arc<str>], scratch: &mut Vec<u8>) -> Option<u32> {
-        pack(key, scratch);
-        self.places.find(self.hasher.hash_one(&**scratch), |place| *self.slot(*place).key == **scratch).copied()
+    /// The place of a key, which is packed.
+    pub fn find(&self, key: &[u8]) -> Option<u32> {
+        self.places.find(self.hasher.hash_one(key), |place| **self.slot(*place).key() == *key).copied()
     }
 
     /// The place of a key; of a new one where there is none.
-    pub fn enter(&mut self, key: &[Arc<str>], scratch: &mut Vec<u8>) -> u32 {
-        if let Some(place) = self.find(key, scratch) {
-            return place;
+    pub fn enter(&mut self, key: &[u8]) -> u32 {
+        let Table { places, blocks, hasher, .. } = self;
+        let hash = hasher.hash_one(key);
+        if let Some(place) = places.find(hash, |place| *slot_of(blocks, *place).key == *key) {
+            return *place;
         }
         let place = self.free.pop().unwrap_or_else(|| self.grow());
-        *self.slot_mut(place) = Slot { key: scratch.as_slice().into(), ..Slot::default() };
+        *self.slot_mut(place) = Slot::new(Key::new(key));
         let Table { places, blocks, hasher, .. } = self;
-        let hash_of = |place: &u32| hasher.hash_one(&*slot_of(blocks, *place).key);
-        places.insert_unique(hash_of(&place), place, hash_of);
+        places.insert_unique(hash, place, |place| hasher.hash_one(&*slot_of(blocks, *place).key));
         place
     }
 
@@ -102,7 +159,7 @@ impl Table {
         }
         let before = (self.blocks.len() - 1) * BLOCK;
         let block = self.blocks.last_mut().expect("one was pushed");
-        block.push(Slot::default());
+        block.push(Slot::new(Key::default()));
         (before + block.len() - 1) as u32
     }
 
@@ -126,7 +183,7 @@ impl Table {
     /// Takes note of what a key counts for; gives the difference.
     pub fn weigh(&mut self, place: u32) -> i64 {
         let slot = self.slot_mut(place);
-        let bytes = u32::try_from(slot.key.len() + slot.state.bytes()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(size_of::<Slot>() + slot.key.heap_bytes() + slot.state.bytes()).unwrap_or(u32::MAX);
         i64::from(bytes) - i64::from(std::mem::replace(&mut slot.bytes, bytes))
     }
 
@@ -145,7 +202,7 @@ impl Table {
             Ok(entry) => entry.remove(),
             Err(_) => return 0,
         };
-        let slot = std::mem::replace(self.slot_mut(place), Slot { is_free: true, ..Slot::default() });
+        let slot = std::mem::replace(self.slot_mut(place), Slot { is_free: true, ..Slot::new(Key::default()) });
         if slot.is_stored {
             self.gone.push(slot.key);
         }
@@ -165,7 +222,7 @@ impl Table {
     /// Gives what changed since the last call.
     pub fn take_changes(&mut self, write: &mut dyn FnMut(Change<'_>)) {
         // A key that went and came again is put after its removal.
-        self.gone.drain(..).for_each(|key| write(Change::Remove(unpacked(&key))));
+        self.gone.drain(..).for_each(|key| write(Change::Remove(&key)));
         for place in std::mem::take(&mut self.dirty) {
             let slot = self.slot_mut(place);
             if slot.is_free || !slot.is_dirty {
@@ -173,53 +230,11 @@ impl Table {
             }
             slot.is_dirty = false;
             slot.is_stored = true;
-            write(Change::Put(slot.key(), &slot.state));
+            write(Change::Put(&slot.key, &slot.state));
         }
     }
 }
 
 fn slot_of(blocks: &[Vec<Slot>], place: u32) -> &Slot {
     &blocks[place as usize / BLOCK][place as usize % BLOCK]
-}
-
-/// The key's elements, each after its length (LEB128).
-fn pack(key: &[Arc<str>], into: &mut Vec<u8>) {
-    into.clear();
-    for element in key {
-        let mut len = element.len();
-        while len >= 0x80 {
-            into.push(len as u8 | 0x80);
-            len >>= 7;
-        }
-        into.push(len as u8);
-        into.extend_from_slice(element.as_bytes());
-    }
-}
-
-fn unpacked(mut bytes: &[u8]) -> Vec<Arc<str>> {
-    let mut key = Vec::new();
-    while !bytes.is_empty() {
-        let digits = bytes.iter().take_while(|byte| **byte >= 0x80).count() + 1;
-        let len = bytes[..digits].iter().rev().fold(0usize, |len, byte| len << 7 | usize::from(byte & 0x7f));
-        let (element, rest) = bytes[digits..].split_at(len);
-        key.push(String::from_utf8_lossy(element).into());
-        bytes = rest;
-    }
-    key
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_packed_without_loss() {
-        let long = "x".repeat(20_000);
-        for key in [vec![], vec!["203.0.113.9"], vec!["a", "", "b"], vec![long.as_str(), "é"]] {
-            let key: Vec<Arc<str>> = key.into_iter().map(Arc::from).collect();
-            let mut packed = Vec::new();
-            pack(&key, &mut packed);
-            assert_eq!(unpacked(&packed), key);
-        }
-    }
 }

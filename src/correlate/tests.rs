@@ -31,9 +31,22 @@ fn rules(keys: &str) -> Arc<RuleSet> {
 }
 
 fn rule_of(keys: &str) -> Arc<RuleSet> {
-    let text = format!(r#"rule(#{{ id: "r", title: "t", severity: "low", by: ["id"], {keys} }});"#);
+    loaded("r.rhai", format!(r#"rule(#{{ id: "r", title: "t", severity: "low", by: ["id"], {keys} }});"#))
+}
+
+/// A correlation of Sigma rules `a`, `b` and `c`; it comes first, whether or not it refers to all of them.
+fn correlation_of(body: &str) -> Arc<RuleSet> {
+    let rule = |name: &str| {
+        let logsource = "logsource: {category: x}";
+        format!("---\ntitle: {name}\nname: {name}\n{logsource}\ndetection: {{s: {{kind: {name}}}, condition: s}}\n")
+    };
+    let correlation = format!("title: r\nid: 0\ncorrelation: {{group-by: id, timespan: 10s, {body}}}\n");
+    loaded("r.yml", [correlation, rule("a"), rule("b"), rule("c")].concat())
+}
+
+fn loaded(path: &str, text: String) -> Arc<RuleSet> {
     let files =
-        RuleFiles { root: PathBuf::new(), files: BTreeMap::from([("r.rhai".into(), text)]), ..RuleFiles::default() };
+        RuleFiles { root: PathBuf::new(), files: BTreeMap::from([(path.into(), text)]), ..RuleFiles::default() };
     let loaded = load(&files, &LoadOptions::default(), None);
     assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
     Arc::new(loaded.set)
@@ -77,7 +90,7 @@ impl Partition {
     }
 
     fn read(&mut self, offset: u64) {
-        self.correlator.accept(offset, self.log[offset as usize].clone(), &mut self.alerts);
+        self.correlator.accept(offset, (&self.log[offset as usize]).into(), &mut self.alerts);
         self.correlator.advance(&mut |_| {}, &mut self.alerts);
     }
 
@@ -210,8 +223,8 @@ fn a_script_that_fails_now_and_then_is_not_quarantined_and_one_that_always_fails
     assert_eq!((sometimes.failures, sometimes.quarantined), (10, false));
 }
 
-/// Every kind of window and step.
-const KINDS: [&str; 10] = [
+/// Every kind of window and step, in rules and in correlations.
+const KINDS: [&str; 14] = [
     r#"within: "10s", all_of: [times(2, "a"), "b"]"#,
     r#"within: "10s", any_of: [times(3, "a"), "c"], suppress: "7s""#,
     r#"within: "10s", sequence: [times(2, "a"), any("b", "c")]"#,
@@ -222,6 +235,10 @@ const KINDS: [&str; 10] = [
     r#"session: "4s", max: "20s", all_of: [times(2, "a"), "b"]"#,
     r#"silent: "4s""#,
     r#"silent: "4s", suppress: "9s", when: |w| w.c.count == 0"#,
+    "type: event_count, rules: [a, b], condition: {gte: 2}",
+    "type: event_count, rules: [a, b], condition: {eq: 2}",
+    "type: temporal, rules: [a, b, c], condition: {gte: 2, lt: 3}",
+    "type: temporal, condition: (a or b) and not c",
 ];
 
 /// A random log: at most so many keys, patterns that now and then match one event.
@@ -239,11 +256,16 @@ fn random_log(seed: u64, keys: u64) -> Vec<(String, &'static str, u64)> {
     (0..120).map(signal).collect()
 }
 
-/// Plays a log of three patterns, time moving with each signal; a line starts anew after every `restart_every`th one.
-fn played(keys: &str, log: &[(String, &'static str, u64)], limits: Limits, restart_every: usize) -> Partition {
+fn of_three_patterns(keys: &str) -> Arc<RuleSet> {
     let patterns = r#"a: |e| e.kind == "a", b: |e| e.kind == "b", c: |e| e.kind == "c""#;
     let keys = format!("{keys}, alert: |w| #{{ counts: [w.a.count, w.b.count, w.c.count] }}");
-    let mut partition = Partition::with(&rule_of(&format!("events: #{{ {patterns} }}, {keys}")), limits);
+    rule_of(&format!("events: #{{ {patterns} }}, {keys}"))
+}
+
+/// Plays a log of three patterns, time moving with each signal; a line starts anew after every `restart_every`th one.
+fn played(keys: &str, log: &[(String, &'static str, u64)], limits: Limits, restart_every: usize) -> Partition {
+    let rules = if keys.starts_with("type: ") { correlation_of(keys) } else { of_three_patterns(keys) };
+    let mut partition = Partition::with(&rules, limits);
     for (number, (key, pattern, at)) in log.iter().enumerate() {
         partition.signal_of(key, pattern, *at);
         partition.time_is(at.saturating_sub(2));

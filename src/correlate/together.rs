@@ -2,14 +2,20 @@
 //!
 //! It never counts an event twice: of the signals that one event gives a key, the first counts.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{aggregate::Figures, first_seen::combinations};
+use super::{
+    aggregate::Figures,
+    arrival::Arrival,
+    first_seen::combinations,
+    packed::{Packed, pack_fields},
+};
 use crate::{
-    event::{Fields, Position, Timestamp, Value},
-    rule::{Kept, Num, Statistic, Together},
+    detect::ValueView,
+    event::{Position, Timestamp},
+    rule::{Num, Statistic, Together},
 };
 
 /// What alerts call them where a bound was reached.
@@ -34,16 +40,17 @@ impl Events {
     }
 
     /// Takes the next signal of the total order in; at most `max` events, and values, are kept.
-    pub fn add(&mut self, declared: &Together, pattern: usize, kept: &Kept, max: usize) {
-        if self.event.as_ref() == Some(&kept.position) {
+    pub fn add(&mut self, declared: &Together, signal: &Arrival<'_>, max: usize) {
+        if self.event.as_ref().is_some_and(|event| signal.is_at(event)) {
             return;
         }
-        self.event = Some(kept.position.clone());
-        let paths = declared.paths.get(pattern).map_or(&[][..], Vec::as_slice);
-        let value = value(&kept.fields, paths);
-        let named = declared.column().zip(value).map(|(column, value)| (column.field.to_string(), value.into_owned()));
-        let fields: Fields = named.into_iter().collect();
-        self.figures.add(&declared.aggregates, 0, kept.time, &fields, max);
+        self.event = Some(signal.position());
+        let paths = declared.paths.get(signal.pattern).map_or(&[][..], Vec::as_slice);
+        let mut bytes = Vec::new();
+        if let Some(column) = declared.column() {
+            pack_value(&column.field, signal.fields, paths, &mut bytes);
+        }
+        self.figures.add(&declared.aggregates, 0, signal.time, Packed { bytes: &bytes, paths: &[] }, max);
     }
 
     /// Forgets the events before this time.
@@ -70,28 +77,41 @@ impl Events {
     }
 }
 
-/// The value at one path, or the combinations of the texts at several: as JSON, so that no two are written alike.
-fn value<'a>(fields: &'a Fields, paths: &[Arc<str>]) -> Option<Cow<'a, Value>> {
+/// Packs, as `field`, the value at one path, or the combinations of the texts at several: as JSON, so that no two are
+/// written alike.
+fn pack_value(field: &str, fields: Packed<'_>, paths: &[Arc<str>], into: &mut Vec<u8>) {
     if let [path] = paths {
-        return fields.get(path);
+        if let Some(value) = fields.get(path) {
+            pack_fields(&[(field, value)], &[], into);
+        }
+        return;
     }
     // Of no paths there is one combination, of nothing.
     let combined = combinations(fields, paths).kept.into_iter().filter(|texts| !texts.is_empty());
-    let written = combined.map(|texts| Value::text(serde_json::json!(texts).to_string()));
-    Some(Cow::Owned(Value::Array(written.collect())))
+    let written: Vec<String> = combined.map(|texts| serde_json::json!(texts).to_string()).collect();
+    let values = written.iter().map(|text| ValueView::Text(text)).collect();
+    pack_fields(&[(field, ValueView::Array(values))], &[], into);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::correlate::arrival::Origin;
 
-    fn kept(offset: u64, fields: &[(&str, &str)]) -> Kept {
-        Kept {
+    fn add(events: &mut Events, declared: &Together, pattern: usize, offset: u64, fields: &[(&str, &str)]) {
+        let fields: Vec<_> = fields.iter().map(|(name, text)| (*name, ValueView::Text(text))).collect();
+        let mut bytes = Vec::new();
+        pack_fields(&fields, &[], &mut bytes);
+        let signal = Arrival {
             time: Timestamp(offset as i64),
-            position: Position { input: "in".into(), partition: 0, offset },
+            origin: &Origin::new("in", 0),
+            offset,
             element: 0,
-            fields: fields.iter().map(|(name, text)| ((*name).to_owned(), Value::text(*text))).collect(),
-        }
+            late: false,
+            pattern,
+            fields: Packed { bytes: &bytes, paths: &[] },
+        };
+        events.add(declared, &signal, 10);
     }
 
     fn declared(paths: &[&[&str]]) -> Together {
@@ -103,9 +123,9 @@ mod tests {
     fn an_event_that_two_patterns_match_counts_once() {
         let declared = declared(&[&["a"], &["b"]]);
         let mut events = Events::new(true, &declared);
-        events.add(&declared, 0, &kept(1, &[("a", "x"), ("b", "y")]), 10);
-        events.add(&declared, 1, &kept(1, &[("a", "x"), ("b", "y")]), 10);
-        events.add(&declared, 1, &kept(2, &[("b", "x")]), 10);
+        add(&mut events, &declared, 0, 1, &[("a", "x"), ("b", "y")]);
+        add(&mut events, &declared, 1, 1, &[("a", "x"), ("b", "y")]);
+        add(&mut events, &declared, 1, 2, &[("b", "x")]);
         assert_eq!(events.answer(&declared, None), Some(Num::Int(2)));
         assert_eq!(events.answer(&declared, Some(Statistic::Distinct)), Some(Num::Int(1)), "each by its own field");
         events.expire(&declared, Timestamp(2));
@@ -119,7 +139,7 @@ mod tests {
         for (offset, fields) in
             [(1, [("a", "x"), ("b", "yz")]), (2, [("a", "xy"), ("b", "z")]), (3, [("a", "x"), ("c", "yz")])]
         {
-            events.add(&declared, 0, &kept(offset, &fields), 10);
+            add(&mut events, &declared, 0, offset, &fields);
         }
         assert_eq!(events.answer(&declared, Some(Statistic::Distinct)), Some(Num::Int(2)), "the third lacks one");
         assert_eq!(events.answer(&declared, None), Some(Num::Int(3)));

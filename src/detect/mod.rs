@@ -5,6 +5,7 @@ mod facts;
 mod key;
 mod signal;
 mod source;
+mod view;
 mod watermark;
 
 pub use detector::{Detector, RuleCounts};
@@ -12,4 +13,5 @@ pub use facts::{Facts, Whole};
 pub use key::{Combined, KEYS_PER_EVENT_MAX, combined, keys};
 pub use signal::{Marker, Order, Roster, Signal, SignalRecord, canonical_key, key_partition};
 pub use source::{Raw, Source, SourceCounts, SourceState};
+pub use view::{PositionView, RecordView, SignalView, ValueView};
 pub use watermark::Watermark;

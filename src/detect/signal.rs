@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The version of the records in the signals log.
-const VERSION: u8 = 3;
+pub(super) const VERSION: u8 = 3;
 
 /// A match, with all that correlation needs of the event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //!
 //! Layout: version (1 byte), CRC-32 (IEEE) of the body (4 bytes, big-endian), body (postcard).
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 /// Why a record of ours can't be read. Such a record stops its partition; it is never read as nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +27,7 @@ pub fn seal<T: Serialize>(version: u8, body: &T) -> Vec<u8> {
 }
 
 /// Unwraps what [`seal`] wrote, of this version.
-pub fn open<T: DeserializeOwned>(known: u8, bytes: &[u8]) -> Result<T, FrameError> {
+pub fn open<'a, T: Deserialize<'a>>(known: u8, bytes: &'a [u8]) -> Result<T, FrameError> {
     let Some((envelope, body)) = bytes.split_at_checked(5) else { return Err(FrameError::Short(bytes.len())) };
     if envelope[0] != known {
         return Err(FrameError::Version { found: envelope[0], known });

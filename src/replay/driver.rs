@@ -6,7 +6,7 @@ use crate::{
     alert::Alert,
     correlate::{CHAIN_EPOCH, Chained, Correlator, Counts, Limits},
     decode::Decoder,
-    detect::{Detector, Marker, Raw, Roster, RuleCounts, Signal, SignalRecord, Source, SourceState},
+    detect::{Detector, Marker, Raw, RecordView, Roster, RuleCounts, Signal, SignalRecord, Source, SourceState},
     event::{ALERTS, DeadLetter, Event, InputName, Timestamp},
     rule::RuleSet,
 };
@@ -183,7 +183,7 @@ impl Replay {
         let until = self.until;
         for signal in signals.into_iter().filter(|signal| until.includes(signal.time)) {
             let partition = signal.partition(self.correlators.len() as u32) as usize;
-            self.tell(partition, SignalRecord::Signal(signal));
+            self.tell(partition, &SignalRecord::Signal(signal));
         }
     }
 
@@ -208,7 +208,7 @@ impl Replay {
             let Chained { signals, writes, frontier, rules, .. } = self.correlators[at].take_chained();
             for signal in signals {
                 let partition = signal.partition(self.correlators.len() as u32) as usize;
-                self.tell(partition, SignalRecord::Signal(signal));
+                self.tell(partition, &SignalRecord::Signal(signal));
             }
             writes.into_iter().for_each(|write| self.tell_all(&SignalRecord::List(write)));
             self.tell_all(&SignalRecord::Marker(Marker {
@@ -250,14 +250,14 @@ impl Replay {
         marker
     }
 
-    fn tell(&mut self, partition: usize, record: SignalRecord) {
+    fn tell(&mut self, partition: usize, record: &SignalRecord) {
         let offset = self.offsets[partition];
         self.offsets[partition] += 1;
-        self.correlators[partition].accept(offset, record, &mut self.alerts);
+        self.correlators[partition].accept(offset, RecordView::from(record), &mut self.alerts);
     }
 
     fn tell_all(&mut self, record: &SignalRecord) {
-        (0..self.correlators.len()).for_each(|partition| self.tell(partition, record.clone()));
+        (0..self.correlators.len()).for_each(|partition| self.tell(partition, record));
     }
 
     fn count(&mut self) {

@@ -1,4 +1,4 @@
-//! Rules: loading them from Rhai files, checking them, and asking their closures.
+//! Rules: loading them from Rhai and Sigma files, checking them, and asking their closures.
 //!
 //! The only room that knows Rhai. It is given the text of rule files, never reads one, never sees a clock, and never
 //! lets a script do more than its limits.

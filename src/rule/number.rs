@@ -22,7 +22,8 @@ impl Num {
         Scalar::of(value).and_then(Num::of_scalar)
     }
 
-    pub(super) fn of_scalar(scalar: Scalar<'_>) -> Option<Num> {
+    /// The same of a scalar.
+    pub fn of_scalar(scalar: Scalar<'_>) -> Option<Num> {
         match scalar {
             Scalar::Number(written) => Num::of_written(written),
             Scalar::Text(text) => Num::parse(text),

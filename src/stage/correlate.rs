@@ -24,7 +24,7 @@ use crate::{
     clock::Clock,
     config::Config,
     correlate::{CHAIN_EPOCH, Chained, Changes, Correlator, Header, Limits, Snapshot},
-    detect::{Marker, SignalRecord, SourceCounts},
+    detect::{Marker, RecordView, SignalRecord, SourceCounts},
     event::{ALERTS, DeadLetter, Position, Timestamp},
     log::{Assignment, Commit, Committed, Log, LogError, Reader, Record, TopicPartition, Transaction},
     rule::{BundleMark, RuleSet},
@@ -237,7 +237,7 @@ impl CorrelateLine {
             }
             seat.at_work.on(record.offset);
             (shared.hook)("correlate", at, record.offset);
-            match SignalRecord::decode(bytes) {
+            match RecordView::decode(bytes) {
                 Ok(signal) => match shared.asked_for(correlator, record.offset, &signal) {
                     Some(mark) => asks_for = Some((record.offset, mark)),
                     None => correlator.accept(record.offset, signal, alerts),
@@ -449,7 +449,7 @@ impl Correlating {
         Ok(rulebook.ruling(mark).await?.set)
     }
 
-    fn asked_for(&self, correlator: &Correlator, offset: u64, record: &SignalRecord) -> Option<BundleMark> {
+    fn asked_for(&self, correlator: &Correlator, offset: u64, record: &RecordView<'_>) -> Option<BundleMark> {
         self.rulebook.as_ref().and_then(|_| correlator.asks_for(offset, record))
     }
 

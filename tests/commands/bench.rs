@@ -58,3 +58,34 @@ fn own_rules_and_records_take_the_place_of_made_up_ones() {
         (&10.into(), &1.0.into(), &1.0.into())
     );
 }
+
+#[test]
+fn correlation_is_measured_kind_by_kind_with_few_keys_and_many_and_by_bytes() {
+    let ran = Folder::new().run("bench correlate --events 200 --keys 50 --json").exits(0);
+    let rows = rows(&ran.stdout);
+    let names = names(&rows);
+    for row in &rows {
+        assert!(row["cpu_us_per_event"].as_f64().is_some_and(|cpu| cpu > 0.0), "{row}");
+        assert!(row["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{row}");
+        assert!(row["baseline"].as_str().is_some_and(|baseline| names.contains(&baseline)), "{row}");
+    }
+    for kind in ["count threshold", "sequence of 3 steps", "session", "tumbling", "percentile"] {
+        assert!(names.contains(&format!("signals: {kind}, 50 keys").as_str()), "{kind}: {names:?}");
+    }
+    assert!(names.contains(&"signals: distinct, 1,800 values in the window, 10 keys"), "{names:?}");
+    for each in [1, 5] {
+        let name = format!("memory: signals, 50 keys with {each} each");
+        let row = rows.iter().find(|row| row["name"] == name.as_str()).expect("a row");
+        assert!(row["bytes_per_key"].as_f64().is_some_and(|bytes| bytes > 64.0), "{row}");
+    }
+}
+
+#[test]
+fn own_rules_and_records_give_the_signals() {
+    let folder = Folder::new();
+    folder.write("rules/each.rhai", EACH).write("in.ndjson", "{\"ts\":1704067200,\"x\":1,\"k\":\"a\"}\n".repeat(10));
+    let ran = folder.run("bench correlate --rules rules --input in.ndjson --json").exits(0);
+    let rows = rows(&ran.stdout);
+    assert_eq!(names(&rows), ["given: decode", "given: correlate"]);
+    assert_eq!(rows[1]["hits_per_event"].as_f64().map(|hits| hits > 0.5), Some(true), "{}", rows[1]);
+}

@@ -90,11 +90,11 @@ pub fn alerts(sets: &[Arc<RuleSet>], records: &[SignalRecord], random: &mut StdR
     while next < records.len() {
         let batch = random.random_range(1..=(records.len() - next).min(20));
         for _ in 0..batch {
-            if let Some(mark) = correlator.asks_for(next as u64, &records[next]) {
+            if let Some(mark) = correlator.asks_for(next as u64, &(&records[next]).into()) {
                 durable.commit(&mut correlator, &mut pending);
                 correlator.set_rules(set_of(sets, Some(&mark)));
             }
-            correlator.accept(next as u64, records[next].clone(), &mut pending);
+            correlator.accept(next as u64, (&records[next]).into(), &mut pending);
             next += 1;
         }
         if random.random_bool(0.7) {

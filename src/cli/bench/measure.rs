@@ -26,6 +26,9 @@ pub struct Row {
     /// Patterns that matched for each event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hits_per_event: Option<f64>,
+    /// What a key takes in memory, by the allocator's count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_key: Option<f64>,
 }
 
 /// Counts that a row shows besides its time.
@@ -35,14 +38,29 @@ pub struct Work {
     pub hits: u64,
 }
 
-/// Something to measure: it goes once through all events and says what it did.
+/// Something to measure: it goes once through all events and says how long that took, in microseconds, and what it did.
 pub struct Contender<'a> {
     name: String,
-    run: Box<dyn FnMut() -> Option<Work> + 'a>,
+    run: Box<dyn FnMut() -> (f64, Option<Work>) + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    pub fn new(name: impl Into<String>, run: impl FnMut() -> Option<Work> + 'a) -> Self {
+    pub fn new(name: impl Into<String>, mut run: impl FnMut() -> Option<Work> + 'a) -> Self {
+        Contender::prepared(name, || (), move |()| run())
+    }
+
+    /// Something that has its events made anew each time, unmeasured.
+    pub fn prepared<T>(
+        name: impl Into<String>,
+        mut prepare: impl FnMut() -> T + 'a,
+        mut run: impl FnMut(T) -> Option<Work> + 'a,
+    ) -> Self {
+        let run = move || {
+            let events = prepare();
+            let start = cpu_us();
+            let work = run(events);
+            (cpu_us() - start, work)
+        };
         Contender { name: name.into(), run: Box::new(run) }
     }
 }
@@ -57,9 +75,9 @@ pub fn compare(group: &str, events: usize, mut contenders: Vec<Contender<'_>>) -
     for _ in 0..ROUNDS {
         work.clear();
         for (contender, times) in contenders.iter_mut().zip(&mut times) {
-            let start = cpu_us();
-            work.push((contender.run)());
-            times.push(cpu_us() - start);
+            let (took, did) = (contender.run)();
+            work.push(did);
+            times.push(took);
         }
     }
     let name = |contender: &Contender<'_>| format!("{group}: {}", contender.name);
@@ -75,6 +93,7 @@ pub fn compare(group: &str, events: usize, mut contenders: Vec<Contender<'_>>) -
             baseline: baseline.clone(),
             asked_per_event: work.map(|work| work.asked as f64 / count),
             hits_per_event: work.map(|work| work.hits as f64 / count),
+            bytes_per_key: None,
         }
     });
     rows.collect()
@@ -105,8 +124,8 @@ impl Report {
         let mut out = Output::stdout();
         if !json {
             out.line(format_args!(
-                "{:<58} {:>8} {:>9} {:>7} {:>8} {:>8}",
-                "", "events", "CPU us", "ratio", "asked", "hits"
+                "{:<58} {:>8} {:>9} {:>7} {:>8} {:>8} {:>9}",
+                "", "events", "CPU us", "ratio", "asked", "hits", "bytes/key"
             ))?;
         }
         Ok(Report { out, json })
@@ -123,8 +142,9 @@ impl Report {
             let count = |count: Option<f64>| count.map_or_else(String::new, |count| format!("{count:.2}"));
             let Row { name, events, cpu_us_per_event, ratio, .. } = row;
             let (asked, hits) = (count(row.asked_per_event), count(row.hits_per_event));
+            let bytes = row.bytes_per_key.map_or_else(String::new, |bytes| format!("{bytes:.0}"));
             self.out.line(format_args!(
-                "{name:<58} {events:>8} {cpu_us_per_event:>9.3} {ratio:>7.2} {asked:>8} {hits:>8}"
+                "{name:<58} {events:>8} {cpu_us_per_event:>9.3} {ratio:>7.2} {asked:>8} {hits:>8} {bytes:>9}"
             ))?;
         }
         Ok(())

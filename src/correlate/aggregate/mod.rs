@@ -21,8 +21,9 @@ use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use self::{numbers::Numbers, texts::Texts};
+use super::packed::Packed;
 use crate::{
-    event::{Fields, Timestamp},
+    event::Timestamp,
     rule::{Aggregates, Answer, Column, Num, PatternAggregates, PatternView, Rule, Seen, Statistic},
 };
 
@@ -74,17 +75,16 @@ impl Held {
         }
     }
 
-    fn add(&mut self, column: &Column, time: Timestamp, fields: &Fields, max: usize) {
-        fields.any(&column.field, &mut |value| {
+    fn add(&mut self, column: &Column, time: Timestamp, fields: Packed<'_>, max: usize) {
+        fields.each(&column.field, &mut |value| {
             if let Some(texts) = &mut self.texts {
                 texts.add(time, value, max);
             }
             if let Some(numbers) = &mut self.numbers
-                && let Some(number) = Num::of(value)
+                && let Some(number) = Num::of_scalar(value)
             {
                 numbers.add(&column.statistics, time, number, max);
             }
-            false
         });
     }
 
@@ -135,7 +135,14 @@ impl Figures {
 
     /// Adds a signal of the pattern at that place in the rule, in the order of time; `max` is how many signals, and
     /// values of a field, are kept. Says whether an older signal had to leave for it.
-    pub fn add(&mut self, declared: &Aggregates, pattern: usize, time: Timestamp, fields: &Fields, max: usize) -> bool {
+    pub fn add(
+        &mut self,
+        declared: &Aggregates,
+        pattern: usize,
+        time: Timestamp,
+        fields: Packed<'_>,
+        max: usize,
+    ) -> bool {
         let of_pattern = &mut self.patterns[pattern];
         let declared = &declared.0[pattern];
         let max = max.clamp(1, VALUES_KEPT_MAX);
@@ -298,8 +305,8 @@ impl More {
         More { columns: declared.columns.iter().map(|column| Held::new(column, leaves)).collect(), ..More::default() }
     }
 
-    fn add(&mut self, declared: &PatternAggregates, time: Timestamp, fields: &Fields, leaves: bool, max: usize) {
-        let seen = |paths: &[Arc<str>]| Arc::new(Seen { time, fields: fields.project(paths) });
+    fn add(&mut self, declared: &PatternAggregates, time: Timestamp, fields: Packed<'_>, leaves: bool, max: usize) {
+        let seen = |paths: &[Arc<str>]| Arc::new(Seen { time, fields: fields.to_fields().project(paths) });
         if let Some(paths) = &declared.first
             && (leaves || self.firsts.is_empty())
         {

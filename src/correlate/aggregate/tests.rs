@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    event::{Number, Value},
+    correlate::packed::packed,
+    event::{Fields, Number, Value},
     rule::{LoadOptions, RuleFiles, WindowFacts, WindowView, load},
 };
 
@@ -45,6 +46,11 @@ fn number(written: impl ToString) -> Value {
 fn fields(values: &[Value]) -> Fields {
     let value = if let [one] = values { one.clone() } else { Value::Array(values.to_vec()) };
     [("n".to_owned(), value)].into_iter().collect()
+}
+
+fn add(figures: &mut Figures, declared: &Aggregates, time: Timestamp, fields: &Fields, max: usize) -> bool {
+    let bytes = packed(fields, &[]);
+    figures.add(declared, 0, time, Packed { bytes: &bytes, paths: &[] }, max)
 }
 
 fn answers(figures: &Figures, rule: &Rule) -> BTreeMap<String, Answer> {
@@ -134,7 +140,7 @@ proptest! {
         for (at, (gap, values)) in signals.into_iter().enumerate() {
             now += gap;
             figures.expire(&rule.aggregates, Timestamp(now - span));
-            figures.add(&rule.aggregates, 0, Timestamp(now), &fields(&values), max);
+            add(&mut figures, &rule.aggregates, Timestamp(now), &fields(&values), max);
             held.retain(|(time, _)| *time >= now - span);
             held.push((now, values));
             if restarts[at] {
@@ -172,7 +178,7 @@ proptest! {
                 figures = figures.into_total();
                 figures = postcard::from_bytes(&postcard::to_allocvec(&figures).unwrap()).unwrap();
             }
-            figures.add(&rule.aggregates, 0, Timestamp(at as i64), &fields(&values), MAX);
+            add(&mut figures, &rule.aggregates, Timestamp(at as i64), &fields(&values), MAX);
             held.extend(values);
         }
         assert_same(&answers(&figures, rule), &recomputed(&held));
@@ -193,10 +199,10 @@ proptest! {
         let mut sliding = Figures::sliding(&rule.aggregates);
         for (at, value) in numbers.iter().enumerate() {
             sliding.expire(&rule.aggregates, Timestamp(at as i64 - span as i64));
-            sliding.add(&rule.aggregates, 0, Timestamp(at as i64), &fields(std::slice::from_ref(value)), MAX);
+            add(&mut sliding, &rule.aggregates, Timestamp(at as i64), &fields(std::slice::from_ref(value)), MAX);
             let mut fresh = Figures::total(&rule.aggregates);
             for value in &numbers[at.saturating_sub(span)..=at] {
-                fresh.add(&rule.aggregates, 0, Timestamp(0), &fields(std::slice::from_ref(value)), MAX);
+                add(&mut fresh, &rule.aggregates, Timestamp(0), &fields(std::slice::from_ref(value)), MAX);
             }
             prop_assert_eq!(answers(&sliding, rule), answers(&fresh, rule));
         }
@@ -212,7 +218,7 @@ proptest! {
             let value = value >> 11;
             eighths += i128::from(value) << (3 - shift);
             let written = number(value as f64 / f64::from(1 << shift));
-            figures.add(&all().aggregates, 0, Timestamp(0), &fields(&[written]), MAX);
+            add(&mut figures, &all().aggregates, Timestamp(0), &fields(&[written]), MAX);
         }
         let Answer::Number(Some(sum)) = answers(&figures, all())["sum(\"n\")"].clone() else { panic!("a sum") };
         prop_assert_eq!(sum.as_f64(), eighths as f64 / 8.0);
@@ -225,7 +231,7 @@ fn cancelling_floats_leave_nothing_behind() {
     let sum = |written: &[&str]| {
         let mut figures = Figures::total(&rule.aggregates);
         let values: Vec<Value> = written.iter().map(number).collect();
-        figures.add(&rule.aggregates, 0, Timestamp(0), &fields(&values), MAX);
+        add(&mut figures, &rule.aggregates, Timestamp(0), &fields(&values), MAX);
         figures.number(&rule.aggregates, 0, 0, Statistic::Sum)
     };
     assert_eq!(sum(&["9007199254740993"]), Some(Num::Int(9_007_199_254_740_993)));
@@ -243,7 +249,7 @@ fn the_deviation_is_the_populations() {
     let rule = all();
     let mut figures = Figures::total(&rule.aggregates);
     let values: Vec<Value> = [2, 4, 4, 4, 5, 5, 7, 9].map(number).into();
-    figures.add(&rule.aggregates, 0, Timestamp(0), &fields(&values), MAX);
+    add(&mut figures, &rule.aggregates, Timestamp(0), &fields(&values), MAX);
     assert_eq!(figures.number(&rule.aggregates, 0, 0, Statistic::Stddev), Some(Num::Float(2.0)));
 }
 
@@ -264,7 +270,7 @@ fn past_the_bound_an_aggregate_is_partial_until_what_left_would_have_left() {
     let mut figures = Figures::sliding(&rule.aggregates);
     let add = |figures: &mut Figures, at: i64| {
         figures.expire(&rule.aggregates, Timestamp(at - 10));
-        figures.add(&rule.aggregates, 0, Timestamp(at), &fields(&[number(at)]), 5);
+        add(figures, &rule.aggregates, Timestamp(at), &fields(&[number(at)]), 5);
     };
     (0..5).for_each(|at| add(&mut figures, at));
     assert_eq!(figures.partial(rule), [""; 0]);
@@ -286,7 +292,7 @@ fn where_nothing_leaves_counts_and_sums_have_no_bound() {
     let rule = all();
     let mut figures = Figures::total(&rule.aggregates);
     (0..50).for_each(|at| {
-        figures.add(&rule.aggregates, 0, Timestamp(at), &fields(&[number(at)]), 5);
+        add(&mut figures, &rule.aggregates, Timestamp(at), &fields(&[number(at)]), 5);
     });
     assert_eq!(figures.count(0), 50);
     assert_eq!(figures.number(&rule.aggregates, 0, 0, Statistic::Sum), Some(Num::Int(49 * 25)));
@@ -301,7 +307,7 @@ fn a_long_value_is_kept_in_part_and_is_still_itself() {
     let rule = all();
     let mut figures = Figures::total(&rule.aggregates);
     let long = |end: &str| Value::text("é".repeat(2_000) + end);
-    figures.add(&rule.aggregates, 0, Timestamp(0), &fields(&[long("a"), long("b"), long("a")]), MAX);
+    add(&mut figures, &rule.aggregates, Timestamp(0), &fields(&[long("a"), long("b"), long("a")]), MAX);
     assert_eq!(figures.number(&rule.aggregates, 0, 0, Statistic::Distinct), Some(Num::Int(2)));
     let Answer::Values(values) = &answers(&figures, rule)["values(\"n\")"] else { panic!("values") };
     assert!(values.iter().all(|value| value.to_string().len() < 1_100));
@@ -356,7 +362,7 @@ fn aggregates_compare_like_fields_lowered_and_interpreted() {
         let rule = rule(when);
         let mut figures = Figures::sliding(&rule.aggregates);
         for (at, fields) in signals.iter().enumerate() {
-            figures.add(&rule.aggregates, 0, Timestamp(at as i64), fields, MAX);
+            add(&mut figures, &rule.aggregates, Timestamp(at as i64), fields, MAX);
         }
         let window = Minute(&rule, &figures);
         let lowered = rule.when.as_ref().unwrap();

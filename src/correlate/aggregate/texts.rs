@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::index::{Held, Index};
 use crate::{
-    event::{Number, Timestamp, Value},
+    event::{Number, Scalar, Timestamp, Value},
     rule::{Num, Statistic, VALUES_MAX},
 };
 
@@ -124,16 +124,13 @@ impl Texts {
         }
     }
 
-    /// Takes a scalar in; anything else is missing.
-    pub fn add(&mut self, time: Timestamp, value: &Value, max: usize) {
+    pub fn add(&mut self, time: Timestamp, value: Scalar<'_>, max: usize) {
         let kind = match value {
-            Value::Text(_) => Kind::Text,
-            Value::Number(_) => Kind::Number,
-            Value::Bool(_) => Kind::Bool,
-            Value::Null | Value::Array(_) | Value::Object(_) => return,
+            Scalar::Text(_) => Kind::Text,
+            Scalar::Number(_) => Kind::Number,
+            Scalar::Bool(_) => Kind::Bool,
         };
-        let Some(text) = value.as_text() else { return };
-        let text = bounded(&text);
+        let text = bounded(value.as_text());
         let place = self.first + self.ring.as_ref().map_or(0, VecDeque::len) as u64;
         let found = self.index.find(&text, &self.slots);
         let slot = match found {

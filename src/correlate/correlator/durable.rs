@@ -7,6 +7,7 @@ use crate::{
     correlate::{
         group::Group,
         key::{KeyState, Limits},
+        packed::pack_key,
         plan::Plan,
         rules::Former,
         snapshot::{Changes, Header, Snapshot},
@@ -74,7 +75,9 @@ impl Correlator {
     }
 
     fn put(&mut self, plan: &Arc<Plan>, key: &[Arc<str>], state: KeyState) {
-        let Some(place) = self.keys.restore(plan.number, key, state) else { return };
+        self.scratch.clear();
+        pack_key(key, &mut self.scratch);
+        let Some(place) = self.keys.restore(plan.number, &self.scratch, state) else { return };
         self.schedule(plan, place);
     }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::rule::Step;
+use crate::{
+    correlate::{arrival::Origin, packed::Packed},
+    rule::Step,
+};
 
 /// Patterns by number: "a" is 0.
 fn number(pattern: &str) -> Option<usize> {
@@ -38,6 +41,13 @@ fn signals(events: &[(i64, &str)]) -> Vec<Signal> {
     events.iter().enumerate().flat_map(of_event).collect()
 }
 
+fn see(progress: &mut Progress, plan: &Sequence, pattern: usize, time: i64, event: usize) -> u64 {
+    let (time, offset) = (Timestamp(time), event as u64);
+    let fields = Packed { bytes: &[], paths: &[] };
+    let origin = &Origin::new("i", 0);
+    progress.see(plan, &Arrival { time, origin, offset, element: 0, late: false, pattern, fields }, 1_000)
+}
+
 /// What a sequence does when nothing it satisfies ever empties it: at which signals its window is satisfied, or, for a
 /// sequence that ends with an absence, the times at which its timers find it satisfied.
 #[derive(Debug, PartialEq)]
@@ -61,9 +71,8 @@ fn found(steps: &[Step], span: i64, events: &[(i64, &str)]) -> Found {
         run_timers(&mut progress, time);
         let start = Timestamp(time - span);
         progress.expire(start);
-        let position = Position { input: "i".into(), partition: 0, offset: event as u64 };
         let pattern = number(&pattern.to_string()).unwrap();
-        assert_eq!(progress.see(&plan, pattern, Timestamp(time), &position, 1_000), 0);
+        assert_eq!(see(&mut progress, &plan, pattern, time, event), 0);
         at_signals.push(progress.is_complete(&plan, start));
     }
     run_timers(&mut progress, i64::MAX);
@@ -179,10 +188,9 @@ fn runs_are_bounded() {
     let plan = Sequence::new(&steps("a !x b c !y"), &number);
     let mut progress = Progress::default();
     let mut given_up = 0;
-    for at in 0..3 * (RUNS_MAX as u64 + 5) {
-        let position = Position { input: "i".into(), partition: 0, offset: at };
-        let pattern = number(["a", "b", "x"][at as usize % 3]).unwrap();
-        given_up += progress.see(&plan, pattern, Timestamp(at as i64), &position, 1_000);
+    for at in 0..3 * (RUNS_MAX + 5) {
+        let pattern = number(["a", "b", "x"][at % 3]).unwrap();
+        given_up += see(&mut progress, &plan, pattern, at as i64, at);
     }
     assert_eq!((progress.runs.len(), given_up), (RUNS_MAX, 5));
 }

@@ -13,6 +13,7 @@ use crate::{
         field_test::{Asks, FieldTest, Literal, OneOf, Pattern as Regex},
         load,
         number::Num,
+        predicate::EVERYWHERE,
         term::{Term, TextFunction},
         text::{Network, TextTest},
     },
@@ -130,6 +131,7 @@ fn leaf() -> impl Strategy<Value = Predicate> {
         1 => (select(&PATHS[..]), asks()).prop_map(|(path, asks)| {
             Predicate::Term(TermTest { term: Term::Len(Box::new(Term::Field(path.into()))), asks })
         }),
+        2 => asks().prop_map(|asks| Predicate::Field(FieldTest { path: EVERYWHERE.into(), asks })),
         1 => any::<bool>().prop_map(Predicate::Constant),
         1 => select(vec![SCRIPT, FAILING]).prop_map(script),
     ]
@@ -226,6 +228,8 @@ impl Matching {
     fn new(rules: &[Arc<Rule>]) -> Self {
         let wanted = Wanted::new(tested_paths(rules));
         let matcher = Matcher::new(rules, &wanted);
+        // Decoders want more than rules do.
+        let wanted = wanted.extended(["@timestamp", "time"]);
         Matching { scratch: matcher.scratch(), matcher, wanted, slots: Slots::default() }
     }
 
@@ -272,4 +276,27 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn an_event_is_read_in_full_only_where_a_rule_asks_all_its_values() {
+    let field = |path: &str, asks| Predicate::Field(FieldTest { path: path.into(), asks });
+    let keyword = field(EVERYWHERE, Asks::text(TextTest::Contains, true, "needle"));
+    let channel = field("channel", Asks::text(TextTest::Equals, true, "system"));
+    let rules = [rule(vec![Predicate::All(vec![channel, keyword])], None)];
+    let event = |channel: &str| {
+        let mut fields = Fields::builder();
+        fields.put_text("channel", channel);
+        fields.put("a", Value::Array(vec![Value::Object(vec![("b".into(), Value::text("a NEEDLE"))])]));
+        let position = Position { input: "i".into(), partition: 0, offset: 0 };
+        Arc::new(Event { time: Timestamp(0), position, fields: fields.build() })
+    };
+    let mut matching = Matching::new(&rules);
+    assert_eq!(matching.of(&event("System"), "i"), [(0, 0)]);
+    let other = event("Other");
+    matching.slots.fill(&matching.wanted, &other.fields);
+    let view = matching.slots.view(&matching.wanted, "");
+    let seen = Shown { view, time: other.time, whole: &|| panic!("nobody asks all values of this event") };
+    let mut none = |_: usize, _: usize, _| panic!("no rule matches");
+    matching.matcher.matches(seen, "i", &mut matching.scratch, &mut |_| Ok(false), &mut none);
 }

@@ -17,6 +17,8 @@ mod modifier;
 mod report;
 mod rule;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod value;
 mod windows;
 mod yaml;
