@@ -170,6 +170,19 @@ pub struct TestArgs {
     pub rules: Vec<PathBuf>,
     #[command(flatten)]
     pub sigma: SigmaArgs,
+    #[command(flatten)]
+    pub databases: DatabaseArgs,
+}
+
+/// What `geo` and `asn` look addresses up in.
+#[derive(Debug, Args)]
+pub struct DatabaseArgs {
+    /// MaxMind database (.mmdb) of countries or cities, for rules that ask `geo`
+    #[arg(long, value_name = "FILE")]
+    pub geo: Option<PathBuf>,
+    /// MaxMind database (.mmdb) of autonomous systems, for rules that ask `asn`
+    #[arg(long, value_name = "FILE")]
+    pub asn: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -204,6 +217,8 @@ pub struct ReplayArgs {
     pub dead_letters: Option<PathBuf>,
     #[command(flatten)]
     pub sigma: SigmaArgs,
+    #[command(flatten)]
+    pub databases: DatabaseArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -238,6 +253,8 @@ pub struct ExplainArgs {
     pub format: AnswerFormat,
     #[command(flatten)]
     pub sigma: SigmaArgs,
+    #[command(flatten)]
+    pub databases: DatabaseArgs,
 }
 
 #[derive(Debug, Args)]

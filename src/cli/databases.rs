@@ -8,6 +8,9 @@ use crate::{
     rule::{Database, Diagnostic, Enrichment, Level, Place},
 };
 
+/// What findings about databases are called.
+pub const CODE: &str = "database";
+
 /// The largest database: all of it is held in memory.
 const DATABASE_BYTES_MAX: u64 = 1 << 30;
 
@@ -39,7 +42,7 @@ fn open(path: &Path) -> Result<Database, String> {
 fn wrong(path: &Path, message: String) -> Diagnostic {
     Diagnostic {
         level: Level::Error,
-        code: "database",
+        code: CODE,
         message,
         place: Place { file: path.to_owned(), line: 1, column: 1 },
         length: 1,

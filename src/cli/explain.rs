@@ -12,7 +12,7 @@ use super::{
     rules::Rules,
 };
 use crate::{
-    config::{Config, Enrichment},
+    config::Config,
     detect::keys,
     event::{Event, Position, SharedEvent, Slots, Wanted},
     rule::{Explained, Gate, Outcome, Pattern, Rule, RuleSet, Sight, Window},
@@ -20,7 +20,7 @@ use crate::{
 
 pub fn run(args: &ExplainArgs) -> Result<u8> {
     let mut file = InputFile::open(&args.input)?;
-    let rules = Rules::load(&args.rules, load_options([&file]), &Enrichment::default(), &args.sigma.pipelines)?;
+    let rules = Rules::load_with(&args.rules, load_options([&file]), &args.databases, &args.sigma.pipelines)?;
     rules.report();
     let rule = rules.set.get(&args.rule).ok_or_else(|| unknown(&args.rule, &rules.set))?;
     let event = match args.offset {

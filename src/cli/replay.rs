@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     alert::Alert,
-    config::{Config, Enrichment},
+    config::Config,
     detect::Raw,
     event::InputName,
     notify::{render, stdout_is_coloured},
@@ -33,12 +33,8 @@ const LATE_SHARE_WARN: f64 = 0.01;
 
 pub fn run(args: &ReplayArgs) -> Result<u8> {
     let mut inputs = open_inputs(args)?;
-    let rules = Rules::load(
-        &args.rules,
-        load_options(inputs.iter().map(|input| &input.file)),
-        &Enrichment::default(),
-        &args.sigma.pipelines,
-    )?;
+    let options = load_options(inputs.iter().map(|input| &input.file));
+    let rules = Rules::load_with(&args.rules, options, &args.databases, &args.sigma.pipelines)?;
     rules.report();
     let config = Config::default();
     let options = Options {

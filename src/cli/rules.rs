@@ -7,9 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use super::{databases, output::tell, pipelines, rule_files::read_rule_files};
+use super::{args::DatabaseArgs, databases, output::tell, pipelines, rule_files::read_rule_files};
 use crate::{
     config::Enrichment,
     rule::{Diagnostic, Level, LoadOptions, Place, Rule, RuleFiles, RuleSet, SigmaOptions, load},
@@ -68,6 +68,24 @@ impl Rules {
             set: Arc::default(),
             diagnostics: Vec::new(),
             refused: 0,
+        }
+    }
+
+    /// The same with the databases of the command line.
+    ///
+    /// # Errors
+    /// When a path or a database can't be read.
+    pub fn load_with(
+        paths: &[PathBuf],
+        options: LoadOptions,
+        databases: &DatabaseArgs,
+        pipelines: &[PathBuf],
+    ) -> Result<Self> {
+        let databases = Enrichment { geo: databases.geo.clone(), asn: databases.asn.clone() };
+        let rules = Rules::load(paths, options, &databases, pipelines)?;
+        match rules.diagnostics.iter().find(|finding| finding.code == databases::CODE) {
+            Some(Diagnostic { place, message, .. }) => bail!("{}: {message}", place.file.display()),
+            None => Ok(rules),
         }
     }
 

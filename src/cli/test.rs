@@ -6,14 +6,14 @@ use anyhow::Result;
 
 use super::{FAILED, args::TestArgs, output::Output, rules::Rules};
 use crate::{
-    config::{Config, Enrichment},
+    config::Config,
     replay::{Options, TestResult, run_tests},
     rule::LoadOptions,
     stage::limits,
 };
 
 pub fn run(args: &TestArgs) -> Result<u8> {
-    let rules = Rules::load(&args.rules, LoadOptions::default(), &Enrichment::default(), &args.sigma.pipelines)?;
+    let rules = Rules::load_with(&args.rules, LoadOptions::default(), &args.databases, &args.sigma.pipelines)?;
     rules.report();
     let config = Config::default();
     let options = Options {

@@ -97,6 +97,9 @@ impl History {
     ) -> Result<(), ScriptError> {
         let (rule, baseline, key) = around;
         let bucket = number(baseline, signal.time);
+        if bucket > self.last_known(baseline) {
+            *self = History::new(rule, baseline, signal.time);
+        }
         let over = if bucket > self.bucket { self.finish(rule, baseline, key) } else { Ok(()) };
         self.bucket = bucket;
         self.figures.add(&rule.aggregates, signal.pattern, signal.time, signal.fields, max);
@@ -119,6 +122,17 @@ impl History {
             self.finish(rule, baseline, key)?;
         }
         Ok(self.has_left)
+    }
+
+    /// The number of the last bucket in which a signal goes on with this history: after as many empty ones as `over`
+    /// has, a key is a new one.
+    fn last_known(&self, baseline: &Baseline) -> i64 {
+        self.bucket.saturating_add_unsigned(baseline.buckets())
+    }
+
+    /// When that bucket is over.
+    pub fn known_until(&self, baseline: &Baseline) -> Timestamp {
+        Timestamp(self.last_known(baseline).saturating_add(1).saturating_mul(nanos(baseline.every)))
     }
 
     /// Buckets that are over and had something in them, one for each part of the season at most.

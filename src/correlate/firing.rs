@@ -153,7 +153,14 @@ impl Firing<'_> {
         let Facts { rule, window, start, .. } = &self.facts;
         let counts = window.signals.cut().map(|number| format!("{}.count", rule.patterns[number].name));
         let figures = window.figures().into_iter().flat_map(|figures| figures.partial(rule));
-        let is_cut = self.cut.is_some_and(|cut| cut >= *start && !matches!(rule.window, Window::None));
+        // What a rule has learnt reaches further back than its window.
+        let reaches_to = match &rule.window {
+            Window::None => None,
+            Window::FirstSeen(first_seen) => Some(start.minus(first_seen.over)),
+            Window::Baseline(baseline) => Some(start.minus(baseline.over)),
+            _ => Some(*start),
+        };
+        let is_cut = self.cut.zip(reaches_to).is_some_and(|(cut, reaches_to)| cut >= reaches_to);
         let together = rule.together.iter().zip(window.together());
         let together = together.flat_map(|(declared, together)| together.partial(declared));
         let names: BTreeSet<String> = counts.chain(figures).chain(together).collect();

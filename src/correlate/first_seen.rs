@@ -25,7 +25,7 @@ type Combination = [u8; 16];
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Kept", into = "Kept")]
 pub(super) struct Sightings {
-    /// The key's first signal: learning begins here.
+    /// The key's first signal since anything of it has been known: learning begins here.
     first: Option<Timestamp>,
     last: HashMap<Combination, Timestamp>,
     /// The oldest first. An entry that is not the combination's last sighting has been renewed and counts no more.
@@ -58,8 +58,10 @@ impl Sightings {
     /// Takes notice of a signal, in the order of time. At most `max` combinations are kept: those sighted longest ago
     /// go first.
     pub fn see(&mut self, rule: &FirstSeen, time: Timestamp, combinations: &[Vec<Arc<str>>], max: usize) -> Sighted {
+        let is_known = self.known_until(rule).is_some_and(|until| until >= time);
         self.expire(time.minus(rule.over));
-        let first = *self.first.get_or_insert(time);
+        let first = self.first.filter(|_| is_known).unwrap_or(time);
+        self.first = Some(first);
         let mut is_new = false;
         for combination in combinations.iter().map(|values| digest(values)) {
             let before = self.last.insert(combination, time);
@@ -73,14 +75,10 @@ impl Sightings {
         Sighted { is_new: is_new && time >= first.plus(rule.learn), evicted }
     }
 
-    /// The last time at which a combination still counts as seen.
+    /// The last time at which a combination still counts as seen. A key that shows itself later is a new one, and
+    /// learns anew.
     pub fn known_until(&self, rule: &FirstSeen) -> Option<Timestamp> {
         self.by_time.back().map(|(time, _)| time.plus(rule.over))
-    }
-
-    /// Forgets every combination, but not when learning began: a key learns once.
-    pub fn forget(&mut self) {
-        (self.last, self.by_time) = Default::default();
     }
 
     /// Combinations that are kept.
@@ -193,6 +191,14 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_which_nothing_is_known_any_more_learns_anew() {
+        let (rule, mut seen) = (rule(10, 5), Sightings::default());
+        let found = [(0, "a"), (6, "b"), (16, "c"), (27, "d"), (31, "e"), (32, "f")];
+        let found = found.map(|(at, value)| see(&mut seen, &rule, at, &[value]));
+        assert_eq!(found, [false, true, true, false, false, true]);
+    }
+
+    #[test]
     fn one_new_combination_of_several_is_enough() {
         let (rule, mut seen) = (rule(100, 0), Sightings::default());
         assert!(see(&mut seen, &rule, 0, &["a", "b"]));
@@ -227,7 +233,9 @@ mod tests {
                 now += gap;
                 let is_known = |value: &&str| before.iter().any(|(time, seen)| seen == value && now - time <= over as i64);
                 let is_new = !values.iter().all(is_known);
-                let start = *first.get_or_insert(now);
+                let is_known = before.last().is_some_and(|(time, _)| now - time <= over as i64);
+                let start = first.filter(|_| is_known).unwrap_or(now);
+                first = Some(start);
                 let found = see(&mut seen, &rule, now, &values);
                 prop_assert_eq!(found, is_new && now >= start + learn as i64);
                 before.extend(values.iter().map(|value| (now, *value)));

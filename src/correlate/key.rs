@@ -287,11 +287,13 @@ impl KeyState {
                 let learned = Learned::deadline(self.learned(), &plan.rule.window);
                 learned.into_iter().chain(self.window.signals.last_time()).min()
             }
-            Window::Tumbling(_)
-            | Window::FromFirst(_)
-            | Window::Baseline(_)
-            | Window::Session { .. }
-            | Window::Silent { .. } => self.course().deadline(&plan.rule.window),
+            Window::Baseline(_) => {
+                let learned = Learned::deadline(self.learned(), &plan.rule.window);
+                learned.into_iter().chain(self.course().deadline(&plan.rule.window)).min()
+            }
+            Window::Tumbling(_) | Window::FromFirst(_) | Window::Session { .. } | Window::Silent { .. } => {
+                self.course().deadline(&plan.rule.window)
+            }
         }
     }
 
@@ -320,13 +322,13 @@ impl KeyState {
         let alert = match window {
             Window::Sliding(span) => self.expire_sliding(now, *span, walk),
             Window::Tumbling(span) | Window::FromFirst(span) => self.end_bucket(now, *span, true, walk),
-            Window::Baseline(baseline) => {
+            Window::Baseline(baseline) if !self.course().is_plain() => {
                 let learned = &mut self.rest.get_or_insert_default().learned;
                 let has_left = Learned::has_left(learned, baseline, now, walk);
                 self.end_bucket(now, baseline.every, has_left, walk)
             }
             Window::Silent { after, .. } => self.fall_silent(now, *after, walk),
-            Window::None | Window::Session { .. } | Window::FirstSeen(_) => {
+            Window::None | Window::Session { .. } | Window::FirstSeen(_) | Window::Baseline(_) => {
                 if let Some(rest) = &mut self.rest {
                     Learned::expire(&mut rest.learned, window, now);
                 }

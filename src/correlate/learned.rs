@@ -71,23 +71,19 @@ impl Learned {
         has_left.unwrap_or(false)
     }
 
-    /// When there is something to forget.
+    /// When the key has been silent for so long that nothing is left to know of it.
     pub fn deadline(learned: Option<&Self>, window: &Window) -> Option<Timestamp> {
         match (learned, window) {
             (Some(Learned::Sightings(sightings)), Window::FirstSeen(rule)) => sightings.known_until(rule),
+            (Some(Learned::History(history)), Window::Baseline(baseline)) => Some(history.known_until(baseline)),
             _ => None,
         }
     }
 
-    /// Forgets what counts no longer after `now`, and all where nothing is left to remember.
+    /// Forgets a key of which nothing counts after `now`.
     pub fn expire(learned: &mut Option<Self>, window: &Window, now: Timestamp) {
-        if let (Some(Learned::Sightings(sightings)), Window::FirstSeen(rule)) = (learned.as_mut(), window)
-            && sightings.known_until(rule).is_some_and(|until| until <= now)
-        {
-            sightings.forget();
-            if rule.learn.is_zero() {
-                *learned = None;
-            }
+        if Learned::deadline(learned.as_ref(), window).is_some_and(|until| until <= now) {
+            *learned = None;
         }
     }
 

@@ -13,7 +13,7 @@ use super::{Changes, Correlator, Limits, Snapshot};
 use crate::{
     alert::{Alert, State},
     detect::{Marker, Roster, Signal, SignalRecord},
-    event::{Fields, Position, Timestamp},
+    event::{Position, Timestamp, Value},
     rule::{LoadOptions, RuleFiles, RuleSet, load},
 };
 
@@ -111,7 +111,7 @@ impl Partition {
             element: 0,
             late: false,
             epoch: 1,
-            fields: Fields::default(),
+            fields: [("kind".to_owned(), Value::text(pattern))].into_iter().collect(),
             question: None,
         }));
     }
@@ -224,7 +224,7 @@ fn a_script_that_fails_now_and_then_is_not_quarantined_and_one_that_always_fails
 }
 
 /// Every kind of window and step, in rules and in correlations.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 17] = [
     r#"within: "10s", all_of: [times(2, "a"), "b"]"#,
     r#"within: "10s", any_of: [times(3, "a"), "c"], suppress: "7s""#,
     r#"within: "10s", sequence: [times(2, "a"), any("b", "c")]"#,
@@ -235,6 +235,9 @@ const KINDS: [&str; 14] = [
     r#"session: "4s", max: "20s", all_of: [times(2, "a"), "b"]"#,
     r#"silent: "4s""#,
     r#"silent: "4s", suppress: "9s", when: |w| w.c.count == 0"#,
+    r#"first_seen: #{ fields: ["kind"], over: "8s" }, learn: "6s", any_of: ["a", "b", "c"]"#,
+    r#"first_seen: #{ fields: ["kind"], over: "8s" }, suppress: "9s", any_of: ["a", "b", "c"]"#,
+    r#"baseline: #{ value: |w| w.a.count + w.b.count, every: "5s", over: "30s", above: 0.4 }, any_of: ["a", "b"]"#,
     "type: event_count, rules: [a, b], condition: {gte: 2}",
     "type: event_count, rules: [a, b], condition: {eq: 2}",
     "type: temporal, rules: [a, b, c], condition: {gte: 2, lt: 3}",
@@ -332,6 +335,26 @@ fn a_flood_of_keys_pushes_out_its_own() {
         assert_eq!(counts.evicted_keys + keys as u64, 1_000);
         assert_eq!(counts.evicted, counts.evicted_keys, "each had one signal");
     }
+}
+
+#[test]
+fn keys_that_have_learnt_more_outlive_a_flood_and_what_was_evicted_learns_anew() {
+    let limits = Limits { keys_per_rule_max: 32, ..LIMITS };
+    let keys = r#"events: #{ a: |e| e.kind == "a", b: |e| e.kind == "b" }, first_seen: #{ fields: ["kind"], over: "1h" },
+        learn: "10s", any_of: ["a", "b"]"#;
+    let mut partition = Partition::with(&rule_of(keys), limits);
+    ["a", "b", "a"].into_iter().zip(0..).for_each(|(kind, at)| partition.signal_of("203.0.113.9", kind, at));
+    (0..200).for_each(|at| partition.signal_of(&format!("spoofed-{at}"), "a", 10 + at));
+    partition.signal_of("203.0.113.9", "b", 300);
+    partition.signal_of("spoofed-0", "b", 301);
+    partition.time_is(400);
+    assert_eq!(partition.states(), [], "one knew `b`, the other was forgotten and learns");
+    let counts = partition.correlator.take_counts();
+    assert!(counts.evicted_keys >= 150, "{counts:?}");
+    partition.signal_of("spoofed-0", "a", 411);
+    partition.time_is(500);
+    let [alert] = &partition.alerts[..] else { panic!("{:?}", partition.states()) };
+    assert_eq!(alert.partial, ["keys"], "it says that keys went");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod project;
 mod stops;
+mod trail;
 
 use std::{borrow::Cow, sync::Arc};
 

@@ -175,6 +175,7 @@ impl Decoder {
         self.wanted = Arc::new(wanted.extended(own));
         self.time_slots = self.time_fields.iter().filter_map(|path| self.wanted.slot(path)).collect();
         self.slots = Slots::default();
+        self.projection = json::Projection::new(self.wanted.clone());
     }
 
     /// Reads a record into the slots.
@@ -233,7 +234,7 @@ impl Decoder {
     /// the record.
     fn project(&mut self, text: &str) -> bool {
         let Decoder { projection, limits, wanted, slots, extracts, .. } = self;
-        projection.fill(text, limits, wanted, slots).is_ok() && !extracts.would_add(slots.view(wanted, text), true)
+        projection.fill(text, limits, slots).is_ok() && !extracts.would_add(slots.view(wanted, text), true)
     }
 
     /// The record as text, without a byte order mark, trailing NULs and surrounding white space.

@@ -65,6 +65,8 @@ pub(super) struct Analysis<'a> {
     pub(super) mentioned: BTreeSet<Arc<str>>,
     /// Lists of other rules that are asked, and where first.
     pub(super) written_reads: BTreeMap<String, Position>,
+    /// Signals leave the windows that are asked about one by one, so counts are of what is kept.
+    pub(super) slides: bool,
     /// It is asked what the closure adds to lists.
     may_write: bool,
     /// Functions that are called, by file, name and number of parameters.
@@ -96,6 +98,7 @@ impl<'a> Analysis<'a> {
             aggregates: Vec::new(),
             mentioned: BTreeSet::new(),
             written_reads: BTreeMap::new(),
+            slides: false,
             may_write: false,
             functions: BTreeMap::new(),
             found: Vec::new(),

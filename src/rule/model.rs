@@ -251,7 +251,8 @@ pub enum Window {
 pub struct FirstSeen {
     pub fields: Vec<Arc<str>>,
     pub over: Duration,
-    /// From the key's first signal on this long nothing fires.
+    /// From the key's first signal on this long nothing fires. A key without any signal for longer than `over` is
+    /// forgotten, and is a new one afterwards.
     pub learn: Duration,
 }
 
@@ -269,8 +270,13 @@ pub struct Baseline {
 impl Baseline {
     /// Buckets that only teach, of a season's part: at least one.
     pub fn warm_up(&self) -> u64 {
-        let parts = self.season.map_or(1, |_| u128::from(Season::PARTS));
-        let buckets = self.over.as_nanos() / self.every.as_nanos().max(1) / parts;
+        let parts = self.season.map_or(1, |_| u64::from(Season::PARTS));
+        (self.buckets() / parts).max(1)
+    }
+
+    /// Buckets of the history. A key that has had as many empty ones in a row is forgotten.
+    pub fn buckets(&self) -> u64 {
+        let buckets = self.over.as_nanos() / self.every.as_nanos().max(1);
         u64::try_from(buckets).unwrap_or(u64::MAX).max(1)
     }
 }

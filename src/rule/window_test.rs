@@ -12,8 +12,7 @@ pub trait WindowFacts {
     fn number(&self, pattern: usize, column: usize, statistic: Statistic) -> Option<Num>;
     /// Of the events of all patterns together ([`super::Together`]): how many there are, or the aggregate. `None` of nothing,
     /// and where nothing is kept of them.
-    fn together(&self, statistic: Option<Statistic>) -> Option<Num> {
-        let _ = statistic;
+    fn together(&self, _statistic: Option<Statistic>) -> Option<Num> {
         None
     }
     /// From the window's start to its end.

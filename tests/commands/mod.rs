@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod configuration;
+mod databases;
 mod demo;
 mod explain;
 mod help;

@@ -11,7 +11,8 @@ use tripline::{
     rule::{Database, Enrichment, LoadOptions, Loaded, RuleFiles, load},
 };
 
-fn geo(city: &str) -> Vec<u8> {
+/// A database of two networks.
+pub fn geo(city: &str) -> Vec<u8> {
     database(&[
         (
             "192.0.2.0/24",

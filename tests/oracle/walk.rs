@@ -216,7 +216,14 @@ impl<'a> Walk<'a> {
     /// Whether a combination of values was not seen for this key lately, and learning is over.
     fn is_new(&self, signal: &Signal) -> bool {
         let Window::FirstSeen { fields, over, learn } = &self.rule.window else { return false };
-        let first = self.seen.first().map_or(signal.time(), |first| first.time());
+        // a key that was silent for longer than `over` is a new one
+        let mut first = signal.time();
+        for seen in self.seen.iter().rev() {
+            if first - seen.time() > *over {
+                break;
+            }
+            first = seen.time();
+        }
         if learn.is_some_and(|learn| signal.time() < first + learn) {
             return false;
         }
@@ -230,7 +237,6 @@ impl<'a> Walk<'a> {
     /// mean and variance start at the first bucket's value and at 0.
     fn leaves_its_history(&self, baseline: &Baseline, end: i64) -> bool {
         let Baseline { value, every, over, above } = baseline;
-        let Some(first) = self.seen.first() else { return false };
         let warm_up = over / every;
         let weight = 2.0 / (warm_up as f64 + 1.0);
         let value_of = |start: i64| {
@@ -238,7 +244,7 @@ impl<'a> Walk<'a> {
             let signals: Vec<&Signal> = self.seen.iter().filter(inside).copied().collect();
             value.of(&View { signals: &signals, start, end: start + every }).as_f64().unwrap_or(0.0)
         };
-        let (mut start, mut buckets) = (bucket_end(first.time(), *every) - every, 0);
+        let (mut start, mut buckets) = (self.history_start(baseline, end), 0);
         let (mut mean, mut variance) = (0.0, 0.0f64);
         loop {
             let x = value_of(start);
@@ -253,6 +259,20 @@ impl<'a> Walk<'a> {
             variance = (1.0 - weight) * (variance + weight * d * d);
             (start, buckets) = (start + every, buckets + 1);
         }
+    }
+
+    /// The start of the first bucket of a history: after as many empty buckets as it has, a key is a new one.
+    fn history_start(&self, baseline: &Baseline, end: i64) -> i64 {
+        let Baseline { every, over, .. } = baseline;
+        let mut start = end - every;
+        let times = self.seen.iter().rev().map(|signal| bucket_end(signal.time(), *every) - every);
+        for bucket in times.filter(|bucket| *bucket < end) {
+            if (start - bucket) / every > over / every {
+                break;
+            }
+            start = bucket;
+        }
+        start
     }
 }
 

@@ -198,7 +198,7 @@ fn window(random: &mut StdRng, kind: Kind) -> Window {
 
 /// Nothing is ever exactly so many deviations above, or rounding would decide.
 fn baseline(random: &mut StdRng) -> Baseline {
-    let every = random.random_range(2..9);
+    let every = random.random_range(3..12);
     let what = match random.random_range(0..3) {
         0 => What::Count,
         1 => What::Distinct("u".to_owned()),
@@ -207,7 +207,7 @@ fn baseline(random: &mut StdRng) -> Baseline {
     Baseline {
         value: Aggregate { pattern: "event".to_owned(), what },
         every,
-        over: every * random.random_range(1..6) + random.random_range(0..2),
+        over: every * random.random_range(2..6) + random.random_range(0..2),
         above: f64::from(random.random_range(1..30)) / 10.0 + 0.0371,
     }
 }

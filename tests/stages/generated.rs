@@ -124,6 +124,43 @@ rule(#{ id: "closings", title: "long ones", severity: "low", input: "alerts",
     all_of: [times(2, "event")] });
 "#;
 
+/// Correlations, some of others, over the same events.
+pub const CORRELATIONS: &str = "
+title: failure
+name: failure
+logsource: {category: login}
+detection: {selection: {event.action: login, event.outcome: failure}, condition: selection}
+---
+title: success
+name: success
+logsource: {category: login}
+detection: {selection: {event.action: login, event.outcome: success}, condition: selection}
+---
+title: failures
+name: failures
+correlation: {type: event_count, rules: failure, group-by: source.ip, timespan: 30s, condition: {gte: 3}}
+---
+title: a user among those of many failures
+correlation: {type: temporal_ordered, rules: [failures, success], group-by: user.name, timespan: 1m}
+---
+title: addresses with failures
+correlation: {type: value_count, rules: failures, timespan: 2m, condition: {field: source.ip, gte: 3}}
+---
+title: few logins
+correlation: {type: event_count, rules: [failure, success], group-by: source.ip, timespan: 5s, condition: {eq: 2}}
+---
+title: no success after all
+correlation: {type: temporal, condition: failure and not success, group-by: source.ip, timespan: 5s}
+---
+title: users of two outcomes
+correlation:
+    type: value_count
+    rules: [failure, success]
+    group-by: source.ip
+    timespan: 1m
+    condition: {field: [user.name, event.outcome], gte: 3}
+";
+
 /// A record before it has a partition.
 pub struct Sent {
     input: &'static str,

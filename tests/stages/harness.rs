@@ -86,7 +86,12 @@ pub fn config(inputs: &[&str]) -> Config {
 
 /// The rules of one file, which has to be right.
 pub fn rules(text: &str) -> Arc<RuleSet> {
-    let files = RuleFiles { files: BTreeMap::from([("test.rhai".into(), text.into())]), ..RuleFiles::default() };
+    rules_at("test.rhai", text)
+}
+
+/// The same of a file by this name.
+pub fn rules_at(path: &str, text: &str) -> Arc<RuleSet> {
+    let files = RuleFiles { files: BTreeMap::from([(path.into(), text.into())]), ..RuleFiles::default() };
     let loaded = load(&files, &LoadOptions::default(), None);
     assert!(!loaded.has_errors(), "{:#?}", loaded.diagnostics);
     Arc::new(loaded.set)

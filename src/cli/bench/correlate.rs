@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::{
     detect::YEAR,
     kinds,
-    measure::{Contender, Report, Work, compare},
+    measure::{Contender, Found, Report, Work, compare},
     memory,
     signals::{Encoded, Scenario, Stream},
 };
@@ -62,11 +62,11 @@ fn measure(group: &str, scenarios: &[Scenario], args: &BenchCorrelateArgs) -> Re
 }
 
 /// What a line can't do without.
-pub fn decode(records: &[Encoded]) -> Option<Work> {
+pub fn decode(records: &[Encoded]) -> Work {
     for (_, bytes) in records {
         drop(black_box(RecordView::decode(bytes)));
     }
-    None
+    Work::default()
 }
 
 /// What a correlate line does with its records.
@@ -78,7 +78,7 @@ impl Line {
     }
 
     /// Takes records in; walks after each marker, as far as time allows.
-    pub fn run(&mut self, records: &[Encoded]) -> Option<Work> {
+    pub fn run(&mut self, records: &[Encoded]) -> Work {
         let mut alerts = Vec::new();
         for (offset, bytes) in records {
             let Ok(record) = RecordView::decode(bytes) else { continue };
@@ -88,7 +88,7 @@ impl Line {
                 self.0.advance(&mut |_| {}, &mut alerts);
             }
         }
-        Some(Work { asked: 0, hits: alerts.len() as u64 })
+        Work { built: None, found: Some(Found { asked: 0, hits: alerts.len() as u64 }) }
     }
 
     /// What changed is written, and thrown away here.

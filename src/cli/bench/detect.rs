@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::{
     events::{self, Kind},
-    measure::{Contender, Report, Work, compare, cpu_us},
+    measure::{Contender, Found, Report, Work, compare, cpu_us},
     rules::{self, Shape},
     words::Chance,
 };
@@ -107,7 +107,7 @@ fn measure(group: &str, records: &[String], sets: &[(String, Arc<RuleSet>)], rep
         for record in wrapped.as_deref().unwrap_or(records) {
             drop(black_box(serde_json::from_str::<serde_json::Value>(record)));
         }
-        None
+        Work::default()
     })];
     for (name, set) in sets {
         let start = cpu_us();
@@ -165,7 +165,7 @@ impl Line {
         Ok(Line { decoder, scratch: compiled.matcher.scratch(), compiled })
     }
 
-    fn run(&mut self, step: Step, records: &[String]) -> Option<Work> {
+    fn run(&mut self, step: Step, records: &[String]) -> Work {
         let mut hits = 0;
         for record in records {
             let Ok(read) = self.decoder.read(record.as_bytes(), None) else { continue };
@@ -195,6 +195,7 @@ impl Line {
             }
         }
         let counts = self.scratch.take_counts();
-        (step == Step::Match).then_some(Work { asked: counts.asked, hits })
+        let found = (step == Step::Match).then_some(Found { asked: counts.asked, hits });
+        Work { built: (step != Step::Decode).then_some(counts.built), found }
     }
 }

@@ -9,6 +9,12 @@ use crate::cli::output::Output;
 /// Each row is measured so often, by turns with the others: machines drift, and what is compared has to drift alike.
 const ROUNDS: usize = 5;
 
+/// Before that it runs unmeasured; what learns, until so many passes in a row have built nothing anew.
+const CALM_PASSES: usize = 3;
+
+/// Unmeasured passes at most.
+const WARM_PASSES_MAX: usize = 24;
+
 /// What a bench prints.
 #[derive(Debug, Serialize)]
 pub struct Row {
@@ -31,9 +37,17 @@ pub struct Row {
     pub bytes_per_key: Option<f64>,
 }
 
-/// Counts that a row shows besides its time.
+/// What one pass did.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Work {
+    /// Tables that were built, or built again with what was learnt; `None` for what learns nothing.
+    pub built: Option<u64>,
+    pub found: Option<Found>,
+}
+
+/// Counts that a row shows besides its time.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
     pub asked: u64,
     pub hits: u64,
 }
@@ -41,11 +55,11 @@ pub struct Work {
 /// Something to measure: it goes once through all events and says how long that took, in microseconds, and what it did.
 pub struct Contender<'a> {
     name: String,
-    run: Box<dyn FnMut() -> (f64, Option<Work>) + 'a>,
+    run: Box<dyn FnMut() -> (f64, Work) + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    pub fn new(name: impl Into<String>, mut run: impl FnMut() -> Option<Work> + 'a) -> Self {
+    pub fn new(name: impl Into<String>, mut run: impl FnMut() -> Work + 'a) -> Self {
         Contender::prepared(name, || (), move |()| run())
     }
 
@@ -53,7 +67,7 @@ impl<'a> Contender<'a> {
     pub fn prepared<T>(
         name: impl Into<String>,
         mut prepare: impl FnMut() -> T + 'a,
-        mut run: impl FnMut(T) -> Option<Work> + 'a,
+        mut run: impl FnMut(T) -> Work + 'a,
     ) -> Self {
         let run = move || {
             let events = prepare();
@@ -65,13 +79,11 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// Measures all by turns; the first one is the baseline. Each runs once unmeasured, so that what it learns is learnt.
+/// Measures all by turns; the first one is the baseline.
 pub fn compare(group: &str, events: usize, mut contenders: Vec<Contender<'_>>) -> Vec<Row> {
     let mut work = Vec::new();
     let mut times = vec![Vec::with_capacity(ROUNDS); contenders.len()];
-    for contender in &mut contenders {
-        (contender.run)();
-    }
+    contenders.iter_mut().for_each(warm_up);
     for _ in 0..ROUNDS {
         work.clear();
         for (contender, times) in contenders.iter_mut().zip(&mut times) {
@@ -91,12 +103,26 @@ pub fn compare(group: &str, events: usize, mut contenders: Vec<Contender<'_>>) -
             cpu_us_per_event: median(own.iter().copied()) / count,
             ratio: median(ratios),
             baseline: baseline.clone(),
-            asked_per_event: work.map(|work| work.asked as f64 / count),
-            hits_per_event: work.map(|work| work.hits as f64 / count),
+            asked_per_event: work.found.map(|found| found.asked as f64 / count),
+            hits_per_event: work.found.map(|found| found.hits as f64 / count),
             bytes_per_key: None,
         }
     });
     rows.collect()
+}
+
+fn warm_up(contender: &mut Contender<'_>) {
+    let mut calm = 0;
+    for _ in 0..WARM_PASSES_MAX {
+        match (contender.run)().1.built {
+            None => return,
+            Some(0) => calm += 1,
+            Some(_) => calm = 0,
+        }
+        if calm == CALM_PASSES {
+            return;
+        }
+    }
 }
 
 /// CPU time that this thread has used, in microseconds.

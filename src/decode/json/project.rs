@@ -4,9 +4,13 @@
 //! an empty one), this walk gives up and the strict parser decides: so a record is refused for the same reason at the
 //! same byte, and what is accepted reads the same.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
-use super::{Parser, number_end, stops::Stops};
+use super::{
+    Parser, number_end,
+    stops::Stops,
+    trail::{Member, Trail},
+};
 use crate::{
     decode::{Limits, PATH_BYTES_MAX},
     event::{Place, Slots, Wanted, Written},
@@ -19,22 +23,31 @@ pub struct Unusual;
 /// Walks records; keeps its storage from one to the next.
 #[derive(Debug, Default)]
 pub struct Projection {
+    wanted: Arc<Wanted>,
     stops: Stops,
+    trail: Trail,
 }
 
 impl Projection {
+    /// For slots of what is wanted.
+    pub fn new(wanted: Arc<Wanted>) -> Self {
+        Projection { wanted, ..Projection::default() }
+    }
+
     /// Fills the slots from a record that is one JSON object.
     ///
     /// # Errors
     /// When the record is no such object, or an unusual one; the slots hold nothing of use then.
-    pub fn fill(&mut self, text: &str, limits: &Limits, wanted: &Wanted, slots: &mut Slots) -> Result<(), Unusual> {
+    pub fn fill(&mut self, text: &str, limits: &Limits, slots: &mut Slots) -> Result<(), Unusual> {
+        let Projection { wanted, stops, trail } = self;
         if !wanted.odd().is_empty() {
             return Err(Unusual);
         }
         slots.begin(wanted);
-        self.stops.find(text.as_bytes());
+        stops.find(text.as_bytes());
+        trail.begin();
         let parser = Parser::new(text, limits);
-        let mut walk = Walk { parser, stops: &self.stops, wanted, slots };
+        let mut walk = Walk { parser, stops, trail, wanted, slots };
         walk.parser.space();
         if walk.parser.peek() != Some(b'{') {
             return Err(Unusual);
@@ -49,6 +62,7 @@ impl Projection {
 struct Walk<'a> {
     parser: Parser<'a>,
     stops: &'a Stops,
+    trail: &'a mut Trail,
     wanted: &'a Wanted,
     slots: &'a mut Slots,
 }
@@ -59,17 +73,18 @@ impl Walk<'_> {
     fn members(&mut self, place: Option<Place>, path_len: usize) -> Result<bool, Unusual> {
         self.parser.open().map_err(|_| Unusual)?;
         let (mut any, mut first) = (false, true);
-        while let Some(range) = self.next_name(first)? {
-            let name = &self.parser.text[range];
+        while self.next_quote(first)? {
             first = false;
-            let path_len = if path_len == 0 { name.len() } else { path_len + 1 + name.len() };
-            if path_len > PATH_BYTES_MAX || name.is_empty() {
+            let start = self.parser.at + 1;
+            let Member { len, to, is_dotted } = self.named(place)?;
+            let path_len = if path_len == 0 { len } else { path_len + 1 + len };
+            if path_len > PATH_BYTES_MAX {
                 return Err(Unusual);
             }
-            let to = place.and_then(|place| self.wanted.step(place, name));
             let is_value = self.member(to, path_len)?;
-            if let Some(place) = place.filter(|_| is_value && has_dot(name)) {
-                self.note_between(place, name);
+            if let Some(place) = place.filter(|_| is_value && is_dotted) {
+                let text = self.parser.text;
+                self.note_between(place, &text[start..start + len]);
             }
             any |= is_value;
         }
@@ -108,9 +123,36 @@ impl Walk<'_> {
         }
     }
 
-    /// The next member's name, with the cursor on its value; `None` after the closing brace.
+    /// The member of an object at `place` whose opening quote the cursor is on; moves the cursor to its value.
     #[inline(always)]
-    fn next_name(&mut self, first: bool) -> Result<Option<Range<usize>>, Unusual> {
+    fn named(&mut self, place: Option<Place>) -> Result<Member, Unusual> {
+        let start = self.parser.at + 1;
+        let ahead = self.parser.text.as_bytes().get(start..).and_then(<[u8]>::first_chunk);
+        if let Some(member) = ahead.and_then(|ahead| self.trail.expect(place, ahead)) {
+            self.parser.at = start + member.len + 2;
+            self.parser.space();
+            return Ok(member);
+        }
+        self.looked_up(place)
+    }
+
+    /// As [`Walk::named`], for a name that did not come here before.
+    #[inline(never)]
+    fn looked_up(&mut self, place: Option<Place>) -> Result<Member, Unusual> {
+        let range = self.name()?;
+        let name = &self.parser.text[range];
+        if name.is_empty() {
+            return Err(Unusual);
+        }
+        let to = place.and_then(|place| self.wanted.step(place, name));
+        let is_dotted = place.is_some() && name.contains('.');
+        self.trail.learn(place, name, to, is_dotted);
+        Ok(Member { len: name.len(), to, is_dotted })
+    }
+
+    /// Steps to the opening quote of the next member's name; false, and past it, at the closing brace.
+    #[inline(always)]
+    fn next_quote(&mut self, first: bool) -> Result<bool, Unusual> {
         self.parser.space();
         match self.parser.peek() {
             Some(b'"') if first => {}
@@ -123,7 +165,7 @@ impl Walk<'_> {
             }
             Some(b'}') => {
                 self.parser.at += 1;
-                return Ok(None);
+                return Ok(false);
             }
             _ => return Err(Unusual),
         }
@@ -131,7 +173,12 @@ impl Walk<'_> {
         if self.parser.fields > self.parser.fields_max {
             return Err(Unusual);
         }
-        // a name with escapes is rare
+        Ok(true)
+    }
+
+    /// The name whose opening quote the cursor is on; moves the cursor to the value. A name with escapes is rare.
+    #[inline(always)]
+    fn name(&mut self) -> Result<Range<usize>, Unusual> {
         let start = self.parser.at + 1;
         let stop = self.stop(start)?;
         if self.byte(stop) != b'"' {
@@ -144,7 +191,7 @@ impl Walk<'_> {
         }
         self.parser.at += 1;
         self.parser.space();
-        Ok(Some(start..stop))
+        Ok(start..stop)
     }
 
     /// Writes the value that stands here, with all that is in it.
@@ -160,8 +207,9 @@ impl Walk<'_> {
                 let object = self.slots.open_object();
                 self.parser.open().map_err(|_| Unusual)?;
                 let mut first = true;
-                while let Some(name) = self.next_name(first)? {
+                while self.next_quote(first)? {
                     first = false;
+                    let name = self.name()?;
                     self.slots.text(name);
                     self.value()?;
                 }
@@ -190,8 +238,9 @@ impl Walk<'_> {
             Some(b'{') => {
                 self.parser.open().map_err(|_| Unusual)?;
                 let mut first = true;
-                while self.next_name(first)?.is_some() {
+                while self.next_quote(first)? {
                     first = false;
+                    self.name()?;
                     self.skip()?;
                 }
                 self.parser.depth -= 1;
@@ -317,21 +366,6 @@ fn unescape(
     }
 }
 
-/// Whether a dot is among the bytes: eight at a time, as names are short.
-fn has_dot(name: &str) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const DOTS: u64 = u64::from_ne_bytes([b'.'; 8]);
-    let in_eight = |eight: [u8; 8]| {
-        let marked = u64::from_ne_bytes(eight) ^ DOTS;
-        marked.wrapping_sub(ONES) & !marked & (ONES << 7) != 0
-    };
-    let bytes = name.as_bytes();
-    match bytes.last_chunk::<8>() {
-        Some(last) => in_eight(*last) || bytes.as_chunks::<8>().0.iter().any(|eight| in_eight(*eight)),
-        None => bytes.contains(&b'.'),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -343,10 +377,11 @@ mod tests {
     const PATHS: [&str; 12] = ["a", "b", "a.b", "a.b.c", "b.a", "c.a.b", "a.a", "b.c", "c", "a.b.a.c", "a..b", "b."];
 
     /// Whether the walk took the record; what it took has to be what the strict parser gives.
-    fn is_taken(text: &str, wanted: &Wanted, slots: &mut Slots) -> bool {
-        if Projection::default().fill(text, &LIMITS, wanted, slots).is_err() {
+    fn is_taken(text: &str, projection: &mut Projection, slots: &mut Slots) -> bool {
+        if projection.fill(text, &LIMITS, slots).is_err() {
             return false;
         }
+        let wanted = &projection.wanted;
         let fields = json::fields(text, &LIMITS).unwrap_or_else(|fault| panic!("{text} was taken: {fault:?}"));
         let view = slots.view(wanted, text);
         for slot in (0..wanted.len() as u32).map(Slot) {
@@ -355,6 +390,10 @@ mod tests {
             assert_eq!(view.exists(slot), fields.exists(path), "{path} exists in {text}");
         }
         true
+    }
+
+    fn wanting<'p>(paths: impl IntoIterator<Item = &'p str>) -> Projection {
+        Projection::new(Arc::new(Wanted::new(paths)))
     }
 
     fn record() -> impl Strategy<Value = String> {
@@ -408,35 +447,38 @@ mod tests {
 
         #[test]
         fn what_is_taken_reads_as_the_strict_parser_reads_it(
-            records in proptest::collection::vec(record(), 1..3),
+            records in proptest::collection::vec(record(), 1..6),
             paths in proptest::collection::vec(proptest::sample::select(&PATHS[..]), 0..8),
         ) {
-            let (wanted, mut slots) = (Wanted::new(paths), Slots::default());
+            let (mut projection, mut slots) = (wanting(paths), Slots::default());
             for record in &records {
                 let is_json = json::fields(record, &LIMITS).is_ok();
-                prop_assert_eq!(is_taken(record, &wanted, &mut slots), is_json, "{}", record);
+                prop_assert_eq!(is_taken(record, &mut projection, &mut slots), is_json, "{}", record);
             }
         }
 
         #[test]
         fn what_the_strict_parser_refuses_is_not_taken(
+            before in record(),
             record in broken(),
             paths in proptest::collection::vec(proptest::sample::select(&PATHS[..]), 0..8),
         ) {
-            is_taken(&record, &Wanted::new(paths), &mut Slots::default());
+            let (mut projection, mut slots) = (wanting(paths), Slots::default());
+            is_taken(&before, &mut projection, &mut slots);
+            is_taken(&record, &mut projection, &mut slots);
         }
     }
 
     #[test]
     fn rare_names_and_limits_are_left_to_the_strict_parser() {
-        let (wanted, mut slots) = (Wanted::new(["a"]), Slots::default());
+        let (mut projection, mut slots) = (wanting(["a"]), Slots::default());
         let long = format!("{{\"{}\":1}}", "x".repeat(PATH_BYTES_MAX + 1));
         for rare in [r#"{"\u0061": 1}"#, r#"{"": 1}"#, r#"{"": {"a": 1}}"#, r#"{"b": {"": 1}}"#, &long, "[1]", "", " "]
         {
-            assert!(!is_taken(rare, &wanted, &mut slots), "{rare:.40}");
+            assert!(!is_taken(rare, &mut projection, &mut slots), "{rare:.40}");
         }
         for usual in [r#"{}"#, r#"{"a":[{"":1}]}"#, r#"{"a":"\u0061"}"#] {
-            assert!(is_taken(usual, &wanted, &mut slots), "{usual}");
+            assert!(is_taken(usual, &mut projection, &mut slots), "{usual}");
         }
     }
 }

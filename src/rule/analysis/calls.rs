@@ -79,9 +79,14 @@ impl<'a> Analysis<'a> {
             _ => return,
         };
         let most = SIGNALS_MAX as f64;
-        if *what == "distinct" && (*threshold > most || reaches_above && *threshold >= most) {
-            let message = format!("`distinct` is exact up to {SIGNALS_MAX}, and this asks for more");
-            let help = Some(format!("ask for at most {SIGNALS_MAX}"));
+        let is_bounded = *what == "distinct" || self.slides;
+        if is_bounded && (*threshold > most || reaches_above && *threshold >= most) {
+            let (of, help) = match *what {
+                "count" => (" with `within`", ", or count by `every`"),
+                _ => ("", ""),
+            };
+            let message = format!("`{what}` is exact up to {SIGNALS_MAX}{of}, and this asks for more");
+            let help = Some(format!("ask for at most {SIGNALS_MAX}{help}"));
             self.problem(frame.source, "out-of-range", position, message, help);
         }
     }

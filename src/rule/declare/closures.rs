@@ -61,7 +61,8 @@ pub(super) fn read(
     let entries = pattern_entries(map, report);
     let names: Vec<Arc<str>> = entries.iter().map(|(name, _)| name.clone()).collect();
     let check = |entry: Entry<'_>, name: &str, argument: Known, report: &mut Report<'_>| {
-        checked(entry, name, argument, &names, declared, around, report)
+        let of = Of { patterns: &names, slides: map.get("within").is_some() };
+        checked(entry, name, argument, of, declared, around, report)
     };
     let patterns = entries
         .iter()
@@ -99,11 +100,19 @@ fn pattern_entries<'a>(map: Entry<'a>, report: &mut Report<'_>) -> Vec<(Arc<str>
     entries
 }
 
+/// What a closure's rule says elsewhere.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    patterns: &'a [Arc<str>],
+    /// Whether signals leave its windows one by one.
+    slides: bool,
+}
+
 fn checked(
     entry: Entry<'_>,
     name: &str,
     argument: Known,
-    patterns: &[Arc<str>],
+    of: Of<'_>,
     declared: &Declared,
     around: &Surroundings<'_>,
     report: &mut Report<'_>,
@@ -125,7 +134,8 @@ fn checked(
         report.error("wrong-closure", entry.position, message, help);
         return None;
     }
-    let mut analysis = Analysis::new(around.library, patterns, around.run_depth);
+    let mut analysis = Analysis::new(around.library, of.patterns, around.run_depth);
+    analysis.slides = of.slides;
     analysis.closure(
         around.source,
         closure,

@@ -63,6 +63,11 @@ fn times(step: Step) -> Option<Times> {
 /// Every pattern occurs, or `when` decides alone.
 fn without_list(map: Entry<'_>, closures: &Closures, report: &mut Report<'_>) -> Condition {
     if closures.when.is_none() && map.get("silent").is_none() {
+        if let (Some(entry), [first, second, ..]) = (map.get("first_seen"), &closures.names()[..]) {
+            let message = "`first_seen` looks at each signal alone, and this rule waits for one of every pattern";
+            let help = Some(format!("say which will do: `any_of: [\"{first}\", \"{second}\"]`"));
+            report.error("wrong-condition", entry.position, message, help);
+        }
         let times = closures.names().into_iter().map(|pattern| Times { n: 1, pattern });
         return Condition::AllOf(times.collect());
     }
@@ -130,6 +135,12 @@ fn check_steps(
     if needed > SIGNALS_MAX {
         let message = format!("`{name}` can never occur: a window keeps {SIGNALS_MAX} signals of a key");
         report.error("too-long", entry.position, message, None);
+    }
+    let least = if name == "any_of" { sizes().min().unwrap_or(0) } else { needed };
+    if map.get("first_seen").is_some() && least > 1 {
+        let message = format!("`{name}` can never occur: `first_seen` looks at each signal alone");
+        let help = "name patterns in `any_of`; what comes of several events is another rule's, on `alerts`".to_owned();
+        report.error("wrong-condition", entry.position, message, Some(help));
     }
     if name == "sequence" {
         check_absences(entry, steps, map, report);

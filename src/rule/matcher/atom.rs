@@ -302,13 +302,14 @@ impl FieldAtom {
 
     /// The answer for an event.
     pub(super) fn holds(&self, seen: Shown<'_>, event: u32, folds: &mut Folds) -> bool {
-        let any = |visit: &mut dyn FnMut(Scalar<'_>) -> bool| seen.any_of(self.slot, visit);
         match (&self.asks, &self.ready) {
             (Asks::Exists, _) => seen.has(self.slot),
             (_, Ready::Folded(test, finder)) => folds.of(event, seen, self.slot).any(|text| holds(*test, finder, text)),
-            (_, Ready::AsIs(test, finder)) => any(&mut |scalar| holds(*test, finder, scalar.as_text().as_bytes())),
-            (_, Ready::Glob(pattern)) => any(&mut |scalar| pattern.matches(scalar.as_text())),
-            (asks, Ready::Plain) => any(&mut |scalar| asks.holds(scalar, &seen)),
+            (_, Ready::AsIs(test, finder)) => {
+                seen.any_of(self.slot, |scalar| holds(*test, finder, scalar.as_text().as_bytes()))
+            }
+            (_, Ready::Glob(pattern)) => seen.any_of(self.slot, |scalar| pattern.matches(scalar.as_text())),
+            (asks, Ready::Plain) => seen.any_of(self.slot, |scalar| asks.holds(scalar, &seen)),
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
     needle::Place,
     networks::Networks,
     numbers::Numbers,
-    program::Node,
+    program::{Before, Node, Programs},
     shown::Shown,
 };
 use crate::event::Slot;
@@ -23,15 +23,22 @@ use crate::event::Slot;
 /// Predicates with their gates, ready to be asked which of them an event may match.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
+    /// Predicates that may be true: those without a gate and those behind one. Here they are known by their place in
+    /// this list.
+    pub(super) possible: Vec<u32>,
+    /// What is left of each to ask.
+    pub(super) programs: Programs,
     /// Predicates without a gate.
     pub(super) always: Vec<u32>,
-    /// Predicates that may be true: those without a gate and those behind one.
-    pub(super) possible: Vec<u32>,
     pub(super) gates: Vec<GateAtom>,
     /// The predicates of all gates, those of one together.
-    pub(super) behind: Vec<u32>,
+    pub(super) behind: Vec<Behind>,
     pub(super) fields: FieldsGates,
 }
+
+/// A predicate behind a gate, by its place, with [`Behind::ALL`] or a half of it for each of two gates.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Behind(u32);
 
 /// The gates of all fields.
 #[derive(Debug, Default)]
@@ -76,20 +83,36 @@ impl Bucket {
         known: &Known<'_>,
         frequencies: &Frequencies,
     ) -> Self {
-        let (mut always, mut possible) = (Vec::new(), Vec::new());
-        let mut by_atom: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let mut bucket = Bucket::default();
+        let mut by_atom: BTreeMap<u32, Vec<Behind>> = BTreeMap::new();
+        let mut left = Vec::new();
         for (predicate, node) in predicates {
-            let gated = known.gate(node);
-            if gated != Gated::Never {
-                possible.push(predicate);
+            let place = bucket.possible.len() as u32;
+            match known.gate(node) {
+                Gated::Never => continue,
+                Gated::Always => bucket.always.push(place),
+                Gated::By(atoms) => {
+                    let mut enter = |atoms: &[u32], part| {
+                        let behind = Behind::new(place, part);
+                        atoms.iter().for_each(|atom| by_atom.entry(*atom).or_default().push(behind));
+                    };
+                    if let Some(second) = known.second(node) {
+                        enter(&atoms, Behind::FIRST);
+                        enter(&second, Behind::SECOND);
+                    } else {
+                        enter(&atoms, Behind::ALL);
+                    }
+                }
             }
-            match gated {
-                Gated::Never => {}
-                Gated::Always => always.push(predicate),
-                Gated::By(atoms) => atoms.iter().for_each(|atom| by_atom.entry(*atom).or_default().push(predicate)),
-            }
+            bucket.possible.push(predicate);
+            left.push(node);
         }
-        let mut bucket = Bucket { always, possible, ..Bucket::default() };
+        let before = |atom: u32| match known.answers[atom as usize] {
+            Some(answer) => Before::Known(answer),
+            None if by_atom.contains_key(&atom) => Before::Sought,
+            None => Before::Unknown,
+        };
+        left.iter().for_each(|node| bucket.programs.push(node, &before));
         let mut fields: BTreeMap<Slot, Gathered> = BTreeMap::new();
         for (atom, behind) in by_atom {
             let first = bucket.behind.len() as u32;
@@ -109,13 +132,33 @@ impl Bucket {
 
     /// Entries of the tables: what it weighs.
     pub(super) fn weight(&self) -> usize {
-        self.possible.len() + self.behind.len() + self.fields.0.iter().map(FieldGates::weight).sum::<usize>()
+        let tables = self.fields.0.iter().map(FieldGates::weight).sum::<usize>();
+        self.possible.len() + self.behind.len() + self.programs.steps() / 3 + tables
+    }
+}
+
+impl Behind {
+    /// Every gate of a predicate has been seen.
+    pub(super) const ALL: u64 = 3;
+    const FIRST: u64 = 1;
+    const SECOND: u64 = 2;
+
+    fn new(place: u32, part: u64) -> Self {
+        Behind(place << 2 | part as u32)
+    }
+
+    pub(super) fn place(self) -> u32 {
+        self.0 >> 2
+    }
+
+    pub(super) fn part(self) -> u64 {
+        u64::from(self.0) & Behind::ALL
     }
 }
 
 impl GateAtom {
     /// Its own among the predicates behind all gates.
-    pub(super) fn behind<'b>(&self, behind: &'b [u32]) -> &'b [u32] {
+    pub(super) fn behind<'b>(&self, behind: &'b [Behind]) -> &'b [Behind] {
         &behind[self.first as usize..self.end as usize]
     }
 }

@@ -169,8 +169,9 @@ fn alternatives(matcher: &Matcher, held: &Held) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     for gate in &held.bucket.gates {
         if held.learner.share(gate.atom).is_some_and(|share| share > HOT) {
-            for pattern in gate.behind(&held.bucket.behind) {
-                signs(matcher, &matcher.nodes[*pattern as usize], &answers, &mut found);
+            for behind in gate.behind(&held.bucket.behind) {
+                let pattern = held.bucket.possible[behind.place() as usize];
+                signs(matcher, &matcher.nodes[pattern as usize], &answers, &mut found);
             }
         }
     }

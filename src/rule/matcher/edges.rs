@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use super::lookup::Lookup;
+use super::{
+    lookup::Lookup,
+    texts::{Texts, number},
+};
 
 /// The widths by which needles are entered, widest first.
 const WIDTHS: [usize; 4] = [8, 4, 2, 1];
@@ -21,7 +24,7 @@ pub(super) enum Edge {
 pub(super) struct Edges {
     edge: Edge,
     by_width: [Option<Lookup<u32>>; WIDTHS.len()],
-    needles: Box<[(Arc<[u8]>, u32)]>,
+    needles: Texts,
 }
 
 impl Edges {
@@ -36,7 +39,7 @@ impl Edges {
                 by_width[width].extend(key(edge, bytes, WIDTHS[width]).map(|key| (key, at as u32)));
             }
         }
-        Some(Edges { edge, by_width: by_width.map(Lookup::new), needles: needles.into() })
+        Some(Edges { edge, by_width: by_width.map(Lookup::new), needles: Texts::new(&needles) })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -48,13 +51,13 @@ impl Edges {
         for (lookup, width) in self.by_width.iter().zip(WIDTHS) {
             let (Some(lookup), Some(key)) = (lookup, key(self.edge, text, width)) else { continue };
             for at in lookup.get(key) {
-                let (needle, id) = &self.needles[at as usize];
+                let needle = self.needles.text(at);
                 let holds = match self.edge {
                     Edge::Start => text.starts_with(needle),
                     Edge::End => text.ends_with(needle),
                 };
                 if holds {
-                    found(*id);
+                    found(self.needles.id(at));
                 }
             }
         }
@@ -70,26 +73,18 @@ fn key(edge: Edge, bytes: &[u8], width: usize) -> Option<u64> {
     Some(number(part))
 }
 
-/// Up to 8 bytes as a number.
-fn number(bytes: &[u8]) -> u64 {
-    match bytes.try_into() {
-        Ok(bytes) => u64::from_le_bytes(bytes),
-        Err(_) => bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)),
-    }
-}
-
 /// Finds the texts that a text is.
 #[derive(Debug)]
 pub(super) struct Wholes {
     lookup: Lookup<u32>,
-    texts: Box<[(Arc<[u8]>, u32)]>,
+    texts: Texts,
 }
 
 impl Wholes {
     /// Of texts and their identities; `None` without texts.
     pub(super) fn new(texts: Vec<(Arc<[u8]>, u32)>) -> Option<Self> {
         let keys = texts.iter().zip(0..).map(|((text, _), at)| (whole(text), at)).collect();
-        Some(Wholes { lookup: Lookup::new(keys)?, texts: texts.into() })
+        Some(Wholes { lookup: Lookup::new(keys)?, texts: Texts::new(&texts) })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -98,8 +93,8 @@ impl Wholes {
 
     /// The identities of those texts that equal this one.
     pub(super) fn get(&self, text: &[u8]) -> impl Iterator<Item = u32> {
-        let found = self.lookup.get(whole(text)).map(|at| &self.texts[at as usize]);
-        found.filter(move |(own, _)| **own == *text).map(|(_, id)| *id)
+        let found = self.lookup.get(whole(text)).filter(move |at| self.texts.text(*at) == text);
+        found.map(|at| self.texts.id(at))
     }
 }
 

@@ -46,7 +46,7 @@ impl Folds {
         let at = if slot == ALL_VALUES { self.slots() } else { slot.index() };
         if self.slots[at].0 != event {
             let first = self.ends.len() as u32;
-            seen.any_of(slot, &mut |scalar| {
+            seen.any_of(slot, |scalar| {
                 let start = self.bytes.len() as u32;
                 fold_into(scalar.as_text(), &mut self.bytes);
                 self.ends.push((start, self.bytes.len() as u32));

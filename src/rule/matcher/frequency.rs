@@ -30,10 +30,13 @@ impl Frequencies {
         }
     }
 
-    /// Where the `count` consecutive 4-grams of a needle start that occur least; of several the last.
-    pub(super) fn rarest(&self, needle: &[u8], count: usize) -> usize {
+    /// Where the `count` consecutive pieces of `width` bytes, 4 or more, of a needle start that occur least; of several
+    /// the last. Of a longer piece its rarest 4-gram counts.
+    pub(super) fn rarest(&self, needle: &[u8], count: usize, width: usize) -> usize {
         let counts: Vec<u32> = needle.windows(4).map(|window| self.0[at(window)].into()).collect();
-        let sums = counts.windows(count).map(|window| window.iter().sum::<u32>());
+        let pieces: Vec<u32> =
+            counts.windows(width - 3).map(|grams| grams.iter().copied().min().unwrap_or(0)).collect();
+        let sums = pieces.windows(count).map(|window| window.iter().sum::<u32>());
         sums.enumerate().min_by_key(|(at, sum)| (*sum, std::cmp::Reverse(*at))).map_or(0, |(at, _)| at)
     }
 }
@@ -50,7 +53,8 @@ mod tests {
     fn a_needle_is_looked_for_by_what_events_have_least() {
         let mut frequencies = Frequencies::default();
         (0..100).for_each(|_| frequencies.observe(br"c:\windows\system32\"));
-        assert_eq!(frequencies.rarest(br"c:\windows\zqx", 1), 10);
-        assert_eq!(frequencies.rarest(b"zqxj.c:\\windows", 1), 4);
+        assert_eq!(frequencies.rarest(br"c:\windows\zqx", 1, 4), 10);
+        assert_eq!(frequencies.rarest(b"zqxj.c:\\windows", 1, 4), 4);
+        assert_eq!(frequencies.rarest(br"c:\windows\system32\zqxjkvbw", 1, 8), 20);
     }
 }

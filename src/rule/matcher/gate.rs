@@ -1,7 +1,8 @@
 //! Gates: for a predicate, atoms one of which is true wherever the predicate is. An event in which none is seen needs
 //! no look at the predicate.
 //!
-//! Of several gates the cheapest is taken: that whose atoms are true most rarely. Nothing below a `!` is ever a gate.
+//! Of several gates the cheapest is taken: that whose atoms are true most rarely. Where that is not rare, a second one
+//! has to be seen as well. Nothing below a `!` is ever a gate.
 
 use super::{
     atom::{Atom, Cue},
@@ -36,19 +37,39 @@ const ENTRY: f32 = 0.0001;
 /// Of an atom that stands in for tests without a sign of their own.
 const EXISTS: f32 = 0.95;
 
+/// A gate seen in a greater share of events is worth a second one.
+const RARE: f32 = 0.005;
+
+/// A second gate of a higher price tells little, or would have every event read in full.
+const TELLING: f32 = 0.4;
+
 impl Known<'_> {
+    /// A second gate, of which an atom has to be seen besides one of [`Known::gate`]'s.
+    pub(super) fn second(&self, node: &Node) -> Option<Vec<u32>> {
+        let Node::All(parts) = node else { return None };
+        let mut prices: Vec<(f32, &Node)> = parts.iter().map(|part| (self.price(part), part)).collect();
+        prices.sort_by(|a, b| a.0.total_cmp(&b.0));
+        match prices[..] {
+            [(first, _), (second, part), ..] if first > RARE && second < TELLING => Some(self.atoms_of(part)),
+            _ => None,
+        }
+    }
+
     pub(super) fn gate(&self, node: &Node) -> Gated {
         match self.price(node) {
             0.0 => Gated::Never,
             NONE => Gated::Always,
-            _ => {
-                let mut by = Vec::new();
-                self.collect(node, &mut by);
-                by.sort_unstable();
-                by.dedup();
-                Gated::By(by)
-            }
+            _ => Gated::By(self.atoms_of(node)),
         }
+    }
+
+    /// Those of the cheapest gate, of a node that has one.
+    fn atoms_of(&self, node: &Node) -> Vec<u32> {
+        let mut atoms = Vec::new();
+        self.collect(node, &mut atoms);
+        atoms.sort_unstable();
+        atoms.dedup();
+        atoms
     }
 
     /// 0 where the node can't be true, [`NONE`] where it has no gate.

@@ -1,39 +1,71 @@
-//! Which of many texts may stand somewhere in another: a bitmap of 4-byte pieces ("4-grams") decides without looking
-//! at any of them.
+//! Which of many texts may stand somewhere in another: bitmaps of short pieces ("grams") decide without looking at any
+//! of them.
 //!
-//! A needle of 7 bytes or more has four consecutive 4-grams, one of which lies at a multiple of four wherever the
-//! needle stands; so the four are entered and the haystack is probed at each fourth byte. Needles of 5 or 6 bytes are
-//! probed at every second byte, those of 4 at each; those of 1 to 3 bytes have tables of their own, so that they don't
-//! make the bitmaps dense. Of a longer needle the parts that the events have least are entered. Needles and haystacks
-//! are folded (see [`super::super::text::fold`]).
+//! A needle of 11 bytes or more has four consecutive pieces of 8 bytes, one of which lies at a multiple of four wherever
+//! the needle stands; so the four are entered and the haystack is probed at each fourth byte. Shorter needles are entered
+//! by pieces of 4 bytes: of 7 bytes or more they are probed for at each fourth byte, of 5 or 6 at every second, of 4 at
+//! each. Those of 2 or 3 bytes have a table of their own, so that they don't make the bitmaps dense, and where there are
+//! only a few short ones, these are looked for one by one. Of a longer needle the parts that the events have least are
+//! entered. Needles and haystacks are folded (see [`super::super::text::fold`]).
 
 use std::sync::Arc;
+
+use memchr::memmem::Finder;
 
 use super::{
     frequency::Frequencies,
     lookup::{Lookup, spread},
+    texts::{Texts, number},
 };
 
-/// How far the probes of a table are apart: as many consecutive 4-grams of a needle are entered, and the needle has
-/// that many.
-const STRIDES: [usize; 3] = [4, 2, 1];
+/// Who is entered in a table, and how.
+#[derive(Debug, Clone, Copy)]
+struct Class {
+    /// How far the probes are apart: as many consecutive grams of a needle are entered.
+    stride: usize,
+    /// Bytes of a gram.
+    width: usize,
+    /// So many needles at most are cheaper to look for one by one than to probe for.
+    few: usize,
+}
 
-/// Bits of bitmap for each 4-gram: about one probe in 30 passes by chance.
-const BITS_PER_GRAM: usize = 32;
+const CLASSES: [Class; 4] = [
+    Class { stride: 4, width: 8, few: 0 },
+    Class { stride: 4, width: 4, few: 1 },
+    Class { stride: 2, width: 4, few: 2 },
+    Class { stride: 1, width: 4, few: 4 },
+];
+
+/// As [`Class::few`], of needles of two or three bytes.
+const FEW_SHORT: usize = 4;
+
+/// Bits of bitmap for each gram, two of which are set: about one probe in 64 passes by chance.
+const BITS_PER_GRAM: usize = 16;
 
 /// Finds needles by their identities; what it finds is verified.
 #[derive(Debug)]
 pub(super) struct Grams {
-    by_stride: [Option<Table>; STRIDES.len()],
-    short: Option<Short>,
-    needles: Box<[(Arc<[u8]>, u32)]>,
+    tables: [Option<Table>; CLASSES.len()],
+    pairs: Option<Pairs>,
+    /// Needles that are looked for one by one.
+    single: Vec<(Finder<'static>, u32)>,
+    needles: Texts,
 }
 
-/// A place in a needle.
+/// A place in a needle, where one of its grams stands.
 #[derive(Debug, Clone, Copy)]
 struct Part {
+    /// The needle's bytes around the gram: 8, or all where it has fewer.
+    around: u64,
     needle: u32,
+    /// How far after the needle's start the gram stands.
     offset: u32,
+    /// How far after the first byte of `around`.
+    back: u8,
+    /// How many bytes are around.
+    width: u8,
+    /// They are the needle.
+    is_all: bool,
 }
 
 #[derive(Debug)]
@@ -43,14 +75,12 @@ struct Table {
     parts: Lookup<Part>,
 }
 
-/// Needles of one to three bytes.
+/// Needles of two or three bytes.
 #[derive(Debug)]
-struct Short {
-    /// Those of one byte, looked for one by one.
-    single: Vec<u32>,
+struct Pairs {
     /// For each pair of bytes, whether a needle starts with it.
-    pairs: Box<[u64]>,
-    double: Option<Lookup<u32>>,
+    starts: Box<[u64]>,
+    needles: Lookup<u32>,
 }
 
 impl Grams {
@@ -60,51 +90,73 @@ impl Grams {
         if needles.is_empty() {
             return None;
         }
-        let mut parts: [Vec<(u64, Part)>; STRIDES.len()] = Default::default();
-        let (mut single, mut double) = (Vec::new(), Vec::new());
+        let (mut by_class, mut short, mut single): ([Vec<u32>; CLASSES.len()], _, _) = Default::default();
         for (needle, (bytes, _)) in (0..).zip(&needles) {
-            match bytes.len() {
-                0 => {}
-                1 => single.push(needle),
-                2 | 3 => double.push((pair(bytes[0], bytes[1]), needle)),
+            let numbers: &mut Vec<u32> = match bytes.len() {
+                0 => continue,
+                1 => &mut single,
+                2 | 3 => &mut short,
                 length => {
-                    let table = STRIDES.iter().position(|stride| stride + 3 <= length).unwrap_or(STRIDES.len() - 1);
-                    let from = frequencies.rarest(bytes, STRIDES[table]);
-                    let offsets = from..from + STRIDES[table];
-                    let part = |offset: usize| Part { needle, offset: offset as u32 };
-                    parts[table].extend(offsets.map(|offset| (gram(&bytes[offset..]).into(), part(offset))));
+                    let fits = |class: &Class| class.width + class.stride - 1 <= length;
+                    &mut by_class[CLASSES.iter().position(fits).unwrap_or(CLASSES.len() - 1)]
                 }
+            };
+            numbers.push(needle);
+        }
+        let few = CLASSES.map(|class| class.few);
+        for (numbers, few) in by_class.iter_mut().zip(few).chain([(&mut short, FEW_SHORT)]) {
+            if numbers.len() <= few {
+                single.append(numbers);
             }
         }
-        let short = Short::new(single, double);
-        Some(Grams { by_stride: parts.map(Table::new), short, needles: needles.into() })
+        let bytes = |needle: u32| &*needles[needle as usize].0;
+        let table = |class: usize| {
+            let entered = by_class[class].iter();
+            Table::new(entered.flat_map(|needle| parts(*needle, bytes(*needle), CLASSES[class], frequencies)).collect())
+        };
+        let pair_of = |needle: &u32| (pair(bytes(*needle)[0], bytes(*needle)[1]), *needle);
+        let finder = |needle: &u32| (Finder::new(bytes(*needle)).into_owned(), needles[*needle as usize].1);
+        Some(Grams {
+            tables: [0, 1, 2, 3].map(table),
+            pairs: Pairs::new(short.iter().map(pair_of).collect()),
+            single: single.iter().map(finder).collect(),
+            needles: Texts::new(&needles),
+        })
     }
 
     /// Entries of the tables.
     pub(super) fn len(&self) -> usize {
-        let tables = self.by_stride.iter().flatten().map(|table| table.parts.len()).sum::<usize>();
+        let tables = self.tables.iter().flatten().map(|table| table.parts.len()).sum::<usize>();
         tables + self.needles.len()
     }
 
     /// Calls `found` with the identity of each needle that stands in the folded text, once or more.
     pub(super) fn scan(&self, text: &[u8], found: &mut impl FnMut(u32)) {
-        let [fourth, second, each] = &self.by_stride;
+        let [long, fourth, second, each] = &self.tables;
+        if let Some(table) = long {
+            self.probe::<8>(table, text.windows(8).step_by(4), 4, text, found);
+        }
         if let Some(table) = fourth {
-            self.probe(table, text.chunks_exact(4), 4, text, found);
+            self.probe::<4>(table, text.chunks_exact(4), 4, text, found);
         }
         if let Some(table) = second {
-            self.probe(table, text.windows(4).step_by(2), 2, text, found);
+            self.probe::<4>(table, text.windows(4).step_by(2), 2, text, found);
         }
         if let Some(table) = each {
-            self.probe(table, text.windows(4), 1, text, found);
+            self.probe::<4>(table, text.windows(4), 1, text, found);
         }
-        if let Some(short) = &self.short {
-            self.scan_short(short, text, found);
+        if let Some(pairs) = &self.pairs {
+            self.scan_pairs(pairs, text, found);
+        }
+        for (finder, id) in &self.single {
+            if finder.find(text).is_some() {
+                found(*id);
+            }
         }
     }
 
     #[inline(always)]
-    fn probe<'t>(
+    fn probe<'t, const WIDTH: usize>(
         &self,
         table: &Table,
         probes: impl Iterator<Item = &'t [u8]>,
@@ -113,7 +165,7 @@ impl Grams {
         found: &mut impl FnMut(u32),
     ) {
         for (at, bytes) in probes.enumerate() {
-            let gram = gram(bytes);
+            let gram = gram::<WIDTH>(bytes);
             if table.may_have(gram) {
                 self.verify(table, gram, at * stride, text, found);
             }
@@ -121,76 +173,102 @@ impl Grams {
     }
 
     #[inline(never)]
-    fn verify(&self, table: &Table, gram: u32, at: usize, text: &[u8], found: &mut impl FnMut(u32)) {
-        for part in table.parts.get(gram.into()) {
-            let (needle, id) = &self.needles[part.needle as usize];
-            if at.checked_sub(part.offset as usize).is_some_and(|start| text[start..].starts_with(needle)) {
-                found(*id);
+    fn verify(&self, table: &Table, gram: u64, at: usize, text: &[u8], found: &mut impl FnMut(u32)) {
+        for part in table.parts.get(gram) {
+            let Some(start) = at.checked_sub(part.offset as usize) else { continue };
+            if part.stands(at, text) && (part.is_all || text[start..].starts_with(self.needles.text(part.needle))) {
+                found(self.needles.id(part.needle));
             }
         }
     }
 
-    fn scan_short(&self, short: &Short, text: &[u8], found: &mut impl FnMut(u32)) {
-        for needle in &short.single {
-            let (needle, id) = &self.needles[*needle as usize];
-            if memchr::memchr(needle[0], text).is_some() {
-                found(*id);
-            }
-        }
-        let Some(double) = &short.double else { return };
+    fn scan_pairs(&self, pairs: &Pairs, text: &[u8], found: &mut impl FnMut(u32)) {
         for (at, bytes) in text.windows(2).enumerate() {
             let pair = pair(bytes[0], bytes[1]);
-            if short.pairs[pair as usize / 64] >> (pair % 64) & 1 == 0 {
+            if pairs.starts[pair as usize / 64] >> (pair % 64) & 1 == 0 {
                 continue;
             }
-            for needle in double.get(pair) {
-                let (needle, id) = &self.needles[needle as usize];
-                if text[at..].starts_with(needle) {
-                    found(*id);
+            for needle in pairs.needles.get(pair) {
+                if text[at..].starts_with(self.needles.text(needle)) {
+                    found(self.needles.id(needle));
                 }
             }
         }
     }
 }
 
+/// What is entered of a needle: as many grams as the stride, where the events have them least.
+fn parts(needle: u32, bytes: &[u8], class: Class, frequencies: &Frequencies) -> impl Iterator<Item = (u64, Part)> {
+    let from = frequencies.rarest(bytes, class.stride, class.width);
+    (from..from + class.stride).map(move |offset| {
+        let first = offset.min(bytes.len().saturating_sub(8));
+        let around = &bytes[first..bytes.len().min(first + 8)];
+        let part = Part {
+            around: number(around),
+            needle,
+            offset: offset as u32,
+            back: (offset - first) as u8,
+            width: around.len() as u8,
+            is_all: around.len() == bytes.len(),
+        };
+        (number(&bytes[offset..offset + class.width]), part)
+    })
+}
+
+impl Part {
+    /// Whether the bytes around the gram stand in the text, which has the gram there; the needle may start before
+    /// the text does.
+    #[inline]
+    fn stands(&self, at: usize, text: &[u8]) -> bool {
+        let Some(from) = at.checked_sub(self.back.into()) else { return false };
+        text.get(from..from + usize::from(self.width)).is_some_and(|around| number(around) == self.around)
+    }
+}
+
 impl Table {
     fn new(parts: Vec<(u64, Part)>) -> Option<Self> {
         let bits = (parts.len() * BITS_PER_GRAM).next_power_of_two().max(1024);
+        let words = bits / 64;
         let mut table =
-            Table { shift: 64 - bits.trailing_zeros(), bits: vec![0; bits / 64].into(), parts: Lookup::new(parts)? };
-        let grams: Vec<u32> = table.parts.keys().map(|key| key as u32).collect();
+            Table { shift: 64 - words.trailing_zeros(), bits: vec![0; words].into(), parts: Lookup::new(parts)? };
+        let grams: Vec<u64> = table.parts.keys().collect();
         for gram in grams {
-            let bit = table.bit(gram);
-            table.bits[bit / 64] |= 1 << (bit % 64);
+            let (word, marks) = table.marks(gram);
+            table.bits[word] |= marks;
         }
         Some(table)
     }
 
-    fn bit(&self, gram: u32) -> usize {
-        (spread(gram.into()) >> self.shift) as usize
+    /// The word of the bitmap that a gram marks, and its two bits there.
+    #[inline(always)]
+    fn marks(&self, gram: u64) -> (usize, u64) {
+        let spread = spread(gram);
+        ((spread >> self.shift) as usize, 1 << (spread >> 40 & 63) | 1 << (spread >> 34 & 63))
     }
 
     #[inline(always)]
-    fn may_have(&self, gram: u32) -> bool {
-        let bit = self.bit(gram);
-        self.bits[bit / 64] >> (bit % 64) & 1 == 1
+    fn may_have(&self, gram: u64) -> bool {
+        let (word, marks) = self.marks(gram);
+        self.bits[word] & marks == marks
     }
 }
 
-impl Short {
-    fn new(single: Vec<u32>, double: Vec<(u64, u32)>) -> Option<Self> {
-        let mut pairs = vec![0; (1 << 16) / 64];
-        for (pair, _) in &double {
-            pairs[*pair as usize / 64] |= 1 << (pair % 64);
+impl Pairs {
+    fn new(pairs: Vec<(u64, u32)>) -> Option<Self> {
+        let mut starts = vec![0; (1 << 16) / 64];
+        for (pair, _) in &pairs {
+            starts[*pair as usize / 64] |= 1 << (pair % 64);
         }
-        let double = Lookup::new(double);
-        (double.is_some() || !single.is_empty()).then_some(Short { single, pairs: pairs.into(), double })
+        Some(Pairs { needles: Lookup::new(pairs)?, starts: starts.into() })
     }
 }
 
+/// The first 4 or 8 bytes as a number.
 #[inline(always)]
-fn gram(bytes: &[u8]) -> u32 {
-    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+fn gram<const WIDTH: usize>(bytes: &[u8]) -> u64 {
+    let mut eight = [0; 8];
+    eight[..WIDTH].copy_from_slice(&bytes[..WIDTH]);
+    u64::from_le_bytes(eight)
 }
 
 fn pair(first: u8, second: u8) -> u64 {
@@ -219,8 +297,8 @@ mod tests {
     proptest! {
         #[test]
         fn finds_exactly_the_needles_that_stand_in_the_text(
-            needles in prop::collection::vec("[abé]{1,5}|[abé]{1,12}", 1..20),
-            text in "[abé]{0,60}",
+            needles in prop::collection::vec("[abé\0]{1,5}|[ab\0]{1,12}|[abé]{6,20}", 1..24),
+            text in "[abé\0]{0,60}",
         ) {
             let really: BTreeSet<u32> =
                 needles.iter().zip(0..).filter(|(needle, _)| text.contains(&**needle)).map(|(_, id)| id).collect();

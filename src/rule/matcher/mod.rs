@@ -6,8 +6,8 @@
 //! 3. The bucket's gates are looked for all at once, field by field: equal texts by hash, numbers among sorted bounds,
 //!    substrings behind a bitmap of 4-grams, edges by their last bytes, networks in a trie, regexes by the literals
 //!    that they need.
-//! 4. A predicate whose gate was seen is asked, test by test. Which gate of several a predicate stands behind is learnt
-//!    from the events; it never changes an answer.
+//! 4. A predicate whose gate was seen is asked, test by test. Which gate of several a predicate stands behind, and
+//!    whether a second one has to be seen as well, is learnt from the events; it never changes an answer.
 //!
 //! It gives the answers of [`Predicate::test`], and never reads an event but through its slots:
 //! scripts are the caller's to run.
@@ -31,16 +31,17 @@ mod scratch;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::sync::Arc;
 
 use self::{
     atom::{Atom, Atoms},
-    bucket::{Bucket, GateAtom},
+    bucket::{Behind, Bucket, GateAtom},
     folds::Folds,
     gate::{Gated, Known},
     pin::{PINS_MAX, Pin, UNKNOWN},
-    program::{Node, Program},
+    program::Node,
     scratch::Memo,
 };
 pub use self::{
@@ -63,7 +64,6 @@ pub struct Matcher {
     /// Of each pattern: its rule, and which of that rule's patterns it is.
     patterns: Vec<(u32, u32)>,
     nodes: Vec<Node>,
-    programs: Vec<Program>,
     atoms: Vec<Atom>,
     pins: Vec<Pin>,
     slots: usize,
@@ -127,15 +127,7 @@ impl Matcher {
             }
         }
         let atoms = atoms.list;
-        Matcher {
-            rules: rules.to_vec(),
-            patterns,
-            programs: nodes.iter().map(Program::new).collect(),
-            pins: pin::pins(&atoms, &nodes),
-            nodes,
-            atoms,
-            slots: wanted.len(),
-        }
+        Matcher { rules: rules.to_vec(), patterns, pins: pin::pins(&atoms, &nodes), nodes, atoms, slots: wanted.len() }
     }
 
     /// Room to match one event at a time.
@@ -156,7 +148,7 @@ impl Matcher {
         visit: &mut dyn FnMut(usize, usize, Result<bool, ScriptError>),
     ) {
         let bucket = self.look(seen, input, scratch);
-        self.ask(seen, scratch, scripts);
+        self.ask(seen, bucket, scratch, scripts);
         self.learn(seen, bucket, scratch);
         for (pattern, answer) in scratch.outcomes.drain(..) {
             let (rule, own) = self.patterns[pattern as usize];
@@ -180,16 +172,19 @@ impl Matcher {
             *class = pin.class(seen.view, &mut scratch.folded);
         }
         let number = scratch.buckets.of(self, input, classes);
-        let Scratch { memo, due_in, folds, buckets, due, doubtful, .. } = scratch;
+        let Scratch { memo, seen_of, folds, buckets, due, doubtful, .. } = scratch;
         let Bucket { always, gates, behind, fields, .. } = &mut buckets.get(number).bucket;
         due.extend(always.iter());
         let mut open = |gate: &mut GateAtom, memo: &mut Memo| {
             memo.set(gate.atom, true);
             gate.seen += 1;
-            for pattern in gate.behind(behind) {
-                let last = std::mem::replace(&mut due_in[*pattern as usize], memo.event);
-                if last != memo.event {
-                    due.push(*pattern);
+            for behind in gate.behind(behind) {
+                let seen = &mut seen_of[behind.place() as usize];
+                let before = if *seen >> 2 == u64::from(memo.event) { *seen & Behind::ALL } else { 0 };
+                let now = before | behind.part();
+                *seen = u64::from(memo.event) << 2 | now;
+                if now == Behind::ALL && before != now {
+                    due.push(behind.place());
                 }
             }
         };
@@ -215,23 +210,28 @@ impl Matcher {
         number
     }
 
-    /// Asks the patterns that are due.
+    /// Asks the patterns of the bucket that are due.
     fn ask(
         &self,
         seen: Shown<'_>,
+        number: usize,
         scratch: &mut Scratch,
         scripts: &mut dyn FnMut(&ScriptTest) -> Result<bool, ScriptError>,
     ) {
-        let Scratch { memo, folds, due, outcomes, left_out, counts, .. } = scratch;
-        for pattern in due.iter() {
-            let (rule, _) = self.patterns[*pattern as usize];
-            if left_out[rule as usize] {
+        let Scratch { memo, folds, due, outcomes, left_out, counts, buckets, .. } = scratch;
+        let Bucket { possible, programs, .. } = &buckets.get(number).bucket;
+        for place in due.iter() {
+            let pattern = possible[*place as usize];
+            if !left_out.is_empty() && left_out.contains(&self.patterns[pattern as usize].0) {
                 continue;
             }
             let mut ran_script = false;
-            let answer = self.programs[*pattern as usize].run(|test| {
+            let answer = programs.run(*place, |test, is_sought| {
                 if let Some(answer) = memo.get(test) {
                     return Ok(answer);
+                }
+                if is_sought {
+                    return Ok(false);
                 }
                 if let Atom::Script(script) = &self.atoms[test as usize] {
                     ran_script = true;
@@ -243,7 +243,7 @@ impl Matcher {
             });
             counts.matched += u64::from(answer == Ok(true));
             if ran_script || answer == Ok(true) {
-                outcomes.push((*pattern, answer));
+                outcomes.push((pattern, answer));
             }
         }
         counts.asked += due.len() as u64;

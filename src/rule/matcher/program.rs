@@ -15,48 +15,77 @@ pub(super) enum Node {
 const TRUE: u32 = u32::MAX;
 const FALSE: u32 = u32::MAX - 1;
 
-/// Asks test by test, in the order of the predicate, until the answer is known.
-#[derive(Debug, Clone)]
-pub(super) struct Program {
-    start: u32,
-    steps: Box<[Step]>,
+/// The mark of a test that is true only if it was found so before.
+const SOUGHT: u32 = 1 << 31;
+
+/// What is known of a test when code is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    Known(bool),
+    /// Wherever it is true, that is found before the code runs.
+    Sought,
+    Unknown,
 }
 
+/// The code of predicates, in one piece; each asks test by test, in the order of the predicate, until the answer is
+/// known.
+#[derive(Debug, Default)]
+pub(super) struct Programs {
+    starts: Vec<u32>,
+    steps: Vec<Step>,
+}
+
+/// A test to ask, and where to go on.
 #[derive(Debug, Clone, Copy)]
 struct Step {
+    /// Its number, with [`SOUGHT`] where it is that.
     test: u32,
     yes: u32,
     no: u32,
 }
 
-impl Program {
-    pub(super) fn new(node: &Node) -> Self {
-        let mut steps = Vec::new();
-        let start = emit(node, TRUE, FALSE, &mut steps);
-        Program { start, steps: steps.into() }
+impl Programs {
+    /// Adds a predicate, whose number is how many there were before; tests whose answers are known are not asked.
+    pub(super) fn push(&mut self, node: &Node, before: &impl Fn(u32) -> Before) {
+        let start = emit(node, TRUE, FALSE, before, &mut self.steps);
+        self.starts.push(start);
     }
 
+    /// How much memory they take, in steps.
+    pub(super) fn steps(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Calls `ask` with each test, and whether it was [sought](Before::Sought).
+    ///
     /// # Errors
     /// That of the first test that fails.
-    pub(super) fn run<E>(&self, mut ask: impl FnMut(u32) -> Result<bool, E>) -> Result<bool, E> {
-        let mut at = self.start;
+    pub(super) fn run<E>(&self, number: u32, mut ask: impl FnMut(u32, bool) -> Result<bool, E>) -> Result<bool, E> {
+        let mut at = self.starts[number as usize];
         while let Some(step) = self.steps.get(at as usize) {
-            at = if ask(step.test)? { step.yes } else { step.no };
+            let is_yes = ask(step.test & !SOUGHT, step.test & SOUGHT != 0)?;
+            at = if is_yes { step.yes } else { step.no };
         }
         Ok(at == TRUE)
     }
 }
 
 /// Appends the code of a node, last test first, and gives where it starts.
-fn emit(node: &Node, yes: u32, no: u32, steps: &mut Vec<Step>) -> u32 {
+fn emit(node: &Node, yes: u32, no: u32, before: &impl Fn(u32) -> Before, steps: &mut Vec<Step>) -> u32 {
     match node {
         Node::Constant(true) => yes,
         Node::Constant(false) => no,
-        Node::All(parts) => parts.iter().rev().fold(yes, |next, part| emit(part, next, no, steps)),
-        Node::Any(parts) => parts.iter().rev().fold(no, |next, part| emit(part, yes, next, steps)),
-        Node::Not(part) => emit(part, no, yes, steps),
+        Node::All(parts) => parts.iter().rev().fold(yes, |next, part| emit(part, next, no, before, steps)),
+        Node::Any(parts) => parts.iter().rev().fold(no, |next, part| emit(part, yes, next, before, steps)),
+        Node::Not(part) => emit(part, no, yes, before, steps),
         Node::Test(test) => {
-            steps.push(Step { test: *test, yes, no });
+            let mark = match before(*test) {
+                Before::Known(true) => return yes,
+                Before::Known(false) => return no,
+                Before::Sought => SOUGHT,
+                Before::Unknown => 0,
+            };
+            steps.push(Step { test: test | mark, yes, no });
             steps.len() as u32 - 1
         }
     }
@@ -95,14 +124,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn code_asks_what_the_predicate_asks_in_its_order(node in nodes(), answers in any::<u32>()) {
-            let (mut asked, mut really) = (Vec::new(), Vec::new());
-            let answer = Program::new(&node).run(|test| {
-                asked.push(test);
-                Ok::<_, ()>(answers >> test & 1 == 1)
-            });
-            prop_assert_eq!(answer, Ok(plainly(&node, answers, &mut really)));
-            prop_assert_eq!(asked, really);
+        fn code_asks_what_the_predicate_asks_in_its_order(
+            nodes in prop::collection::vec(nodes(), 1..4),
+            answers in any::<u32>(),
+            known in any::<u32>(),
+        ) {
+            let is_true = |test: u32| answers >> test & 1 == 1;
+            let before = |test: u32| match (known >> test & 1 == 1, known >> (test + 8) & 1 == 1) {
+                (true, _) => Before::Known(is_true(test)),
+                (false, true) => Before::Sought,
+                (false, false) => Before::Unknown,
+            };
+            let mut programs = Programs::default();
+            nodes.iter().for_each(|node| programs.push(node, &before));
+            for (number, node) in (0..).zip(&nodes) {
+                let (mut asked, mut really) = (Vec::new(), Vec::new());
+                let answer = programs.run(number, |test, is_sought| {
+                    asked.push(test);
+                    assert_eq!(is_sought, before(test) == Before::Sought);
+                    Ok::<_, ()>(is_true(test))
+                });
+                prop_assert_eq!(answer, Ok(plainly(node, answers, &mut really)));
+                really.retain(|test| !matches!(before(*test), Before::Known(_)));
+                prop_assert_eq!(asked, really);
+            }
         }
     }
 }

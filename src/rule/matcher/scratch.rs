@@ -1,5 +1,7 @@
 //! What one matcher of events keeps between them: the answers for the current event, and its buckets.
 
+use std::collections::HashSet;
+
 use super::{Matcher, buckets::Buckets, folds::Folds};
 use crate::rule::ScriptError;
 
@@ -44,19 +46,19 @@ pub struct MatchCounts {
 #[derive(Debug)]
 pub struct Scratch {
     pub(super) memo: Memo,
-    /// By pattern: the event that it is due in.
-    pub(super) due_in: Vec<u32>,
+    /// By a pattern's place in its bucket: `4 * event`, and which of its gates were seen in that event.
+    pub(super) seen_of: Vec<u64>,
     pub(super) folds: Folds,
     /// Storage to fold one text.
     pub(super) folded: Vec<u8>,
     pub(super) buckets: Buckets,
-    /// Patterns to ask.
+    /// Patterns to ask, by their places in the event's bucket.
     pub(super) due: Vec<u32>,
     /// Gates that something speaks for.
     pub(super) doubtful: Vec<u32>,
     pub(super) outcomes: Vec<(u32, Result<bool, ScriptError>)>,
-    /// By rule.
-    pub(super) left_out: Vec<bool>,
+    /// Rules.
+    pub(super) left_out: HashSet<u32>,
     pub(super) counts: MatchCounts,
 }
 
@@ -64,21 +66,21 @@ impl Scratch {
     pub(super) fn new(matcher: &Matcher) -> Self {
         Scratch {
             memo: Memo::new(matcher.atoms.len()),
-            due_in: vec![0; matcher.patterns.len()],
+            seen_of: vec![0; matcher.patterns.len()],
             folds: Folds::new(matcher.slots),
             folded: Vec::new(),
             buckets: Buckets::default(),
             due: Vec::new(),
             doubtful: Vec::new(),
             outcomes: Vec::new(),
-            left_out: vec![false; matcher.rules.len()],
+            left_out: HashSet::new(),
             counts: MatchCounts::default(),
         }
     }
 
     /// Leaves a rule out from now on.
     pub fn leave_out(&mut self, rule: usize) {
-        self.left_out[rule] = true;
+        self.left_out.insert(rule as u32);
     }
 
     pub fn take_counts(&mut self) -> MatchCounts {
@@ -92,7 +94,7 @@ impl Scratch {
         if self.memo.event > u32::MAX / 2 {
             self.memo.event = 1;
             self.memo.answers.fill(0);
-            self.due_in.fill(0);
+            self.seen_of.fill(0);
             self.folds = Folds::new(self.folds.slots());
         }
         self.folds.begin();

@@ -25,9 +25,10 @@ impl Shown<'_> {
     }
 
     /// Visits every scalar of the slot, [`ALL_VALUES`] included, until `visit` answers true; says whether it did.
-    pub(super) fn any_of(&self, slot: Slot, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
+    #[inline]
+    pub(super) fn any_of(&self, slot: Slot, mut visit: impl FnMut(Scalar<'_>) -> bool) -> bool {
         match slot {
-            ALL_VALUES => Reads::any(&*(self.whole)(), EVERYWHERE, visit),
+            ALL_VALUES => Reads::any(&*(self.whole)(), EVERYWHERE, &mut visit),
             slot => self.view.scalars(slot).any(visit),
         }
     }

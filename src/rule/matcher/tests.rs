@@ -279,6 +279,24 @@ proptest! {
 }
 
 #[test]
+fn a_pattern_whose_gate_is_common_waits_for_a_second() {
+    let rule = Arc::new(load_rule(r#"e.a.icontains("common") && e.b.icontains("special")"#));
+    let mut matching = Matching::new(&[rule]);
+    let mut asked = |a: &str, b: &str| {
+        let fields = [("a".to_owned(), Value::text(a)), ("b".to_owned(), Value::text(b))].into_iter().collect();
+        let position = Position { input: "i".into(), partition: 0, offset: 0 };
+        let matched = matching.of(&Arc::new(Event { time: Timestamp(0), position, fields }), "i");
+        (matched.len(), matching.scratch.take_counts().asked)
+    };
+    for _ in 0..500 {
+        (0..3).for_each(|_| assert_eq!(asked("nothing", "nothing"), (0, 0)));
+        assert_eq!(asked("something common", "nothing"), (0, 0));
+        assert_eq!(asked("nothing", "something special"), (0, 0));
+        assert_eq!(asked("something common", "something special"), (1, 1));
+    }
+}
+
+#[test]
 fn an_event_is_read_in_full_only_where_a_rule_asks_all_its_values() {
     let field = |path: &str, asks| Predicate::Field(FieldTest { path: path.into(), asks });
     let keyword = field(EVERYWHERE, Asks::text(TextTest::Contains, true, "needle"));

@@ -117,3 +117,39 @@ fn findings_are_json_too() {
         "source": "  id: \"a\", event: |e| e.a == 1, severty: \"x\" })"});
     assert_eq!(serde_json::to_value(error).unwrap(), expected);
 }
+
+const SIGMA: &str = "title: Sigma rule
+logsource:
+    category: process_creation
+    product: windows
+detection:
+    selection:
+        Image: a
+    condition: selection
+level: low
+falsepositives: [none]
+";
+
+#[test]
+fn a_sigma_file_with_errors_keeps_its_last_good_rules_too() {
+    let first = load(&files(&[("x.rhai", GOOD), ("s.yml", SIGMA)]), &LoadOptions::default(), None);
+    assert_eq!(ids(&first), ["a", "b", "sigma-rule"]);
+    for broken in ["title: [", &SIGMA.replace("condition: selection", "condition: selecton")] {
+        let second = reload(&[("x.rhai", GOOD), ("s.yml", broken)], &first);
+        assert_eq!(ids(&second), ["a", "b", "sigma-rule"]);
+        let kept = second.diagnostics.iter().find(|found| found.code == "kept").expect("it says so");
+        assert_eq!(kept.place.file, PathBuf::from("s.yml"));
+    }
+    assert_eq!(ids(&reload(&[("x.rhai", GOOD)], &first)), ["a", "b"]);
+}
+
+#[test]
+fn a_map_of_log_sources_belongs_to_the_rules_hash() {
+    let hash = |map: &str| {
+        let sigma = SigmaOptions { pipelines: vec![("map.json".into(), map.to_owned())] };
+        let options = LoadOptions { sigma: Arc::new(sigma), ..LoadOptions::default() };
+        load(&files(&[("s.yml", SIGMA)]), &options, None).set.hash
+    };
+    assert_eq!(hash("category: {a: {b: c}}"), hash("category: {a: {b: c}}"));
+    assert_ne!(hash("category: {a: {b: c}}"), hash("category: {a: {b: d}}"));
+}

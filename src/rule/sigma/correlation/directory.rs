@@ -8,7 +8,7 @@ use std::{
 use crate::rule::diagnostic::did_you_mean;
 
 /// What a reference can mean; the numbers are places in the lists that correlations are built from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     Detected(usize),
     Correlation(usize),

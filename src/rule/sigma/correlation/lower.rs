@@ -18,6 +18,7 @@ use crate::{
     rule::{
         Aggregates, Audience, Comparison, FieldTest, InputSet, Meta, Pattern, Place, Predicate, Rule, Side, Statistic,
         Told, Window,
+        diagnostic::did_you_mean,
         field_test::{Asks, Literal},
         shape::Shape,
         sigma::{document::Named, report::Report},
@@ -256,7 +257,7 @@ fn check_aliases(correlation: &Correlation, parts: &[Part<'_>], report: &mut Rep
         for (rule, _) in &alias.fields {
             if parts.iter().all(|part| part.reference.text != rule.text) {
                 let known = parts.iter().map(|part| part.reference.text.as_str());
-                let help = crate::rule::diagnostic::did_you_mean(&rule.text, known);
+                let help = did_you_mean(&rule.text, known);
                 let message = format!("the correlation does not refer to `{}`", rule.text);
                 report.error("unknown-rule", rule.at, message, help);
             }

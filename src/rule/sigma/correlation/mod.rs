@@ -12,7 +12,7 @@ mod read;
 mod window;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -165,6 +165,9 @@ fn rule_of(
             None => not_loaded(reference, report),
         }
     }
+    if parts.len() < targets.len() {
+        return None;
+    }
     if correlation.group_by.is_empty() {
         let help = "add `group-by:`, or leave it so when the rule means everybody together".to_owned();
         let message = "a correlation without `group-by` has one window for all: the work can't spread";
@@ -180,13 +183,14 @@ fn name_of(target: &Target, drafts: &[Draft<'_>]) -> Option<String> {
     drafts[target.correlation()?].common.name.as_ref().map(|name| name.text.clone())
 }
 
+/// What correlations refer to alerts by itself where one of them says so.
 fn finish(drafts: Vec<Draft<'_>>, mut built: BTreeMap<usize, Rule>) -> Correlated {
     let of_built = || drafts.iter().enumerate().filter(|(at, _)| built.contains_key(at)).map(|(_, draft)| draft);
     let generates = |draft: &Draft<'_>| draft.correlation.as_ref().is_some_and(|correlation| correlation.generate);
     let targets =
         |generating: bool| of_built().filter(move |draft| generates(draft) == generating).flat_map(|of| &of.targets);
-    let generated: Vec<&Target> = targets(true).collect();
-    let silenced: Vec<&Target> = targets(false).filter(|target| !generated.contains(target)).collect();
+    let generated: HashSet<&Target> = targets(true).collect();
+    let silenced: HashSet<&Target> = targets(false).filter(|target| !generated.contains(target)).collect();
     let correlations: BTreeSet<usize> = silenced.iter().filter_map(|target| target.correlation()).collect();
     let silenced = silenced.iter().filter_map(|target| target.detected()).collect();
     for (at, rule) in &mut built {

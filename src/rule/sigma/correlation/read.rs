@@ -242,7 +242,13 @@ fn aliases(node: &Node, report: &mut Report<'_>) -> Option<Vec<Alias>> {
         report.error("wrong-type", entry.value.at, format!("`aliases` is a map, not {}", entry.value.kind()), None);
         return None;
     };
-    entries.iter().take(NAMES_MAX).map(|alias| one_alias(alias, report)).collect()
+    let size = entries.iter().map(|alias| alias.value.as_map().map_or(1, <[Entry]>::len)).max().unwrap_or(0);
+    if entries.len().max(size) > NAMES_MAX {
+        let message = format!("there are at most {NAMES_MAX} aliases, each for {NAMES_MAX} rules");
+        report.error("too-long", entry.value.at, message, None);
+        return None;
+    }
+    entries.iter().map(|alias| one_alias(alias, report)).collect()
 }
 
 fn one_alias(alias: &Entry, report: &mut Report<'_>) -> Option<Alias> {
@@ -252,7 +258,7 @@ fn one_alias(alias: &Entry, report: &mut Report<'_>) -> Option<Alias> {
         return None;
     };
     let mut fields = Vec::new();
-    for entry in entries.iter().take(NAMES_MAX) {
+    for entry in entries {
         let Some(field) = entry.value.as_text() else {
             let message = format!("the field of an alias is a text, not {}", entry.value.kind());
             report.error("wrong-type", entry.value.at, message, None);
