@@ -35,6 +35,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Show or create the topics that a configuration needs
     Topics(TopicsArgs),
+    /// Give a fleet its rules, and see who runs what
+    Rules(FleetRulesArgs),
     /// Measure what Tripline costs on this machine
     Bench(BenchArgs),
     /// Ask a running server how it is
@@ -78,6 +80,40 @@ pub struct TopicsOf {
     /// Configuration file; it must name brokers
     #[arg(long, value_name = "FILE", env = "TRIPLINE_CONFIG")]
     pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct FleetRulesArgs {
+    #[command(subcommand)]
+    pub command: FleetRulesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum FleetRulesCommand {
+    /// Check rules and lists, and write them to the topic that processes with `source = "topic"` follow
+    Push(PushArgs),
+    /// Show what was pushed last, and what each process runs
+    Status(WhoArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// Configuration file; it must name brokers
+    #[arg(long, value_name = "FILE", env = "TRIPLINE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Rule file, or folder of rules; else the configuration's path
+    #[arg(long, value_name = "PATH")]
+    pub rules: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct WhoArgs {
+    /// Configuration file; it must name brokers
+    #[arg(long, value_name = "FILE", env = "TRIPLINE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t = AnswerFormat::Text)]
+    pub format: AnswerFormat,
 }
 
 #[derive(Debug, Args)]

@@ -14,12 +14,12 @@ use tracing_subscriber::filter::Targets;
 use super::{
     args::DemoArgs,
     http::Client,
+    origin::Running,
     output::tell,
     rules::Rules,
     server::{self, Server},
 };
 use crate::{
-    clock::Clock,
     config::{Config, Enrichment, Input, InputKind, Logging},
     event::{ALERTS, Timestamp},
     rule::LoadOptions,
@@ -76,7 +76,8 @@ async fn show(config: Arc<Config>, rules: Rules) -> Result<u8> {
     let lines: usize = LOGS.iter().map(|(_, log)| log.lines().count()).sum();
     let (escalations, _escalated) = mpsc::unbounded_channel();
     let started = Instant::now();
-    let server = Server::start(config, Stages::default(), &rules, Clock::System, escalations).await?;
+    let around = server::surroundings(config, Stages::default())?;
+    let server = Server::start(around, &Running::from(&rules), escalations).await?;
     tell(format_args!(
         "Forty minutes of a few hosts' logs, {lines} lines of sshd, sudo, a web server and JSON, against {} rules:\n",
         rules.set.rules.len()

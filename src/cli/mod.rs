@@ -6,9 +6,11 @@ mod check;
 mod databases;
 mod demo;
 mod explain;
+mod fleet;
 mod http;
 mod init;
 mod input_file;
+mod origin;
 mod output;
 mod pipelines;
 mod records;
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Topics(args) => topics::run(&args),
+        Command::Rules(args) => fleet::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Sigma(args) => sigma::run(&args),

@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use super::{args::DatabaseArgs, databases, output::tell, pipelines, rule_files::read_rule_files};
 use crate::{
     config::Enrichment,
-    rule::{Diagnostic, Level, LoadOptions, Place, Rule, RuleSet, load},
+    rule::{Diagnostic, Level, LoadOptions, Place, Rule, RuleFiles, RuleSet, SigmaOptions, load},
 };
 
 /// Loaded rules.
@@ -45,7 +45,20 @@ impl Rules {
         databases: &Enrichment,
         pipelines: &[PathBuf],
     ) -> Result<Self> {
-        let mut rules = Rules {
+        let mut rules = Self::at(paths, options, databases, pipelines);
+        rules.reload()?;
+        Ok(rules)
+    }
+
+    /// The rules of files that were read, with such pipelines.
+    pub fn of(files: RuleFiles, sigma: SigmaOptions, options: LoadOptions, databases: &Enrichment) -> Self {
+        let mut rules = Self::at(std::slice::from_ref(&files.root), options, databases, &[]);
+        rules.take(vec![files], sigma);
+        rules
+    }
+
+    fn at(paths: &[PathBuf], options: LoadOptions, databases: &Enrichment, pipelines: &[PathBuf]) -> Self {
+        Rules {
             paths: paths.to_vec(),
             options,
             databases: databases.clone(),
@@ -55,9 +68,7 @@ impl Rules {
             set: Arc::default(),
             diagnostics: Vec::new(),
             refused: 0,
-        };
-        rules.reload()?;
-        Ok(rules)
+        }
     }
 
     /// The same with the databases of the command line.
@@ -85,6 +96,11 @@ impl Rules {
     pub fn reload(&mut self) -> Result<()> {
         let files = self.paths.iter().map(|path| read_rule_files(path)).collect::<Result<Vec<_>, _>>()?;
         let sigma = pipelines::read(&self.pipelines)?;
+        self.take(files, sigma);
+        Ok(())
+    }
+
+    fn take(&mut self, files: Vec<RuleFiles>, sigma: SigmaOptions) {
         let mut of_path = Vec::new();
         self.diagnostics.clear();
         let wrong = sigma.findings();
@@ -104,7 +120,6 @@ impl Rules {
         self.of_path = of_path;
         self.roots = files.into_iter().map(|files| files.root).collect();
         self.merge();
-        Ok(())
     }
 
     pub fn errors(&self) -> usize {
@@ -126,8 +141,13 @@ impl Rules {
         shown(root, &place.file)
     }
 
+    /// What is wrong with the rules: with source lines for people, as events where machines read the log.
+    pub fn show_errors(&self, json: bool) {
+        if json { self.log() } else { self.report() }
+    }
+
     /// The errors, as events of the process's own log.
-    pub fn log(&self) {
+    fn log(&self) {
         for error in self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()) {
             let Place { file, line, column } = &error.place;
             let (code, help) = (error.code, error.help.as_deref());

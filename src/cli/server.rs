@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fs,
     net::SocketAddr,
     sync::Arc,
 };
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{args::RunArgs, rules::Rules};
+use super::{args::RunArgs, origin::Running};
 use crate::{
     api::Api,
     clock::Clock,
@@ -18,8 +19,8 @@ use crate::{
     input::{Intake, file::FileReceiver, syslog::SyslogReceiver},
     log::{Log, LogError, kafka::KafkaLog, local::LocalLog},
     notify::Receiver,
-    stage::{Escalation, Pipeline, Stages, Surroundings, Topics, no_hook},
-    telemetry::{Phase, Telemetry},
+    stage::{Escalation, Herald, Pipeline, Stages, Surroundings, Topics, no_hook},
+    telemetry::{Phase, RuleSetStatus, Telemetry},
 };
 
 /// What one record of the embedded log may hold: well above what the decoder takes, so that a larger record has a
@@ -60,26 +61,21 @@ impl Server {
     /// # Errors
     /// When the log, a sink, a receiver or the API can't start as configured.
     pub async fn start(
-        config: Arc<Config>,
-        stages: Stages,
-        rules: &Rules,
-        clock: Clock,
+        around: Surroundings,
+        rules: &Running,
         escalations: mpsc::UnboundedSender<Escalation>,
     ) -> Result<Self> {
-        let telemetry = Telemetry::default();
-        let log = open_log(&config)?;
+        let Surroundings { config, log, telemetry, stages, .. } = around.clone();
         let open = |brokers: Option<&str>, properties: &BTreeMap<String, String>| {
             log_of_sink(&config, &log, brokers, properties)
         };
         let sinks = config.sinks.iter().filter(|_| stages.notify);
         let sinks = sinks.map(|sink| Receiver::new(sink, &open)).collect::<Result<Vec<_>, _>>()?;
-        let around =
-            Surroundings { config: config.clone(), log, clock, telemetry: telemetry.clone(), hook: no_hook(), stages };
         tell_rules(&telemetry, rules);
         // The doors first: what is wrong with them shows before a stage runs, and while the stages wait for a log
         // without room, senders are told so.
         around.log.ensure(&around.topics().specs(&config)).await?;
-        let (receivers, intakes) = Receivers::start(&around).await?;
+        let (mut receivers, intakes) = Receivers::start(&around).await?;
         let api = Api::start(&config.http, intakes, telemetry.clone())
             .with_context(|| format!("can't listen for HTTP on {}", config.http.listen));
         let api = match api {
@@ -93,6 +89,7 @@ impl Server {
         match Pipeline::start(&around, rules.set.clone(), sinks, escalations).await {
             Ok(pipeline) => {
                 telemetry.set_phase(Phase::Running);
+                receivers.announce(&around);
                 Ok(Server { pipeline, api, receivers, telemetry })
             }
             Err(error) => {
@@ -112,7 +109,7 @@ impl Server {
     }
 
     /// Passes a new rule set to the stages.
-    pub async fn use_rules(&self, rules: &Rules) {
+    pub async fn use_rules(&self, rules: &Running) {
         self.pipeline.use_rules(&rules.set).await;
         tell_rules(&self.telemetry, rules);
     }
@@ -126,8 +123,36 @@ impl Server {
     }
 }
 
-fn tell_rules(telemetry: &Telemetry, rules: &Rules) {
-    telemetry.set_rules(&rules.set.hash, rules.set.rules.iter().map(|rule| rule.id()), rules.refused);
+fn tell_rules(telemetry: &Telemetry, rules: &Running) {
+    let bundle = rules.set.bundle.as_ref();
+    let of = RuleSetStatus {
+        hash: bundle.map_or_else(|| rules.set.hash.clone(), |bundle| bundle.hash.to_string()),
+        revision: bundle.map(|bundle| bundle.revision),
+        refused: rules.refused as u64,
+        errors: rules.errors.clone(),
+        ..RuleSetStatus::default()
+    };
+    telemetry.set_rules(of, rules.set.rules.iter().map(|rule| rule.id()));
+}
+
+/// What the stages of a process run in: the log that the configuration names, the system's clock.
+///
+/// # Errors
+/// When the log can't be opened.
+pub fn surroundings(config: Arc<Config>, stages: Stages) -> Result<Surroundings, LogError> {
+    let log = open_log(&config)?;
+    let (clock, telemetry) = (Clock::System, Telemetry::default());
+    Ok(Surroundings { config, log, clock, telemetry, hook: no_hook(), stages, rulebook: None })
+}
+
+/// A name that no other process has: the instance where there is one, else made of the host's.
+fn process_name(kafka: &Kafka) -> String {
+    let host = || {
+        let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let name = if name.trim().is_empty() { "process" } else { name.trim() };
+        format!("{name}-{}-{:04x}", std::process::id(), rand::random::<u16>())
+    };
+    kafka.instance.clone().unwrap_or_else(host)
 }
 
 /// The log that the configuration names.
@@ -161,7 +186,7 @@ fn log_of_sink(
     }
 }
 
-/// The receivers of syslog and files, and the intakes of every input that is received.
+/// What runs beside the stages: the receivers of syslog and files, and who tells the fleet.
 struct Receivers {
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
@@ -198,6 +223,20 @@ impl Receivers {
             }
         }
         Ok((receivers, http))
+    }
+
+    /// Tells the fleet of this process, until it stops.
+    fn announce(&mut self, around: &Surroundings) {
+        let Some(kafka) = &around.config.kafka else { return };
+        let herald = Herald {
+            log: around.log.clone(),
+            topics: around.topics(),
+            process: process_name(kafka),
+            stages: around.stages,
+            telemetry: around.telemetry.clone(),
+            clock: around.clock.clone(),
+        };
+        self.spawn(herald.run(self.stop.clone()));
     }
 
     fn spawn(&mut self, receiver: impl Future<Output = ()> + 'static) {

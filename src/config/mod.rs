@@ -184,7 +184,17 @@ pub struct LocalLog {
 
 #[derive(Debug, Clone)]
 pub struct Rules {
+    pub source: RulesSource,
     pub path: PathBuf,
+}
+
+/// Where the rules that run come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RulesSource {
+    /// Each process reads the path by itself.
+    Path,
+    /// What was pushed to the topic of rules: every process runs the same.
+    Topic,
 }
 
 /// How Sigma rules are read.

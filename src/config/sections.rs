@@ -6,7 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Config, Correlate, Delivery, Detect, Enrichment, Http, Kafka, LocalLog, Logging, Retry, Rules, Sigma, Supervisor,
+    Config, Correlate, Delivery, Detect, Enrichment, Http, Kafka, LocalLog, Logging, Retry, Rules, RulesSource, Sigma,
+    Supervisor,
     error::Problem,
     input,
     layers::Layers,
@@ -50,7 +51,7 @@ pub fn config(layers: &mut Layers) -> Config {
         local: local(layers),
         http: http(layers),
         inputs: input::inputs(layers, has_brokers),
-        rules: rules(layers),
+        rules: rules(layers, has_brokers),
         sigma: sigma(layers),
         enrichment: enrichment(layers),
         sinks: sink::sinks(layers, has_brokers),
@@ -116,9 +117,15 @@ fn local(layers: &mut Layers) -> LocalLog {
     }
 }
 
-fn rules(layers: &mut Layers) -> Rules {
+fn rules(layers: &mut Layers, has_brokers: bool) -> Rules {
+    let way = Way::to("rules").key("source");
     let written: written::Rules = layers.section("rules");
-    Rules { path: layers.path(&Way::to("rules").key("path"), &text(written.path, "rules")) }
+    let sources = [("path", RulesSource::Path), ("topic", RulesSource::Topic)];
+    let source = layers.choice(&way, &text(written.source, "path"), &sources).unwrap_or(RulesSource::Path);
+    if source == RulesSource::Topic && !has_brokers {
+        layers.wrong(&way, "rules are pushed to a Kafka topic, and [kafka] names no brokers");
+    }
+    Rules { source, path: layers.path(&Way::to("rules").key("path"), &text(written.path, "rules")) }
 }
 
 fn sigma(layers: &mut Layers) -> Sigma {

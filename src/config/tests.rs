@@ -342,3 +342,13 @@ fn the_examples_values_are_the_defaults() {
     };
     assert_eq!(debug(&shown), debug(&expected));
 }
+
+#[test]
+fn rules_are_pushed_to_brokers_alone() {
+    let brokers = "[kafka]\nbrokers = [\"a:1\"]\n";
+    let source = |toml: &str| Folder::with(toml).load(&[]).expect("it is right").rules.source;
+    assert_eq!(source(&format!("{brokers}[rules]\nsource = \"topic\"\n")), RulesSource::Topic);
+    assert_eq!(source(brokers), RulesSource::Path);
+    assert_one("[rules]\nsource = \"topic\"\n", "[kafka] names no brokers");
+    assert_one("[rules]\nsource = \"topc\"\n", "`topic`");
+}

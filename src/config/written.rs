@@ -33,6 +33,7 @@ pub struct Log {
 
 #[derive(Debug, Default, Deserialize)]
 pub struct Rules {
+    pub source: Option<Text>,
     pub path: Option<Text>,
 }
 

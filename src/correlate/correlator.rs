@@ -17,7 +17,7 @@ use super::{
     keys::Keys,
     lists::WrittenLists,
     plan::Plan,
-    rules::Rules,
+    rules::{Ending, Rules},
     table::NO_TIMER,
     timers::KeyPlace,
 };
@@ -25,7 +25,7 @@ use crate::{
     alert::{Alert, State},
     detect::{RecordView, SignalView},
     event::{ALERTS, Timestamp},
-    rule::{Audience, InputSet, Rule, RuleSet},
+    rule::{Audience, BundleMark, InputSet, Rule, RuleSet},
 };
 
 /// The state of one signals partition. It is a function of the partition's records alone: no clock, no other input.
@@ -34,6 +34,8 @@ pub struct Correlator {
     limits: Limits,
     quarantine_after: u32,
     rules: Rules,
+    /// Which the rules are, where they were passed round.
+    bundle: Option<BundleMark>,
     chain: Chain,
     /// What rules wrote; the same in every signals partition.
     lists: WrittenLists,
@@ -71,6 +73,8 @@ pub struct Standing {
     pub frontier: Option<Timestamp>,
     pub buffered: usize,
     pub keys: usize,
+    /// Of the rules; 0 where they are nobody's bundle.
+    pub revision: u64,
 }
 
 impl Correlator {
@@ -80,6 +84,7 @@ impl Correlator {
             limits,
             quarantine_after: quarantine_after.max(1),
             rules: Rules::default(),
+            bundle: None,
             chain: Chain::new(quarantine_after),
             lists: WrittenLists::default(),
             sources: Sources::default(),
@@ -112,7 +117,10 @@ impl Correlator {
                 self.reach();
             }
             RecordView::Marker(marker) if !again => match self.sources.mark(&marker) {
-                true => self.reach(),
+                true => {
+                    self.end_former();
+                    self.reach();
+                }
                 false => self.counts.stale_epoch += 1,
             },
             RecordView::Signal(signal) if again => self.hold_again(offset, signal),
@@ -123,6 +131,31 @@ impl Correlator {
             }
             RecordView::Roster(_) | RecordView::Marker(_) | RecordView::List(_) => {}
         }
+    }
+
+    /// The rules that a source announces by this record, where they are newer than those that run here: they have to
+    /// be set before the record is taken in, and everything before it has to be walked.
+    pub fn asks_for(&self, offset: u64, record: &RecordView<'_>) -> Option<BundleMark> {
+        let RecordView::Marker(marker) = record else { return None };
+        let announced = marker.rules.as_ref().filter(|rules| rules.revision > self.revision())?;
+        (offset >= self.read_through && self.sources.is_current(marker)).then(|| announced.clone())
+    }
+
+    /// Which rules run here; `None` where they are nobody's bundle.
+    pub fn bundle(&self) -> Option<&BundleMark> {
+        self.bundle.as_ref()
+    }
+
+    fn revision(&self) -> u64 {
+        self.bundle.as_ref().map_or(0, |bundle| bundle.revision)
+    }
+
+    /// Rules that went end when every source has switched: after the last of their signals that is on its way.
+    fn end_former(&mut self) {
+        let (sources, groups) = (&self.sources, &self.groups);
+        let has_switched = |plan: &Plan, revision| sources.have_switched(&plan.rule.sources, revision);
+        let end = |plan: &Plan| last_on_its_way(sources, groups, plan);
+        self.rules.settle(has_switched, end);
     }
 
     /// No rule will ask what a list held before this time.
@@ -214,11 +247,16 @@ impl Correlator {
     }
 
     /// Goes on with another rule set. Rules whose shape stays keep their windows; one that went, or whose shape
-    /// changed, still takes the signals that are on their way.
+    /// changed, still takes the signals that are on their way: where the set is a bundle, until every source has
+    /// announced it.
     pub fn set_rules(&mut self, rules: &Arc<RuleSet>) {
-        let end = self.sources.iter().filter_map(|(_, _, watermark, _)| watermark).max().unwrap_or(Timestamp::MIN);
+        let ending = match &rules.bundle {
+            Some(bundle) => Ending::Switched(bundle.revision),
+            None => Ending::At(self.sources.first().unwrap_or(Timestamp::MIN)),
+        };
         let groups = &mut self.groups;
-        let plans = self.rules.replace(rules, end, &mut |rule| group_of(groups, &rule.sources));
+        let plans = self.rules.replace(rules, ending, &mut |rule| group_of(groups, &rule.sources));
+        self.bundle.clone_from(&rules.bundle);
         plans.iter().for_each(|plan| self.keys.set_plan(plan));
         self.chain.set_rules(rules);
         self.reach();
@@ -363,14 +401,18 @@ impl Correlator {
         let key = slot.key().clone();
         let mut state = std::mem::take(&mut slot.state);
         let mut tally = Tally::default();
-        // An alert that is open closes also where the rule is quarantined.
-        let Expired { alert, has_changed } = match self.is_quarantined(&plan.rule) && !state.is_open() {
+        // An alert that is open closes also where the rule is quarantined, or went.
+        let is_quarantined = self.is_quarantined(&plan.rule);
+        let is_set_aside = is_quarantined || self.rules.is_past(&plan.rule, now);
+        let Expired { alert, has_changed } = match is_set_aside && !state.is_open() {
             false => {
                 state.expire(now, &mut Walk { plan: &plan, key: &key, limits: self.limits, tally: &mut tally, cut })
             }
             true => {
-                self.count_passed_by(&plan.rule);
-                state.give_up()
+                if is_quarantined {
+                    self.count_passed_by(&plan.rule);
+                }
+                state.give_up(now, &plan)
             }
         };
         if let Some(table) = self.keys.table(place.0) {
@@ -492,6 +534,7 @@ impl Correlator {
             frontier: self.groups.iter().map(|group| group.frontier).min().filter(|at| *at > Timestamp::MIN),
             buffered: self.groups.iter().map(Group::buffered).sum(),
             keys: self.keys.len(),
+            revision: self.revision(),
         }
     }
 
@@ -503,6 +546,12 @@ impl Correlator {
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
     }
+}
+
+/// No signal of the plan after this time is on its way, once its sources write no more of them.
+fn last_on_its_way(sources: &Sources, groups: &[Group], plan: &Plan) -> Timestamp {
+    let waiting = groups[plan.group].last_waiting(plan.number);
+    sources.first().max(waiting).unwrap_or(Timestamp::MIN)
 }
 
 /// The place of the group that walks these inputs.

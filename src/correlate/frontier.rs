@@ -65,6 +65,8 @@ struct Source {
     /// What it has from now on was not there the time before, so it holds the others back no further than that.
     idle_at: Others,
     idle_before: Others,
+    /// Of the rules that its signals come from; 0 where they are nobody's bundle.
+    revision: u64,
     /// The greatest that was accepted.
     accepted: Option<Accepted>,
 }
@@ -164,7 +166,26 @@ impl Sources {
         source.watermark = source.watermark.max(marker.watermark);
         source.idle = marker.idle;
         source.left_out = marker.left_out;
+        source.revision = source.revision.max(marker.rules.as_ref().map_or(0, |rules| rules.revision));
         true
+    }
+
+    /// Whether a marker is its source's owner's: see [`Sources::mark`].
+    pub fn is_current(&self, marker: &Marker) -> bool {
+        let known = self.known.get(&(marker.input.clone(), marker.partition));
+        known.is_none_or(|source| marker.epoch >= source.epoch)
+    }
+
+    /// Whether every source of `inputs` has rules of this revision or a later one.
+    pub fn have_switched(&self, inputs: &InputSet, revision: u64) -> bool {
+        let sources = self.roster.inputs.iter().filter(|(input, _)| inputs.contains(input));
+        let mut sources = sources.flat_map(|(input, all)| all.iter().map(move |one| (input.clone(), *one)));
+        sources.all(|source| self.known.get(&source).is_some_and(|source| source.revision >= revision))
+    }
+
+    /// The greatest watermark of all.
+    pub fn first(&self) -> Option<Timestamp> {
+        self.known.values().filter_map(|source| source.watermark).max()
     }
 
     fn others(&self, input: &InputName) -> Others {
@@ -251,21 +272,6 @@ impl Sources {
         };
         partitions.map(reached).collect()
     }
-
-    /// The roster's partitions with what is known of each: (input, partition, watermark, idle).
-    pub fn iter(&self) -> impl Iterator<Item = (&InputName, u32, Option<Timestamp>, bool)> {
-        self.roster.inputs.iter().flat_map(move |(input, partitions)| {
-            partitions.iter().map(move |partition| {
-                let source = self.known.get(&(input.clone(), *partition));
-                (
-                    input,
-                    *partition,
-                    source.and_then(|source| source.watermark),
-                    source.is_some_and(|source| source.idle),
-                )
-            })
-        })
-    }
 }
 
 #[cfg(test)]
@@ -273,7 +279,8 @@ mod tests {
     use super::*;
 
     fn marker(input: &str, partition: u32, epoch: u64, watermark: Option<i64>, idle: bool) -> Marker {
-        Marker { input: input.into(), partition, epoch, watermark: watermark.map(Timestamp), idle, left_out: None }
+        let watermark = watermark.map(Timestamp);
+        Marker { input: input.into(), partition, epoch, watermark, idle, left_out: None, rules: None }
     }
 
     fn sources() -> Sources {

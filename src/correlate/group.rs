@@ -65,6 +65,11 @@ impl Group {
         Some(Next::Signal(signal))
     }
 
+    /// The time of the last signal of a plan that waits.
+    pub fn last_waiting(&self, plan: u32) -> Option<Timestamp> {
+        self.waiting.iter().filter(|signal| signal.plan.number == plan).map(|signal| signal.time).max()
+    }
+
     pub fn set_timer(&mut self, at: Timestamp, key: KeyPlace) {
         self.timers.set(at, key);
     }

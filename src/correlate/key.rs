@@ -387,9 +387,12 @@ impl KeyState {
         }
     }
 
-    /// Forgets what waits: nothing is to fire.
-    pub(super) fn give_up(&mut self) -> Expired {
+    /// Forgets what waits, and what was learnt too long ago by now: nothing is to fire.
+    pub(super) fn give_up(&mut self, now: Timestamp, plan: &Plan) -> Expired {
         self.forget();
+        if let Some(rest) = &mut self.rest {
+            Learned::expire(&mut rest.learned, &plan.rule.window, now);
+        }
         self.tidy();
         Expired { alert: None, has_changed: true }
     }

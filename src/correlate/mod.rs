@@ -38,4 +38,5 @@ pub use correlator::{Correlator, Standing};
 pub use counts::{Counts, RuleTally};
 pub use frontier::Reached;
 pub use key::Limits;
-pub use snapshot::{Changes, STATE_VERSION, Snapshot, SnapshotError};
+pub use rules::{Ending, Former};
+pub use snapshot::{Changes, Header, STATE_VERSION, Snapshot, SnapshotError};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{aggregate::Figures, key::StateKey, packed::unpack_key};
-use crate::rule::{Condition, Rule, Step, Times, Window};
+use crate::rule::{BundleMark, Condition, Rule, Step, Times, Window};
 
 /// A rule and what is worked out of it once.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(super) struct Plan {
     pub number: u32,
     /// The place of the group of the rule's inputs.
     pub group: usize,
+    /// The bundle that the rule came in.
+    pub bundle: Option<BundleMark>,
     pub sequence: Option<Sequence>,
     /// Without a sequence: the patterns that have to be in the window, by number.
     pub counted: Vec<Counted>,
@@ -46,7 +48,7 @@ pub(super) struct Part {
 }
 
 impl Plan {
-    pub fn new(rule: &Arc<Rule>, number: u32, group: usize) -> Self {
+    pub fn new(rule: &Arc<Rule>, bundle: Option<&BundleMark>, number: u32, group: usize) -> Self {
         let place = |name: &str| place_of(rule, name);
         let (sequence, counted) = match &rule.condition {
             Condition::Sequence(steps) => (Some(Sequence::new(steps, &place)), Vec::new()),
@@ -56,7 +58,8 @@ impl Plan {
             }
         };
         let has_aggregates = !rule.aggregates.is_empty();
-        Plan { rule: rule.clone(), number, group, sequence, counted, has_aggregates }
+        let bundle = bundle.cloned();
+        Plan { rule: rule.clone(), number, group, bundle, sequence, counted, has_aggregates }
     }
 
     /// The aggregates of an empty window: of some signals leave one by one, others are emptied as a whole.

@@ -14,15 +14,16 @@ use super::{
     frontier::Sources,
     key::{KeyState, StateKey},
     lists::{Member, Spans},
+    rules::Former,
 };
 use crate::{
     detect::canonical_key,
     event::{InputName, Timestamp, frame},
-    rule::InputSet,
+    rule::{BundleMark, InputSet},
 };
 
 /// The version of the records in the changelog.
-pub const STATE_VERSION: u8 = 8;
+pub const STATE_VERSION: u8 = 9;
 
 const HEADER_KEY: &[u8] = &[0];
 const LIST_TAG: u8 = 2;
@@ -42,6 +43,16 @@ pub struct Header {
     pub evicted: Vec<(Arc<str>, u64, Timestamp)>,
     /// (rule, version, failures in a row)
     pub failures: Vec<(Arc<str>, String, Failures)>,
+    /// The rules that ran, where they were passed round as a bundle, and those of before that are not over.
+    pub rules: Option<BundleMark>,
+    pub former: Vec<Former>,
+}
+
+impl Header {
+    /// The bundles of rules that are not over, each once.
+    pub fn former_bundles(&self) -> BTreeSet<BundleMark> {
+        self.former.iter().map(|former| former.bundle.clone()).collect()
+    }
 }
 
 /// An input set in a record.

@@ -118,7 +118,8 @@ impl Partition {
 
     fn time_is(&mut self, at: u64) {
         let watermark = Some(seconds(at));
-        let marker = Marker { input: "in".into(), partition: 0, epoch: 1, watermark, idle: false, left_out: None };
+        let marker =
+            Marker { input: "in".into(), partition: 0, epoch: 1, watermark, idle: false, left_out: None, rules: None };
         self.push(SignalRecord::Marker(marker));
     }
 
@@ -137,7 +138,7 @@ impl Partition {
     fn restart(&mut self) -> u64 {
         let snapshot = Snapshot::read(self.state.iter()).unwrap().expect("a commit");
         let resume_from = snapshot.header.resume_from;
-        self.correlator = Correlator::restore(&self.rules, self.limits, 3, snapshot);
+        self.correlator = Correlator::restore(&self.rules, &[], self.limits, 3, snapshot);
         resume_from
     }
 

@@ -7,11 +7,11 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::{
     event::{Fields, InputName, Position, Timestamp, frame},
-    rule::{ListWrite, Question},
+    rule::{BundleMark, ListWrite, Question},
 };
 
 /// The version of the records in the signals log.
-pub(super) const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 3;
 
 /// A match, with all that correlation needs of the event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,8 @@ pub struct Marker {
     /// Caught up, and yet far behind others: a frontier whose first source is further than this ahead of it waits for
     /// it no more.
     pub left_out: Option<Duration>,
+    /// The rules that signals after this come from, where they were passed round as a bundle.
+    pub rules: Option<BundleMark>,
 }
 
 /// Every input with its source partitions. A partition that has not been heard of holds its input's frontier back.

@@ -162,6 +162,7 @@ impl Source {
             watermark: self.watermark.at(),
             idle: self.idle,
             left_out: self.left_out,
+            rules: self.detector.rules().bundle.clone(),
         }
     }
 

@@ -218,6 +218,7 @@ impl Replay {
                 watermark: frontier,
                 idle: false,
                 left_out: None,
+                rules: None,
             }));
             self.book(rules);
         }

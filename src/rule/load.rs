@@ -12,6 +12,8 @@ use std::{
     thread,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Diagnostic, Enrichment, Level, ListText, Lists, Place, Rule, RuleSet, ScriptLimits,
     analysis::Library,
@@ -34,7 +36,7 @@ const PLACES_MAX: usize = 65_000;
 const FIELDS_MAX: usize = 10_000;
 
 /// The text of rule files, read by the caller.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleFiles {
     /// The folder that paths are relative to.
     pub root: PathBuf,
@@ -55,6 +57,13 @@ pub struct LoadOptions {
     pub limits: ScriptLimits,
     /// What Sigma rules are read with.
     pub sigma: Arc<SigmaOptions>,
+}
+
+impl LoadOptions {
+    /// With a configuration that has these inputs.
+    pub fn of_inputs(inputs: impl IntoIterator<Item = String>) -> Self {
+        LoadOptions { inputs: Some(inputs.into_iter().collect()), ..LoadOptions::default() }
+    }
 }
 
 /// The rules that are good, and all findings in order of files and lines.

@@ -6,6 +6,7 @@
 mod aggregate;
 mod analysis;
 mod bound;
+mod bundle;
 mod calculation;
 pub(crate) mod code;
 mod compare;
@@ -47,6 +48,7 @@ mod written;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 pub use aggregate::*;
+pub use bundle::{Bundle, BundleMark};
 pub use code::{CODES, Code};
 pub use compare::Comparison;
 pub use compiled::{Compiled, OnceCompiled};
@@ -82,6 +84,8 @@ pub struct RuleSet {
     pub sources: BTreeMap<PathBuf, String>,
     /// What lies under `lists/`.
     pub lists: Lists,
+    /// Where it was passed round as a bundle: which one it is.
+    pub bundle: Option<BundleMark>,
     /// What [`RuleSet::compiled`] made.
     pub compiled: OnceCompiled,
 }

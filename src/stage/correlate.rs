@@ -15,6 +15,7 @@ use tracing::{error, info};
 use super::{
     line::Work,
     messages::{Ended, Order},
+    rulebook::{Rulebook, RulebookError},
     seat::Seat,
     topics::Topics,
 };
@@ -22,10 +23,11 @@ use crate::{
     alert::Alert,
     clock::Clock,
     config::Config,
-    correlate::{CHAIN_EPOCH, Chained, Changes, Correlator, Limits, Snapshot},
+    correlate::{CHAIN_EPOCH, Chained, Changes, Correlator, Header, Limits, Snapshot},
     detect::{Marker, RecordView, SignalRecord, SourceCounts},
     event::{ALERTS, DeadLetter, Position, Timestamp},
     log::{Assignment, Commit, Committed, Log, LogError, Reader, Record, TopicPartition, Transaction},
+    rule::{BundleMark, RuleSet},
     telemetry::{LineState, Telemetry},
 };
 
@@ -44,6 +46,7 @@ pub struct Correlating {
     pub clock: Clock,
     pub telemetry: Telemetry,
     pub hook: super::Hook,
+    pub rulebook: Option<Arc<Rulebook>>,
 }
 
 /// The work of the line that owns `assignment`.
@@ -102,6 +105,8 @@ struct CorrelateLine {
     /// How far every signals partition was told that this one's alerts are.
     marked: Option<Timestamp>,
     marked_at: Instant,
+    /// The rules that it was told that they come from.
+    marked_rules: Option<BundleMark>,
     /// When it was last told how far the sources are.
     reached_at: Option<Instant>,
 }
@@ -119,9 +124,10 @@ impl CorrelateLine {
             .map_err(|error| Ended::Halted(format!("{}/{}: {error}", state.topic, state.partition)))?;
         let (limits, quarantine_after) = (limits(&shared.config), shared.config.detect.quarantine_after);
         let mut seat = seat;
-        let rules = seat.rules.borrow_and_update().clone();
+        let rules = shared.rules_of(&mut seat, snapshot.as_ref().map(|snapshot| &snapshot.header)).await?;
         let (correlator, from) = match snapshot {
             Some(snapshot) => {
+                let former = shared.former_sets(&snapshot.header).await?;
                 let from = snapshot.header.resume_from;
                 info!(
                     partition = at.partition,
@@ -130,7 +136,7 @@ impl CorrelateLine {
                     millis = started.elapsed().as_millis() as u64,
                     "state restored"
                 );
-                (Correlator::restore(&rules, limits, quarantine_after, snapshot), from)
+                (Correlator::restore(&rules, &former, limits, quarantine_after, snapshot), from)
             }
             None => {
                 let (first, _) = shared.log.offsets(&at).await?;
@@ -143,6 +149,7 @@ impl CorrelateLine {
             committed_at: Instant::now(),
             marked: None,
             marked_at: Instant::now(),
+            marked_rules: None,
             reached_at: None,
             shared,
             at,
@@ -173,8 +180,12 @@ impl CorrelateLine {
                 _ = ticks.tick() => self.commit_if_due().await?,
                 ready = self.reader.ready() => {
                     ready?;
-                    let next = self.read()?;
-                    if !self.alerts.is_empty() || !self.dead_letters.is_empty() || self.correlator.has_chained() {
+                    let Taken { next, asks_for } = self.read()?;
+                    if let Some(mark) = asks_for {
+                        if let Some(ended) = self.switch_to(&mark, next, &mut orders).await? {
+                            return Ok(ended);
+                        }
+                    } else if !self.alerts.is_empty() || !self.dead_letters.is_empty() || self.correlator.has_chained() {
                         self.commit().await?;
                     }
                     self.tell(next);
@@ -183,16 +194,38 @@ impl CorrelateLine {
         }
     }
 
-    /// Takes the next batch in, walks as far as time allows, and gives the offset after the batch.
-    fn read(&mut self) -> Result<u64, Ended> {
+    /// Goes on at `next`, where a source announces other rules, with those. What came before is committed first: it
+    /// is of the rules until here.
+    async fn switch_to(
+        &mut self,
+        mark: &BundleMark,
+        next: u64,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> Result<Option<Ended>, Ended> {
+        self.commit().await?;
+        let shared = self.shared.clone();
+        let set = tokio::select! {
+            set = shared.set_of(mark) => set?,
+            // All that was read is committed.
+            _ = orders.recv() => return Ok(Some(Ended::Stopped)),
+        };
+        info!(partition = self.at.partition, offset = next, revision = mark.revision, hash = %mark.hash, "rules switched");
+        self.correlator.set_rules(&set);
+        self.reader.seek(next).await?;
+        Ok(None)
+    }
+
+    /// Takes the next batch in, up to where other rules begin, and walks as far as time allows.
+    fn read(&mut self) -> Result<Taken, Ended> {
         let mut unreadable = None;
+        let mut asks_for = None;
         let CorrelateLine { shared, at, reader, seat, correlator, alerts, dead_letters, .. } = self;
         let drained = reader.drain(shared.config.correlate.batch_records_max, &mut |record| {
-            if unreadable.is_some() {
+            if unreadable.is_some() || asks_for.is_some() {
                 return;
             }
             // Looked at for each record: a shape is known before the first signal that has it.
-            if seat.rules.has_changed().is_ok_and(|changed| changed) {
+            if shared.rulebook.is_none() && seat.rules.has_changed().is_ok_and(|changed| changed) {
                 correlator.set_rules(&seat.rules.borrow_and_update());
             }
             let bytes = record.value.unwrap_or_default();
@@ -205,7 +238,10 @@ impl CorrelateLine {
             seat.at_work.on(record.offset);
             (shared.hook)("correlate", at, record.offset);
             match RecordView::decode(bytes) {
-                Ok(signal) => correlator.accept(record.offset, signal, alerts),
+                Ok(signal) => match shared.asked_for(correlator, record.offset, &signal) {
+                    Some(mark) => asks_for = Some((record.offset, mark)),
+                    None => correlator.accept(record.offset, signal, alerts),
+                },
                 Err(error) => unreadable = Some((record.offset, error)),
             }
         })?;
@@ -226,13 +262,16 @@ impl CorrelateLine {
         };
         correlator.advance(watch, alerts);
         seat.at_work.off();
-        Ok(drained.next)
+        Ok(match asks_for {
+            Some((offset, mark)) => Taken { next: offset, asks_for: Some(mark) },
+            None => Taken { next: drained.next, asks_for: None },
+        })
     }
 
     async fn commit_if_due(&mut self) -> Result<(), LogError> {
         let quiet =
             self.correlator.read_through() > self.committed && self.committed_at.elapsed() > QUIET_COMMIT_INTERVAL;
-        let is_due = self.correlator.has_changes() || self.is_mark_due() || quiet;
+        let is_due = self.correlator.has_changes() || self.is_mark_due() || self.are_rules_untold() || quiet;
         if is_due { self.commit().await } else { Ok(()) }
     }
 
@@ -242,6 +281,11 @@ impl CorrelateLine {
         self.correlator.chains()
             && frontier > self.marked
             && self.marked_at.elapsed() >= self.shared.config.detect.marker_interval
+    }
+
+    /// Rules on alerts wait until every partition's alerts come from the same rules.
+    fn are_rules_untold(&self) -> bool {
+        self.correlator.chains() && self.correlator.bundle() != self.marked_rules.as_ref()
     }
 
     /// Alerts, changed keys and the position take effect together.
@@ -266,19 +310,21 @@ impl CorrelateLine {
             return;
         }
         let is_due = self.is_mark_due();
+        if self.are_rules_untold() {
+            self.marked_rules = self.correlator.bundle().cloned();
+            records.extend(self.tell_all(&self.marker(), now_ms));
+        }
         let Chained { signals, writes, frontier, alerts, late, rules } = self.correlator.take_chained();
         let (topics, partitions) = (&self.shared.topics, self.shared.config.correlate.partitions);
         records.extend(signals.into_iter().map(|signal| topics.signal(signal, partitions, now_ms)));
         let writes = writes.into_iter().map(SignalRecord::List);
         records.extend(writes.flat_map(|write| topics.to_all_signals(&write, partitions, now_ms)));
-        let watermark = if is_due { frontier } else { self.marked };
-        let (input, partition) = (ALERTS.into(), self.at.partition);
-        let marker = Marker { input, partition, epoch: CHAIN_EPOCH, watermark, idle: false, left_out: None };
         if is_due {
             self.marked = frontier;
             self.marked_at = Instant::now();
-            records.extend(topics.to_all_signals(&SignalRecord::Marker(marker.clone()), partitions, now_ms));
+            records.extend(self.tell_all(&self.marker(), now_ms));
         }
+        let (partition, marker) = (self.at.partition, self.marker());
         let telemetry = &self.shared.telemetry;
         let counts = SourceCounts { events: alerts, late, ..SourceCounts::default() };
         telemetry.source_taken(ALERTS, partition, &self.at);
@@ -289,6 +335,24 @@ impl CorrelateLine {
             }
             telemetry.rule_detected(&rule, &counts);
         }
+    }
+
+    /// How far this partition's alerts were told to be.
+    fn marker(&self) -> Marker {
+        Marker {
+            input: ALERTS.into(),
+            partition: self.at.partition,
+            epoch: CHAIN_EPOCH,
+            watermark: self.marked,
+            idle: false,
+            left_out: None,
+            rules: self.marked_rules.clone(),
+        }
+    }
+
+    fn tell_all(&self, marker: &Marker, now_ms: i64) -> impl Iterator<Item = Record> + use<> {
+        let record = SignalRecord::Marker(marker.clone());
+        self.shared.topics.to_all_signals(&record, self.shared.config.correlate.partitions, now_ms)
     }
 
     fn alert_record(&self, alert: &Alert, now_ms: i64) -> Record {
@@ -338,7 +402,57 @@ impl CorrelateLine {
     }
 }
 
+/// A batch that was taken in.
+struct Taken {
+    /// The offset after it.
+    next: u64,
+    /// What the record there asks for: it was not taken in.
+    asks_for: Option<BundleMark>,
+}
+
+impl From<RulebookError> for Ended {
+    fn from(error: RulebookError) -> Self {
+        match error {
+            RulebookError::Log(error) => error.into(),
+            error => Ended::Halted(error.to_string()),
+        }
+    }
+}
+
 impl Correlating {
+    /// The rules that a partition begins with: where they are passed round, those of its last commit. Without one it
+    /// has none until a source announces some.
+    async fn rules_of(&self, seat: &mut Seat, header: Option<&Header>) -> Result<Arc<RuleSet>, Ended> {
+        let own = seat.rules.borrow_and_update().clone();
+        match (&self.rulebook, header) {
+            (None, _) => Ok(own),
+            (Some(_), None) => Ok(Arc::default()),
+            (Some(_), Some(header)) => match &header.rules {
+                Some(mark) => self.set_of(mark).await,
+                // It ran rules of its process's own.
+                None => Ok(own),
+            },
+        }
+    }
+
+    /// The sets of rules that are not over.
+    async fn former_sets(&self, header: &Header) -> Result<Vec<Arc<RuleSet>>, Ended> {
+        let mut sets = Vec::new();
+        for mark in header.former_bundles().iter().filter(|_| self.rulebook.is_some()) {
+            sets.push(self.set_of(mark).await?);
+        }
+        Ok(sets)
+    }
+
+    async fn set_of(&self, mark: &BundleMark) -> Result<Arc<RuleSet>, Ended> {
+        let Some(rulebook) = &self.rulebook else { return Ok(Arc::default()) };
+        Ok(rulebook.ruling(mark).await?.set)
+    }
+
+    fn asked_for(&self, correlator: &Correlator, offset: u64, record: &RecordView<'_>) -> Option<BundleMark> {
+        self.rulebook.as_ref().and_then(|_| correlator.asks_for(offset, record))
+    }
+
     fn crashed(&self, at: &TopicPartition, offset: u64, bytes: &[u8]) -> Record {
         let position = Position { input: at.topic.as_str().into(), partition: at.partition, offset };
         let letter = DeadLetter::new(&position, "correlate", "crashed: its line died of it twice".into(), bytes);

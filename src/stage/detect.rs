@@ -11,6 +11,7 @@ use tracing::{error, warn};
 
 use super::{
     alignment::{Alignment, Place, Standing},
+    enlisted::Enlisted,
     input_topic::InputTopic,
     line::Work,
     messages::{Ended, Order},
@@ -53,6 +54,7 @@ pub struct Detecting {
     pub telemetry: Telemetry,
     pub alignment: Alignment,
     pub hook: super::Hook,
+    pub enlisted: Enlisted,
 }
 
 /// What a line commits beside the offset.
@@ -61,13 +63,16 @@ struct Memory {
     watermark: Option<Timestamp>,
     epoch: u64,
     rules: String,
+    /// Of the rules, where they were passed round.
+    #[serde(default)]
+    revision: u64,
 }
 
 /// The work of the line that owns `assignment`.
 pub fn work(shared: Arc<Detecting>, topic: Arc<InputTopic>, assignment: Assignment, seat: Seat) -> Work {
-    Box::new(move |orders| {
+    Box::new(move |mut orders| {
         Box::pin(async move {
-            match DetectLine::take_over(shared, &topic, assignment, seat).await {
+            match DetectLine::take_over(shared, &topic, assignment, seat, &mut orders).await {
                 Ok(line) => line.run(orders).await.unwrap_or_else(Ended::from),
                 Err(ended) => ended,
             }
@@ -110,6 +115,7 @@ impl DetectLine {
         topic: &InputTopic,
         assignment: Assignment,
         seat: Seat,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Result<Self, Ended> {
         let Assignment { at, committed, mut reader } = assignment;
         let memory = match &committed {
@@ -131,7 +137,8 @@ impl DetectLine {
         let decoder = Decoder::new(&input.decode_spec(), shared.config.detect.decode_limits(), Timing::Live)
             .map_err(|error| Ended::Halted(format!("input {}: {error}", input.name)))?;
         let mut seat = seat;
-        let rules = seat.rules.borrow_and_update().clone();
+        let rules = rules_from(&mut seat, memory.revision, orders).await?;
+        shared.enlist(&name, partition).await?;
         let detector = Detector::new(rules.clone(), shared.config.detect.quarantine_after);
         let now = Instant::now();
         let next = match &committed {
@@ -164,6 +171,7 @@ impl DetectLine {
         line.commit().await?;
         line.reader.seek(next).await?;
         line.shared.telemetry.source_taken(&line.name, line.partition, &line.at);
+        line.announce().await?;
         Ok(line)
     }
 
@@ -282,11 +290,7 @@ impl DetectLine {
             self.note_if_caught_up().await;
         }
         self.leave_out_if_far_behind().await;
-        let mut records = Vec::new();
-        self.mark(&mut records);
-        if !records.is_empty() {
-            self.shared.log.append(records).await?;
-        }
+        self.announce().await?;
         if self.next > self.committed && self.committed_at.elapsed() >= self.shared.config.detect.commit_interval {
             self.commit().await?;
         }
@@ -395,7 +399,12 @@ impl DetectLine {
     }
 
     async fn commit(&mut self) -> Result<(), LogError> {
-        let memory = Memory { watermark: self.source.watermark(), epoch: self.epoch, rules: self.rules.hash.clone() };
+        let memory = Memory {
+            watermark: self.source.watermark(),
+            epoch: self.epoch,
+            rules: self.rules.hash.clone(),
+            revision: revision_of(&self.rules),
+        };
         let commit = Commit {
             group: self.shared.group.clone(),
             topic: self.at.topic.clone(),
@@ -416,7 +425,19 @@ impl DetectLine {
         self.commit().await?;
         self.rules = self.seat.rules.borrow_and_update().clone();
         self.source.set_detector(Detector::new(self.rules.clone(), self.shared.config.detect.quarantine_after));
-        self.commit().await
+        self.commit().await?;
+        self.announce().await
+    }
+
+    /// Tells every signals partition where the source stands, where that changed: of epoch and rules they hear before
+    /// they have a signal of them.
+    async fn announce(&mut self) -> Result<(), LogError> {
+        let mut records = Vec::new();
+        self.mark(&mut records);
+        if !records.is_empty() {
+            self.shared.log.append(records).await?;
+        }
+        Ok(())
     }
 
     fn is_ahead(&self) -> bool {
@@ -447,10 +468,42 @@ impl Detecting {
         self.topics.dead_letter(letter, now_ms)
     }
 
+    /// A partition that its topic did not have when the roster was made: everyone gets a new one.
+    async fn enlist(&self, input: &InputName, partition: u32) -> Result<(), LogError> {
+        if let Some(roster) = self.enlisted.add(&*self.log, input, partition).await? {
+            let record = SignalRecord::Roster(roster);
+            self.log.append(self.to_all(&record, self.clock.now_ms()).collect()).await?;
+        }
+        Ok(())
+    }
+
     /// The same record for every signals partition.
     pub fn to_all(&self, record: &SignalRecord, now_ms: i64) -> impl Iterator<Item = Record> + use<> {
         self.topics.to_all_signals(record, self.config.correlate.partitions, now_ms)
     }
+}
+
+/// The rules to run; waits until they are at least as new as those that the partition's former line ran.
+async fn rules_from(
+    seat: &mut Seat,
+    revision: u64,
+    orders: &mut mpsc::UnboundedReceiver<Order>,
+) -> Result<Arc<RuleSet>, Ended> {
+    loop {
+        let rules = seat.rules.borrow_and_update().clone();
+        if rules.bundle.as_ref().is_none_or(|bundle| bundle.revision >= revision) {
+            return Ok(rules);
+        }
+        tokio::select! {
+            _ = orders.recv() => return Err(Ended::Stopped),
+            changed = seat.rules.changed() => changed.map_err(|_| Ended::Stopped)?,
+        }
+    }
+}
+
+/// 0 where the rules are nobody's bundle.
+fn revision_of(rules: &RuleSet) -> u64 {
+    rules.bundle.as_ref().map_or(0, |bundle| bundle.revision)
 }
 
 async fn first_offset(shared: &Detecting, at: &TopicPartition, start: Start) -> Result<u64, LogError> {

@@ -13,13 +13,13 @@ use super::{
     alignment::Alignment,
     correlate::{self, Correlating},
     detect::{self, Detecting},
+    enlisted::Enlisted,
     input_topic::{InputTopic, input_topics},
     notify::{self, Notifying},
     supervisor::Factory,
 };
 use crate::{
-    detect::{Roster, SignalRecord},
-    event::ALERTS,
+    detect::SignalRecord,
     log::{Assignment, LogError, Record, Start, Subscription},
     notify::Receiver,
 };
@@ -80,22 +80,11 @@ async fn append(around: &Surroundings, records: Vec<Record>) -> Result<(), LogEr
     }
 }
 
-/// Every input with its partitions, as they are now, and the alerts.
-async fn roster(around: &Surroundings, inputs: &[InputTopic]) -> Result<Roster, LogError> {
-    let mut roster = Roster::default();
-    for input in inputs {
-        let partitions = around.log.partitions(&input.topic).await?;
-        let numbers = (0..partitions).map(|partition| input.first_partition + partition);
-        roster.inputs.entry(input.input.name.as_str().into()).or_default().extend(numbers);
-    }
-    // The alerts of each signals partition are a source to the rules on alerts.
-    roster.inputs.insert(ALERTS.into(), (0..around.config.correlate.partitions).collect());
-    Ok(roster)
-}
-
 /// Tells the signals log first which partitions there are.
 async fn detect_stage(around: &Surroundings, topics: &Topics) -> Result<Stage, PipelineError> {
     let inputs = input_topics(&around.config, topics);
+    let enlisted = Enlisted::new(&inputs, around.config.correlate.partitions);
+    let roster = SignalRecord::Roster(enlisted.read(&*around.log).await?);
     let shared = Arc::new(Detecting {
         log: around.log.clone(),
         group: around.group().to_owned(),
@@ -105,8 +94,8 @@ async fn detect_stage(around: &Surroundings, topics: &Topics) -> Result<Stage, P
         telemetry: around.telemetry.clone(),
         alignment: Alignment::default(),
         hook: around.hook.clone(),
+        enlisted,
     });
-    let roster = SignalRecord::Roster(roster(around, &inputs).await?);
     append(around, shared.to_all(&roster, around.clock.now_ms()).collect()).await?;
     let mut by_topic: HashMap<String, Arc<InputTopic>> = HashMap::new();
     for input in inputs {
@@ -137,6 +126,7 @@ fn correlate_stage(around: &Surroundings, topics: &Topics) -> Stage {
         clock: around.clock.clone(),
         telemetry: around.telemetry.clone(),
         hook: around.hook.clone(),
+        rulebook: around.rulebook.clone(),
     });
     let factory: Factory = Box::new(move |assignment, seat| correlate::work(shared.clone(), assignment, seat));
     let topics = vec![(topics.signals.clone(), Start::Earliest)];

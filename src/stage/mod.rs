@@ -4,12 +4,15 @@
 mod alignment;
 mod correlate;
 mod detect;
+mod enlisted;
+mod fleet;
 mod input_topic;
 mod line;
 mod lines;
 mod messages;
 mod notify;
 mod pipeline;
+mod rulebook;
 mod seat;
 mod stages;
 mod supervisor;
@@ -18,10 +21,12 @@ mod topics;
 use std::sync::Arc;
 
 pub use correlate::limits;
+pub use fleet::{Herald, Progress, Report, reports};
 pub use line::{AtWork, Work};
 pub use lines::{Lines, Stage};
 pub use messages::{Ended, Order};
 pub use pipeline::{Pipeline, PipelineError, Surroundings};
+pub use rulebook::{Push, Rulebook, RulebookError, Ruling};
 pub use seat::Seat;
 pub use stages::Stages;
 pub use supervisor::Escalation;

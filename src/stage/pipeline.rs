@@ -6,7 +6,7 @@ use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Hook, Stages, Topics,
+    Hook, Rulebook, Stages, Topics,
     lines::{Lines, Stage},
     messages::{Drain, UseRules},
     supervisor::{Escalation, Placement, Post, Supervisor},
@@ -29,6 +29,8 @@ pub struct Surroundings {
     pub telemetry: Telemetry,
     pub hook: Hook,
     pub stages: Stages,
+    /// Where rule sets come from that are passed round; `None` where each process has its own.
+    pub rulebook: Option<Arc<Rulebook>>,
 }
 
 impl Surroundings {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    config::{Config, Input, InputKind},
+    config::{Config, Input, InputKind, RulesSource},
     detect::{Signal, SignalRecord},
     event::DeadLetter,
     log::{Cleanup, Record, TopicSpec},
@@ -24,6 +24,10 @@ pub struct Topics {
     pub alerts: String,
     pub state: String,
     pub dead_letters: String,
+    /// Rule sets that were pushed.
+    pub rules: String,
+    /// What each process says of itself.
+    pub fleet: String,
     prefix: String,
 }
 
@@ -35,6 +39,8 @@ impl Topics {
             alerts: topic("alerts"),
             state: topic("state"),
             dead_letters: topic("dead-letters"),
+            rules: topic("rules"),
+            fleet: topic("fleet"),
             prefix: prefix.to_owned(),
         }
     }
@@ -73,6 +79,8 @@ impl Topics {
                 fixed: false,
             },
         ];
+        specs.extend((config.rules.source == RulesSource::Topic).then(|| self.rules_spec()));
+        specs.extend(config.kafka.is_some().then(|| self.fleet_spec()));
         for topic in config.inputs.iter().flat_map(|input| self.of_input(input)) {
             specs.push(TopicSpec {
                 name: topic,
@@ -83,6 +91,23 @@ impl Topics {
         }
         specs
     }
+}
+
+impl Topics {
+    /// Of the rule sets that are pushed.
+    pub fn rules_spec(&self) -> TopicSpec {
+        small(&self.rules)
+    }
+
+    /// Of what the processes say of themselves.
+    pub fn fleet_spec(&self) -> TopicSpec {
+        small(&self.fleet)
+    }
+}
+
+/// One partition of newest values.
+fn small(name: &str) -> TopicSpec {
+    TopicSpec { name: name.to_owned(), partitions: 1, cleanup: Cleanup::Compact, fixed: true }
 }
 
 struct Retention {

@@ -26,6 +26,9 @@ const REASONS_MAX: usize = 64;
 /// What a text such as a last error is cut to, in bytes.
 const TEXT_BYTES_MAX: usize = 500;
 
+/// Reasons that are kept why rules did not load.
+const RULE_ERRORS_MAX: usize = 20;
+
 /// Stage, sink, topic, partition.
 type LineKey = (Arc<str>, Arc<str>, Arc<str>, u32);
 
@@ -76,9 +79,13 @@ impl Board {
         self.phase.store(Arc::new(phase));
     }
 
-    pub fn set_rules(&self, hash: &str, ids: Vec<Arc<str>>, refused: u64) {
+    pub fn set_rules(&self, of: RuleSetStatus, ids: Vec<Arc<str>>) {
         self.rules.retain(|id, _| ids.contains(id));
-        self.rule_set.store(Arc::new(RuleSetStatus { hash: hash.to_owned(), loaded: ids.len() as u64, refused }));
+        let errors = of.errors.into_iter().take(RULE_ERRORS_MAX).map(shortened).collect();
+        let before = self.rule_set.load();
+        let are_same = (&before.hash, before.revision) == (&of.hash, of.revision);
+        let since = before.since.filter(|_| are_same).or_else(|| Some(now()));
+        self.rule_set.store(Arc::new(RuleSetStatus { loaded: ids.len() as u64, since, errors, ..of }));
         for id in ids {
             self.rule(&id, |rule| rule.quarantined = false);
         }
@@ -239,7 +246,7 @@ impl Board {
         let intakes = entries(&self.intakes).into_iter();
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            now: Some(Timestamp::from_millis(Clock::System.now_ms())),
+            now: Some(now()),
             phase: **self.phase.load(),
             rule_set: (**self.rule_set.load()).clone(),
             intake: intakes.map(|(input, intake)| self.intake_status(input, &intake)).collect(),
@@ -288,15 +295,22 @@ fn values<K: Eq + Hash + Ord + Clone, V: Clone>(map: &DashMap<K, V>) -> Vec<V> {
 }
 
 fn cut(text: &mut Option<String>) {
-    if let Some(text) = text {
-        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
-    }
+    *text = text.take().map(shortened);
+}
+
+fn shortened(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+    text
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(Clock::System.now_ms())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event::Timestamp, telemetry::LineState};
+    use crate::telemetry::LineState;
 
     fn at(topic: &str, partition: u32) -> TopicPartition {
         TopicPartition { topic: topic.to_owned(), partition }
@@ -335,14 +349,16 @@ mod tests {
     #[test]
     fn rules_that_are_gone_leave_the_board() {
         let board = Board::default();
-        board.set_rules("a", vec!["one".into(), "two".into()], 0);
+        let of = |hash: &str, refused| RuleSetStatus { hash: hash.into(), refused, ..RuleSetStatus::default() };
+        board.set_rules(of("a", 0), vec!["one".into(), "two".into()]);
         board.rule("two", |rule| rule.fired = 3);
         board.rule("two", |rule| rule.quarantined = true);
-        board.set_rules("b", vec!["two".into(), "three".into()], 1);
+        board.set_rules(of("b", 1), vec!["two".into(), "three".into()]);
         let status = board.snapshot();
         let fired: Vec<_> = status.rules.iter().map(|rule| (&*rule.id, rule.fired, rule.quarantined)).collect();
         assert_eq!(fired, [("three", 0, false), ("two", 3, false)]);
-        assert_eq!(status.rule_set, RuleSetStatus { hash: "b".into(), loaded: 2, refused: 1 });
+        let expected = RuleSetStatus { loaded: 2, since: status.rule_set.since, ..of("b", 1) };
+        assert!(status.rule_set == expected && expected.since.is_some(), "{:?}", status.rule_set);
     }
 
     #[test]

@@ -172,6 +172,12 @@ const FAMILIES: &[Family] = &[
         labels: &[],
         read: |status, samples| samples.put(&[], status.rule_set.refused),
     },
+    Family {
+        name: "tripline_rules_revision",
+        help: "The push that the rules come from",
+        labels: &[],
+        read: |status, samples| samples.put_some(&[], status.rule_set.revision),
+    },
     each!("tripline_dead_letters_total", "Records in dead letters", STAGE_REASON, dead_letters, |letters, samples| {
         samples.put(&[&letters.stage, &letters.reason], letters.count)
     }),
@@ -246,6 +252,9 @@ const FAMILIES: &[Family] = &[
     }),
     each!("tripline_source_watermark_timestamp_seconds", "Event time reached", SOURCE, sources, |source, samples| {
         samples.put_time(&[&source.input, &source.partition], source.watermark)
+    }),
+    each!("tripline_source_rules_revision", "The push that its rules come from", SOURCE, sources, |source, samples| {
+        samples.put(&[&source.input, &source.partition], source.revision)
     }),
     each!("tripline_source_idle", "1 while nothing new comes", SOURCE, sources, |source, samples| {
         samples.put_flag(&[&source.input, &source.partition], source.idle)
@@ -338,6 +347,13 @@ const FAMILIES: &[Family] = &[
     each!("tripline_signals_to_restore_records", "Changelog to read", SIGNALS, signals, |signals, samples| {
         samples.put(&[&signals.partition], signals.to_restore)
     }),
+    each!(
+        "tripline_signals_rules_revision",
+        "The push that its rules come from",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put(&[&signals.partition], signals.revision) }
+    ),
     each!("tripline_signals_keys", "Keys with state", SIGNALS, signals, |signals, samples| {
         samples.put(&[&signals.partition], signals.keys)
     }),
@@ -494,7 +510,7 @@ mod tests {
         decode::DecodeSpec,
         input::Intake,
         log::{TopicPartition, memory::MemoryLog},
-        telemetry::Telemetry,
+        telemetry::{RuleSetStatus, Telemetry},
     };
 
     fn intake() -> Arc<Intake> {
@@ -509,8 +525,11 @@ mod tests {
     fn busy() -> Telemetry {
         let telemetry = Telemetry::default();
         let at = TopicPartition { topic: "t".into(), partition: 2 };
-        let standing = Standing { frontier: Some(Timestamp(1_500_000_000)), buffered: 1, keys: 2 };
-        telemetry.set_rules("hash", [&Arc::from("ssh")], 1);
+        let standing = Standing { frontier: Some(Timestamp(1_500_000_000)), buffered: 1, keys: 2, revision: 3 };
+        telemetry.set_rules(
+            RuleSetStatus { refused: 1, revision: Some(3), ..RuleSetStatus::default() },
+            [&Arc::from("ssh")],
+        );
         telemetry.watch_intake("http", intake());
         telemetry.refused("http", "no room");
         telemetry.line_state("detect", "", &at, LineState::Restarting);

@@ -16,6 +16,7 @@ pub use status::{
     DeadLetters, IntakeStatus, LeftOut, LineState, LineStatus, Phase, ReachedStatus, Restarts, RuleSetStatus,
     RuleStatus, SignalsStatus, SinkStatus, SourceStatus, StageStatus, Status,
 };
+pub use table::Table;
 
 use crate::{
     correlate::{Counts, Reached, Standing},
@@ -45,9 +46,10 @@ impl Telemetry {
         self.board.set_phase(phase);
     }
 
-    /// The rules that run from now on, none of them quarantined; the entries of others go.
-    pub fn set_rules<'a>(&self, hash: &str, ids: impl IntoIterator<Item = &'a Arc<str>>, refused: usize) {
-        self.board.set_rules(hash, ids.into_iter().cloned().collect(), refused as u64);
+    /// The rules that run from now on, none of them quarantined; the entries of others go. Their number and the time are
+    /// filled in here.
+    pub fn set_rules<'a>(&self, of: RuleSetStatus, ids: impl IntoIterator<Item = &'a Arc<str>>) {
+        self.board.set_rules(of, ids.into_iter().cloned().collect());
     }
 
     /// The whole board as it stands.
@@ -154,6 +156,7 @@ impl Telemetry {
             source.idle = marker.idle;
             source.left_out = marker.left_out.is_some();
             source.epoch = marker.epoch;
+            source.revision = marker.rules.as_ref().map_or(0, |rules| rules.revision);
             source.events += counts.events;
             source.late += counts.late;
             source.clamped += counts.clamped;
@@ -216,6 +219,7 @@ impl Telemetry {
         self.board.signals(partition, |signals| {
             signals.next = next;
             signals.frontier = standing.frontier;
+            signals.revision = standing.revision;
             signals.buffered = standing.buffered as u64;
             signals.keys = standing.keys as u64;
             signals.signals += counts.signals;

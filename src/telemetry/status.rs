@@ -115,9 +115,16 @@ impl LineState {
 pub struct RuleSetStatus {
     /// Hex SHA-256 over every rule file.
     pub hash: String,
+    /// Of the push that they come from; `None` where they come from files.
+    pub revision: Option<u64>,
+    /// By the wall clock: since when they run.
+    #[serde(with = "rfc3339")]
+    pub since: Option<Timestamp>,
     pub loaded: u64,
     /// Rules that did not load.
     pub refused: u64,
+    /// Why, for the first few.
+    pub errors: Vec<String>,
 }
 
 /// What the receivers of an input took in.
@@ -210,6 +217,8 @@ pub struct SourceStatus {
     /// The others' time goes on without it.
     pub left_out: bool,
     pub epoch: u64,
+    /// Of its rules, where they were pushed.
+    pub revision: u64,
     /// Records that became events.
     pub events: u64,
     pub late: u64,
@@ -243,6 +252,8 @@ pub struct SignalsStatus {
     /// The least frontier of all input sets that rules read.
     #[serde(with = "rfc3339")]
     pub frontier: Option<Timestamp>,
+    /// Of its rules, where they were pushed.
+    pub revision: u64,
     /// Signals that wait for their frontier.
     pub buffered: u64,
     /// Keys with state.

@@ -13,7 +13,8 @@ impl Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rules = &self.rule_set;
         writeln!(f, "tripline {}: {}", self.version, self.phase.as_str())?;
-        writeln!(f, "{} rules loaded, {} refused", rules.loaded, rules.refused)?;
+        let from = rules.revision.map(|revision| format!(", revision {revision}")).unwrap_or_default();
+        writeln!(f, "{} rules loaded, {} refused{from}", rules.loaded, rules.refused)?;
         for reason in self.not_ready() {
             writeln!(f, "not ready: {}", printable(&reason))?;
         }
@@ -262,18 +263,18 @@ fn printable(text: &str) -> String {
 }
 
 /// Rows under a header; nothing at all without rows.
-struct Table {
+pub struct Table {
     /// A column whose header begins with `>` is aligned to the right.
     header: &'static [&'static str],
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    fn new<const N: usize>(header: &'static [&'static str; N]) -> Self {
+    pub fn new<const N: usize>(header: &'static [&'static str; N]) -> Self {
         Table { header, rows: Vec::new() }
     }
 
-    fn row(&mut self, cells: &[&dyn Display]) {
+    pub fn row(&mut self, cells: &[&dyn Display]) {
         self.rows.push(cells.iter().map(|cell| printable(&cell.to_string())).collect());
     }
 }
@@ -311,7 +312,7 @@ mod tests {
         let telemetry = Telemetry::default();
         let at = TopicPartition { topic: "tripline.alerts".into(), partition: 0 };
         telemetry.set_phase(Phase::Running);
-        telemetry.set_rules("h", [&Arc::from("ssh-brute-force")], 0);
+        telemetry.set_rules(RuleSetStatus::default(), [&Arc::from("ssh-brute-force")]);
         telemetry.count_dead_letter("decode", "not_json");
         for _ in 0..12 {
             telemetry.count_dead_letter("correlate", "crashed");

@@ -2,7 +2,8 @@
 
 use super::Folder;
 
-const COMMANDS: [&str; 9] = ["run", "init", "demo", "check", "test", "replay", "explain", "status", "sigma"];
+const COMMANDS: [&str; 11] =
+    ["run", "init", "demo", "check", "test", "replay", "explain", "status", "topics", "rules", "sigma"];
 
 #[test]
 fn help_lists_every_command_with_what_it_does() {
@@ -48,6 +49,8 @@ fn wrong_usage_exits_2_and_names_what_is_right() {
         ("replay --rules r --input i --decode jsn", "auto, json, syslog, line, clf, apache_error"),
         ("replay --rules r --input i --format xml", "[possible values: text, json]"),
         ("check --fromat json", "'--format'"),
+        ("rules push", "names no kafka.brokers"),
+        ("rules", "push"),
     ] {
         let ran = folder.run(arguments).exits(2);
         assert_eq!(ran.stdout, "", "{arguments}");

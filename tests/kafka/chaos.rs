@@ -1,5 +1,6 @@
 //! Chaos: three processes and a broker, a story with planted attacks, and everything that happens to machines, in an
-//! order that is drawn. At the end the alerts are those of `tripline replay`: none lost, none twice, none wrong.
+//! order that is drawn. At the end the alerts are those of `tripline replay`: none lost, none twice, none wrong; and
+//! each was told to the one who is told.
 //!
 //! `CHAOS_KILLS` says how many processes are killed (10), with about as many other accidents in between; `CHAOS_SEED`
 //! repeats the order of a run:
@@ -8,12 +9,14 @@
 
 mod own_broker;
 mod proxy;
+mod receiver;
 mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
     io::Write,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -27,6 +30,7 @@ use serde_json::Value;
 use self::{
     own_broker::{OwnBroker, SEATS},
     proxy::Proxy,
+    receiver::Receiver,
     watch::Watch,
 };
 use super::{
@@ -60,8 +64,10 @@ enum Accident {
     Broker,
     /// A process leaves and returns.
     Rebalance,
-    /// All processes read other rules.
-    Reload,
+    /// Other rules are pushed.
+    Push,
+    /// Who is told takes no alerts: they fill what there is, and wait in the log.
+    Full,
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -80,7 +86,8 @@ struct Fleet {
     broker: OwnBroker,
     proxies: Vec<Proxy>,
     watch: Watch,
-    reloads: u32,
+    told: Receiver,
+    pushes: u32,
     recoveries: Vec<Duration>,
 }
 
@@ -100,9 +107,13 @@ impl Fleet {
              [kafka.properties]\n\"session.timeout.ms\" = 3000\n\"heartbeat.interval.ms\" = 500\n",
             broker.bootstrap
         );
-        let configuration = format!("{head}{}", inputs("10m"));
+        let told = Receiver::start();
+        let sink =
+            format!("[[sink]]\nname = \"told\"\ntype = \"webhook\"\nurl = \"http://127.0.0.1:{}/\"\n", told.port);
+        let configuration = format!("{head}{}[rules]\nsource = \"topic\"\n{sink}", inputs("10m"));
         let site = Arc::new(Site::on(&broker.bootstrap, prefix, RULES, &configuration));
         make_topics(&site, EVENT_PARTITIONS);
+        assert!(push_rules(&site), "the rules are pushed");
         let first = seated(&site, &proxies[0]);
         let watch = Watch::start(&broker.bootstrap, &site.topic("alerts"), SIGNAL_PARTITIONS);
         let mut processes = vec![Some(first)];
@@ -111,7 +122,7 @@ impl Fleet {
             let has_work = |process: &Process| !process.lines("correlate").is_empty();
             processes.iter().flatten().all(has_work).then_some(())
         });
-        Fleet { site, broker, proxies, processes, watch, reloads: 0, recoveries: Vec::new() }
+        Fleet { site, broker, proxies, processes, watch, told, pushes: 0, recoveries: Vec::new() }
     }
 
     fn happen(&mut self, accident: Accident, dice: &mut Dice) {
@@ -136,7 +147,8 @@ impl Fleet {
                 assert!(status.success(), "it was asked to end: {status}");
                 self.seat_again(seat);
             }
-            Accident::Reload => self.reload(),
+            Accident::Push => self.push(),
+            Accident::Full => self.fill(),
         }
         for process in self.processes.iter_mut().flatten() {
             assert_eq!(process.has_ended(), None, "a process gave up");
@@ -190,10 +202,23 @@ impl Fleet {
         }
     }
 
+    /// Waits until every partition has more alerts, though nobody takes any.
+    fn fill(&mut self) {
+        self.told.set_full(true);
+        let all = (0..SIGNAL_PARTITIONS).collect();
+        let (ends, filled_at) = (self.watch.ends(&all), Instant::now());
+        until("alerts in every partition", || {
+            let is_held_up = |process: &Process| process.status().sinks.iter().any(|sink| sink.sending > 0);
+            let held_up = self.processes.iter().flatten().any(is_held_up);
+            (held_up && self.watch.first_after(&ends, filled_at).len() == ends.len()).then_some(())
+        });
+        self.told.set_full(false);
+    }
+
     /// Other rules of which none says anything about the story.
-    fn reload(&mut self) {
-        self.reloads += 1;
-        let number = self.reloads;
+    fn push(&mut self) {
+        self.pushes += 1;
+        let number = self.pushes;
         let never = format!(
             "rule(#{{ id: \"never-{number}\", title: \"Never\", severity: \"low\", \
              events: #{{ one: |e| e.nothing == \"{number}\" }}, by: [\"user.name\"], within: \"1m\", \
@@ -201,7 +226,7 @@ impl Fleet {
         );
         // In a file of its own: a rule's version is that of its file, and is in its alerts.
         fs::write(self.site.path().join("rules/never.rhai"), never).expect("the rule");
-        self.processes.iter().flatten().for_each(Process::reload);
+        until("a push", || push_rules(&self.site).then_some(()));
     }
 
     fn report(&self) -> String {
@@ -217,6 +242,13 @@ impl Fleet {
     }
 }
 
+/// Whether the broker took the site's rules.
+fn push_rules(site: &Site) -> bool {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    let command = command.args(["rules", "push", "--config"]).arg(site.path().join("tripline.toml"));
+    command.output().expect("the program starts").status.success()
+}
+
 fn seated(site: &Site, proxy: &Proxy) -> Process {
     site.start_as(&[("TRIPLINE__KAFKA__BROKERS", &format!("127.0.0.1:{}", proxy.port))])
 }
@@ -224,16 +256,17 @@ fn seated(site: &Site, proxy: &Proxy) -> Process {
 /// So many kills, and other accidents among them, in an order that is drawn.
 fn accidents(kills: u64, dice: &mut Dice) -> Vec<Accident> {
     let others = [
-        Accident::Reload,
+        Accident::Push,
         Accident::Suspend,
         Accident::Cut,
         Accident::Broker,
         Accident::Rebalance,
-        Accident::Reload,
+        Accident::Full,
+        Accident::Push,
         Accident::Suspend,
         Accident::Cut,
     ];
-    let others = others.into_iter().cycle().take((kills as usize * 4).div_ceil(5));
+    let others = others.into_iter().cycle().take((kills as usize * 9).div_ceil(10));
     let mut all: Vec<Accident> = std::iter::repeat_n(Accident::Kill, kills as usize).chain(others).collect();
     for last in (1..all.len()).rev() {
         all.swap(last, dice.roll(last as u64 + 1) as usize);
@@ -305,11 +338,13 @@ fn nothing_is_lost_nothing_is_there_twice_and_nothing_is_wrong() {
     let wanted = replay(&fleet.site, &told, EVENT_PARTITIONS).alerts;
     let wanted_ids = ids(&wanted);
     let ended_at = Instant::now();
-    while fleet.watch.missing(&wanted_ids) > 0 && ended_at.elapsed() < END_MAX {
+    let is_missing = || fleet.watch.missing(&wanted_ids) + fleet.told.missing(&wanted_ids) > 0;
+    while is_missing() && ended_at.elapsed() < END_MAX {
         thread::sleep(LOOK_AGAIN);
     }
     let found = opening(fleet.site.alerts());
     let outcome = compare(&found, &wanted);
     say(&format!("{outcome} in {:.0} s; {}", begun.elapsed().as_secs_f64(), fleet.report()));
     assert!(sorted(&found) == sorted(&wanted), "CHAOS_SEED={seed}: {outcome}");
+    assert_eq!(fleet.told.missing(&wanted_ids), 0, "CHAOS_SEED={seed}: alerts that nobody was told");
 }

@@ -6,6 +6,7 @@ mod apart;
 mod failover;
 mod flow;
 pub mod process;
+mod pushed;
 mod same;
 mod secure;
 pub mod story;

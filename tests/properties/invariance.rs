@@ -2,8 +2,13 @@
 //! are read, batches, commits, restarts. Spread over another number of events partitions, it differs by its positions
 //! alone.
 
+use std::sync::Arc;
+
 use rand::{SeedableRng, rngs::StdRng};
-use tripline::alert::Alert;
+use tripline::{
+    alert::Alert,
+    rule::{BundleMark, RuleSet},
+};
 
 use super::{
     checked, compare, engine,
@@ -14,6 +19,9 @@ use crate::oracle::{self, Until};
 
 const CASES: u64 = 250;
 
+/// Of rules that change under way: each is gone through several times.
+const CHANGING_CASES: u64 = 60;
+
 fn lines(alerts: &[Alert]) -> Vec<String> {
     let mut lines: Vec<String> = alerts.iter().map(Alert::to_json).collect();
     lines.sort();
@@ -21,8 +29,8 @@ fn lines(alerts: &[Alert]) -> Vec<String> {
 }
 
 /// Checks cases of every kind, one after the other.
-fn holds(check: impl Fn(u64, &Case) -> Result<(), String>) {
-    for seed in seeds(CASES) {
+fn holds(cases: u64, check: impl Fn(u64, &Case) -> Result<(), String>) {
+    for seed in seeds(cases) {
         let mut case = Case::of(Kind::of(seed), seed);
         case.log.until = Until::Infinity;
         checked(seed, case, &|case| check(seed, case).map(|()| 0));
@@ -40,14 +48,16 @@ fn same(found: &[String], expected: &[String], what: &str) -> Result<(), String>
 
 #[test]
 fn partitions_of_signals_interleavings_batches_and_restarts_change_no_byte() {
-    holds(|seed, case| {
+    holds(CASES, |seed, case| {
         let rules = engine::rules(&case.rules)?;
         let expected = lines(&engine::replay(&rules, &case.log)?);
         let mut random = StdRng::seed_from_u64(seed);
         [1, 2, 7].into_iter().try_for_each(|partitions| {
-            let signals = line::signals(&rules, &case.log, partitions, &mut random);
-            let alerts: Vec<Alert> =
-                signals.iter().flat_map(|records| line::alerts(&rules, records, &mut random)).collect();
+            let signals = line::signals(std::slice::from_ref(&rules), &case.log, partitions, &mut random);
+            let alerts: Vec<Alert> = signals
+                .iter()
+                .flat_map(|records| line::alerts(std::slice::from_ref(&rules), records, &mut random))
+                .collect();
             same(&lines(&alerts), &expected, &format!("{partitions} signals partitions"))
         })
     });
@@ -56,7 +66,7 @@ fn partitions_of_signals_interleavings_batches_and_restarts_change_no_byte() {
 /// As long as what ties in time shares a partition, and nothing is late.
 #[test]
 fn the_number_of_events_partitions_changes_positions_alone() {
-    holds(|_, case| {
+    holds(CASES, |_, case| {
         let mut case = case.clone();
         case.log.lateness = 1_000_000;
         let mut essence_of = |partitions: i64| {
@@ -85,4 +95,37 @@ fn essence(case: &Case) -> Result<Vec<String>, String> {
         alerts.iter().map(compare::told).map(without).map(|alert| format!("{alert:?}")).collect();
     lines.sort();
     Ok(lines)
+}
+
+/// The rules of one revision; some are those of another case of the kind.
+fn revision(case: &Case, other: Option<&Case>, revision: u64) -> Result<Arc<RuleSet>, String> {
+    let mut rules = case.rules.clone();
+    for (at, rule) in other.iter().flat_map(|other| other.rules.iter().enumerate().skip(1)) {
+        match rules.get_mut(at) {
+            Some(before) => *before = rule.clone(),
+            None => rules.push(rule.clone()),
+        }
+    }
+    let set = engine::rules(&rules)?;
+    let bundle = Some(BundleMark { revision, hash: revision.to_string().into() });
+    Ok(Arc::new(RuleSet { bundle, ..(*set).clone() }))
+}
+
+/// Each source switches at its own place, so one signals log has signals of two or three sets side by side.
+#[test]
+fn where_rules_switch_follows_from_the_signals_log_alone() {
+    holds(CHANGING_CASES, |seed, case| {
+        let other = |more| Case::of(Kind::of(seed), seed + more);
+        let sets = [
+            revision(case, None, 1)?,
+            revision(case, Some(&other(1_000)), 2)?,
+            revision(case, Some(&other(2_000)), 3)?,
+        ];
+        let mut random = StdRng::seed_from_u64(seed);
+        let signals = line::signals(&sets, &case.log, 2, &mut random);
+        let mut alerts =
+            || -> Vec<Alert> { signals.iter().flat_map(|records| line::alerts(&sets, records, &mut random)).collect() };
+        let expected = lines(&alerts());
+        (0..4).try_for_each(|_| same(&lines(&alerts()), &expected, "other batches and restarts"))
+    });
 }

@@ -1,6 +1,7 @@
 //! Processes, the partitions that they own, and what comes of it.
 
 mod harm;
+mod pushes;
 mod setting;
 
 use std::{
@@ -27,7 +28,10 @@ use tripline::{
     telemetry::Telemetry,
 };
 
-use self::setting::{TOLD, config, receiver, topics, values};
+use self::{
+    pushes::Pushes,
+    setting::{TOLD, config, receiver, topics, values},
+};
 use super::{
     engine,
     tasks::{TaskId, Tasks},
@@ -40,6 +44,9 @@ use crate::{
 
 /// A run that takes more turns than this stands still.
 const TURNS_MAX: u64 = 300_000;
+
+/// In so many of the runs rules are passed round.
+const PUSHED_SHARE: f64 = 0.25;
 
 /// What came of one run, or of several.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -74,7 +81,10 @@ struct World {
     random: StdRng,
     config: Arc<Config>,
     wire: Arc<Wire>,
+    /// The newest rules.
     rules: Arc<RuleSet>,
+    /// Where they come from, in the runs in which they are pushed.
+    pushes: Option<Pushes>,
     processes: BTreeMap<ProcessId, Process>,
     processes_ever: ProcessId,
     tasks: Tasks<Done>,
@@ -117,10 +127,13 @@ impl World {
         let wire = Wire::new(random.random());
         let config = config(&mut random, case);
         wire.log.ensure(&topics().specs(&config)).await.expect("the memory log takes topics");
-        World {
+        let rules = engine::rules(&case.rules).expect("the rules load");
+        let pushes = if random.random_bool(PUSHED_SHARE) { Some(Pushes::new(&wire, case).await) } else { None };
+        let mut world = World {
             config: Arc::new(config),
             wire,
-            rules: engine::rules(&case.rules).expect("the rules load"),
+            rules,
+            pushes,
             processes: BTreeMap::new(),
             processes_ever: 0,
             tasks: Tasks::default(),
@@ -128,7 +141,9 @@ impl World {
             owners: BTreeMap::new(),
             told: Told::default(),
             random,
-        }
+        };
+        world.push().await;
+        world
     }
 
     /// Feeds the events and does harm until the harm is used up, then lets time pass everything.
@@ -159,6 +174,9 @@ impl World {
         assert!(self.told.turns < TURNS_MAX, "nothing goes on: {:?}", self.owners.keys());
         if self.random.random_bool(0.1) {
             self.assign_one().await;
+        }
+        if self.random.random_bool(0.02) {
+            self.tell_one();
         }
         let (awake, queues) = (self.tasks.awake(), self.wire.queues());
         if awake + queues == 0 || self.random.random_bool(0.02) {
@@ -194,6 +212,7 @@ impl World {
             telemetry: Telemetry::default(),
             hook: no_hook(),
             stages: Stages::default(),
+            rulebook: self.pushes.as_ref().map(Pushes::book),
         };
         let lines = Rc::new(OnceCell::new());
         let slot = lines.clone();

@@ -139,6 +139,7 @@ pub fn around(config: &Config, log: &Arc<dyn Log>, hook: Hook) -> Surroundings {
         telemetry: Telemetry::default(),
         hook,
         stages: Stages::default(),
+        rulebook: None,
     }
 }
 

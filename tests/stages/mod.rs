@@ -15,6 +15,7 @@ mod left_out;
 mod malformed;
 mod odd_time;
 mod panics;
+mod pushed;
 mod rebalanced;
 mod reload;
 mod same_alerts;

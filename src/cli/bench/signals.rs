@@ -144,7 +144,15 @@ impl Stream {
     fn marker(&self, watermark: Timestamp) -> SignalRecord {
         let input = self.names.input.clone();
         let watermark = Some(watermark);
-        SignalRecord::Marker(Marker { input, partition: 0, epoch: 1, watermark, idle: false, left_out: None })
+        SignalRecord::Marker(Marker {
+            input,
+            partition: 0,
+            epoch: 1,
+            watermark,
+            idle: false,
+            left_out: None,
+            rules: None,
+        })
     }
 
     /// Of the signal with this number.

@@ -9,16 +9,26 @@ use crate::{
         key::{KeyState, Limits},
         packed::pack_key,
         plan::Plan,
+        rules::Former,
         snapshot::{Changes, Header, Snapshot},
     },
     rule::RuleSet,
 };
 
 impl Correlator {
-    /// A partition as a former owner left it. The caller goes on reading at `snapshot.header.resume_from`.
-    pub fn restore(rules: &Arc<RuleSet>, limits: Limits, quarantine_after: u32, snapshot: Snapshot) -> Self {
+    /// A partition as a former owner left it, with the rules that it ran, and the sets of
+    /// [`Header::former_bundles`]. The caller goes on reading at `snapshot.header.resume_from`.
+    pub fn restore(
+        rules: &Arc<RuleSet>,
+        former_sets: &[Arc<RuleSet>],
+        limits: Limits,
+        quarantine_after: u32,
+        snapshot: Snapshot,
+    ) -> Self {
         let mut correlator = Correlator::new(rules, limits, quarantine_after);
-        let Header { frontiers, sources, read_through, resume_from, passed_over, evicted, failures } = snapshot.header;
+        let Header { frontiers, sources, read_through, resume_from, passed_over, evicted, failures, former, .. } =
+            snapshot.header;
+        correlator.restore_former(&former, former_sets);
         correlator.read_through = read_through;
         correlator.next = resume_from;
         correlator.passed_over = passed_over;
@@ -53,6 +63,17 @@ impl Correlator {
         correlator
     }
 
+    fn restore_former(&mut self, former: &[Former], sets: &[Arc<RuleSet>]) {
+        for former in former {
+            let groups = &mut self.groups;
+            let set = sets.iter().find(|set| set.bundle.as_ref() == Some(&former.bundle));
+            let plan = set.and_then(|set| self.rules.restore(former, set, &mut |rule| group_of(groups, &rule.sources)));
+            if let Some(plan) = plan {
+                self.keys.set_plan(&plan);
+            }
+        }
+    }
+
     fn put(&mut self, plan: &Arc<Plan>, key: &[Arc<str>], state: KeyState) {
         self.scratch.clear();
         pack_key(key, &mut self.scratch);
@@ -85,6 +106,8 @@ impl Correlator {
             evicted: self.keys.evicted(),
             passed_over: self.passed_over.range(resume_from..).copied().collect(),
             failures: self.failures.iter().map(|((id, version), n)| (id.clone(), version.clone(), *n)).collect(),
+            rules: self.bundle.clone(),
+            former: self.rules.former(),
         }
     }
 }

@@ -48,7 +48,7 @@ fn topics_are_planned_and_then_made() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     };
-    let names = ["signals", "alerts", "state", "dead-letters", "auth", "web"].map(|name| site.topic(name));
+    let names = ["signals", "alerts", "state", "dead-letters", "fleet", "auth", "web"].map(|name| site.topic(name));
     let is_about = |plan: &str, verb: &str| names.iter().all(|name| plan.contains(&format!("{verb} {name}: ")));
     let planned = text(topics(&site, "plan"));
     assert!(is_about(&planned, "create"), "{planned}");

@@ -16,6 +16,7 @@ impl World {
             4..6 => self.move_line(),
             6..8 => self.steal().await,
             8 if self.processes.len() < 3 => self.start_process(),
+            _ if self.pushes.is_some() => self.push().await,
             _ => self.load_rules_again(),
         }
     }

@@ -1,0 +1,196 @@
+//! What each process of a fleet says of itself, in a compacted topic: which rules it runs, and how many of its
+//! partitions have switched to them. Nobody decides anything by it; `tripline rules status` shows it.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{Stages, Topics};
+use crate::{
+    clock::Clock,
+    log::{Log, LogError, Record, TopicPartition},
+    telemetry::{RuleSetStatus, Status, Telemetry},
+};
+
+/// How often a process is heard of.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How soon a change of its rules is.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A process that was not heard of for so long has ended: whoever starts removes what it said.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// For the last word.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
+
+/// One process's word on itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// Its name: the configured instance, else host and process id with something random.
+    pub process: String,
+    pub version: String,
+    pub stages: String,
+    /// Milliseconds since 1970, by its clock.
+    pub reported_ms: i64,
+    pub rules: RuleSetStatus,
+    /// Partitions of events that it detects in.
+    pub sources: Progress,
+    /// Partitions of signals that it correlates.
+    pub signals: Progress,
+    /// Why it is not ready.
+    pub not_ready: Vec<String>,
+}
+
+/// How many partitions run the rules that their process has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub partitions: u64,
+    pub switched: u64,
+}
+
+impl Progress {
+    fn of(revisions: impl Iterator<Item = u64>, newest: Option<u64>) -> Self {
+        revisions.fold(Progress::default(), |progress, revision| Progress {
+            partitions: progress.partitions + 1,
+            switched: progress.switched + u64::from(newest.is_none_or(|newest| revision >= newest)),
+        })
+    }
+}
+
+impl Report {
+    fn of(status: Status, process: &str, stages: Stages, now_ms: i64) -> Self {
+        let not_ready = status.not_ready();
+        let newest = status.rule_set.revision;
+        // The alerts of a signals partition are no partition of events.
+        let detected = status.sources.iter().filter(|source| status.line_of(source).is_some());
+        Report {
+            process: process.to_owned(),
+            stages: stages.to_string(),
+            reported_ms: now_ms,
+            sources: Progress::of(detected.map(|source| source.revision), newest),
+            signals: Progress::of(status.signals.iter().map(|signals| signals.revision), newest),
+            version: status.version,
+            rules: status.rule_set,
+            not_ready,
+        }
+    }
+}
+
+/// Tells the fleet of this process.
+pub struct Herald {
+    pub log: Arc<dyn Log>,
+    pub topics: Topics,
+    pub process: String,
+    pub stages: Stages,
+    pub telemetry: Telemetry,
+    pub clock: Clock,
+}
+
+impl Herald {
+    /// Reports until `stop`; then nothing is left of the process. A log that takes no reports stops nothing else.
+    pub async fn run(self, stop: CancellationToken) {
+        self.forget_others().await;
+        let mut told = None;
+        let mut age = Duration::ZERO;
+        while !stop.is_cancelled() {
+            let report = Report::of(self.telemetry.status(), &self.process, self.stages, self.clock.now_ms());
+            let state = Some((report.rules.clone(), report.sources, report.signals));
+            if told != state || age >= REPORT_INTERVAL {
+                let value = serde_json::to_vec(&report).expect("numbers and texts are JSON");
+                self.write(&self.process, Some(value.into())).await;
+                (told, age) = (state, Duration::ZERO);
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(LOOK_INTERVAL) => age += LOOK_INTERVAL,
+            }
+        }
+        // Brokers that do not answer hold no stop up.
+        tokio::time::timeout(FAREWELL_MAX, self.write(&self.process, None)).await.ok();
+    }
+
+    async fn forget_others(&self) {
+        let now_ms = self.clock.now_ms();
+        let is_over = |report: &Report| now_ms - report.reported_ms > FORGOTTEN_AFTER.as_millis() as i64;
+        match reports(&*self.log, &self.topics).await {
+            Ok(reports) => {
+                for report in reports.iter().filter(|report| is_over(report)) {
+                    self.write(&report.process, None).await;
+                }
+            }
+            Err(error) => warn!(%error, "what other processes said of themselves can't be read"),
+        }
+    }
+
+    async fn write(&self, process: &str, value: Option<Bytes>) {
+        let key = Some(Bytes::copy_from_slice(process.as_bytes()));
+        let topic = self.topics.fleet.clone();
+        let record = Record { topic, partition: 0, key, value, timestamp_ms: self.clock.now_ms() };
+        if let Err(error) = self.log.append(vec![record]).await {
+            warn!(%error, "the fleet is not told of this process");
+        }
+    }
+}
+
+/// What every process said last, by name.
+///
+/// # Errors
+/// When the topic can't be read, or holds what is no report.
+pub async fn reports(log: &dyn Log, topics: &Topics) -> Result<Vec<Report>, LogError> {
+    let at = TopicPartition { topic: topics.fleet.clone(), partition: 0 };
+    let report = |(key, value): (Bytes, Bytes)| {
+        serde_json::from_slice(&value).map_err(|error| {
+            let process = String::from_utf8_lossy(&key);
+            LogError::Refused(format!("{}: what {process} said of itself is no report: {error}", at.topic))
+        })
+    };
+    log.compacted(&at).await?.into_iter().map(report).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::memory::MemoryLog;
+
+    fn herald(log: &Arc<MemoryLog>, process: &str, clock: Clock) -> Herald {
+        Herald {
+            log: log.clone(),
+            topics: Topics::new("t"),
+            process: process.to_owned(),
+            stages: Stages::default(),
+            telemetry: Telemetry::default(),
+            clock,
+        }
+    }
+
+    async fn names(log: &MemoryLog) -> Vec<String> {
+        let reports = reports(log, &Topics::new("t")).await.expect("they can be read");
+        reports.into_iter().map(|report| report.process).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_is_heard_of_while_it_runs_and_forgotten_when_it_is_long_gone() {
+        let log = MemoryLog::new();
+        log.ensure(&[Topics::new("t").fleet_spec()]).await.expect("a topic");
+        let clock = Clock::manual(0);
+        herald(&log, "killed", clock.clone()).write("killed", Some("{\"process\":\"killed\"}".into())).await;
+        let stop = CancellationToken::new();
+        let first = tokio::spawn(herald(&log, "first", clock.clone()).run(stop.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(names(&log).await, ["first", "killed"]);
+        clock.advance(FORGOTTEN_AFTER + Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let second = tokio::spawn(herald(&log, "second", clock.clone()).run(stop.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(names(&log).await, ["first", "second"]);
+        stop.cancel();
+        first.await.expect("it ends");
+        second.await.expect("it ends");
+        assert!(names(&log).await.is_empty());
+    }
+}
