@@ -130,6 +130,17 @@ pub enum Status {
 }
 
 impl Status {
+    /// As rules of either language write them.
+    pub(super) const NAMES: [(&str, Status); 5] = [
+        ("experimental", Status::Experimental),
+        ("test", Status::Test),
+        ("stable", Status::Stable),
+        ("deprecated", Status::Deprecated),
+        ("unsupported", Status::Unsupported),
+    ];
+}
+
+impl Status {
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Experimental => "experimental",

@@ -16,14 +16,6 @@ const SEVERITIES: [(&str, Severity); 5] = [
     ("critical", Severity::Critical),
 ];
 
-const STATUSES: [(&str, Status); 5] = [
-    ("experimental", Status::Experimental),
-    ("test", Status::Test),
-    ("stable", Status::Stable),
-    ("deprecated", Status::Deprecated),
-    ("unsupported", Status::Unsupported),
-];
-
 pub(super) fn read(map: Entry<'_>, position: Position, report: &mut Report<'_>) -> Meta {
     let id = match map.get("id") {
         Some(entry) => report.text(entry, "id"),
@@ -60,7 +52,7 @@ pub(super) fn read(map: Entry<'_>, position: Position, report: &mut Report<'_>) 
         severity: severity.unwrap_or(Severity::Medium),
         description: report.optional_text(map, "description").unwrap_or_default(),
         author: report.optional_text(map, "author"),
-        status: map.get("status").and_then(|entry| one_of(entry, "status", &STATUSES, report)),
+        status: map.get("status").and_then(|entry| one_of(entry, "status", &Status::NAMES, report)),
         references: report.optional_texts(map, "references"),
         false_positives,
         runbook: report.optional_text(map, "runbook"),

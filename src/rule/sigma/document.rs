@@ -60,14 +60,6 @@ const LEVELS: [(&str, Severity); 5] = [
     ("critical", Severity::Critical),
 ];
 
-const STATUSES: [(&str, Status); 5] = [
-    ("experimental", Status::Experimental),
-    ("test", Status::Test),
-    ("stable", Status::Stable),
-    ("deprecated", Status::Deprecated),
-    ("unsupported", Status::Unsupported),
-];
-
 /// Keys that the specification names. Others are the author's own.
 const KEYS: [&str; 23] = [
     "title",
@@ -268,7 +260,7 @@ impl Common {
             title: title.map_or(String::new(), |title| title.text),
             id: text(root, "id", report).filter(|id| !id.text.is_empty()),
             name: text(root, "name", report).filter(|name| !name.text.is_empty()),
-            status: root.entry("status").and_then(|entry| one_of(entry, &STATUSES, report)),
+            status: root.entry("status").and_then(|entry| one_of(entry, &Status::NAMES, report)),
             level: level.and_then(|entry| one_of(entry, &LEVELS, report)),
             description: text(root, "description", report).map_or(String::new(), |text| text.text),
             author: text(root, "author", report).map(|author| author.text),
