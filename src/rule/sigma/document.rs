@@ -87,16 +87,17 @@ const KEYS: [&str; 23] = [
     "action",
 ];
 
-/// The documents of a file that are whole, each with its findings; and how many are not, with what is wrong with them.
+/// The documents of a file that are worth reading on, each with its findings: those that are whole, and detection rules
+/// of which only the metadata is wrong. And how many are not, with what is wrong with them.
 pub struct Documents<'f> {
-    pub good: Vec<(Document, Report<'f>)>,
+    pub readable: Vec<(Document, Report<'f>)>,
     pub refused: usize,
     pub found: Vec<Diagnostic>,
 }
 
 /// Reads the documents of a file.
 pub fn read<'f>(file: &'f SigmaFile, text: &str) -> Documents<'f> {
-    let mut documents = Documents { good: Vec::new(), refused: 0, found: Vec::new() };
+    let mut documents = Documents { readable: Vec::new(), refused: 0, found: Vec::new() };
     let mut collection = Collection::default();
     for document in yaml::documents(text) {
         let mut report = Report::new(file);
@@ -110,14 +111,16 @@ pub fn read<'f>(file: &'f SigmaFile, text: &str) -> Documents<'f> {
         let document = root.and_then(|root| Document::of(root, &mut report));
         let has_errors = report.has_errors();
         match document {
-            Some(document) if !has_errors => documents.good.push((document, report)),
+            Some(document) if !has_errors || document.kind == DocumentKind::Detection => {
+                documents.readable.push((document, report))
+            }
             _ => {
                 documents.refused += usize::from(has_errors);
                 documents.found.extend(report.found);
             }
         }
     }
-    if documents.good.is_empty() && documents.found.is_empty() && !collection.has_global() {
+    if documents.readable.is_empty() && documents.found.is_empty() && !collection.has_global() {
         documents.found.push(file.finding(Level::Warning, "empty", Mark::START, "the file holds no rule"));
     }
     documents
@@ -347,7 +350,7 @@ mod tests {
         let file = SigmaFile::new(Path::new("r.yml"), text);
         let documents = read(&file, text);
         let messages = documents.found.iter().map(|finding| finding.message.clone()).collect();
-        (documents.good.into_iter().map(|(document, _)| document).collect(), messages)
+        (documents.readable.into_iter().map(|(document, _)| document).collect(), messages)
     }
 
     fn field(document: &Document, name: &str) -> Option<String> {

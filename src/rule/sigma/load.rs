@@ -97,7 +97,7 @@ impl<'f> Sorted<'f> {
         let documents = document::read(file, text);
         loaded.refused += documents.refused;
         loaded.found.extend(documents.found);
-        for (document, mut report) in documents.good {
+        for (document, mut report) in documents.readable {
             match document.kind {
                 DocumentKind::Detection => {
                     let rule = DetectionRule::parse(&document, &mut report);

@@ -81,3 +81,12 @@ fn a_broken_rule_leaves_those_before_and_behind_alone() {
     let (rules, refused, _) = loaded(&format!("{}---\n{}---\n{}", rule("One"), rule("[Two"), rule("Three")));
     assert_eq!((rules, refused), (2, 1));
 }
+
+#[test]
+fn what_is_wrong_with_the_metadata_and_the_detection_is_found_at_once() {
+    let wrong = GOOD.replace("level: high", "level: hihg").replace("|contains", "|contians");
+    assert_ne!(wrong, GOOD);
+    let (rules, refused, found) = loaded(&wrong);
+    assert_eq!((rules, refused), (0, 1));
+    assert!(found >= 2, "{found}");
+}

@@ -45,7 +45,7 @@ pub fn convert(path: &Path, text: &str, options: &SigmaOptions) -> Converted {
     let documents = document::read(&file, text);
     converted.refused += documents.refused;
     converted.found.extend(documents.found);
-    for (document, mut report) in documents.good {
+    for (document, mut report) in documents.readable {
         match rule(&document, &around, &mut report) {
             Some(rule) if !report.has_errors() => converted.rules.push(rule),
             _ => converted.refused += 1,

@@ -47,7 +47,7 @@ fn refused(steps: &str) -> String {
 /// The rule behind pipelines, or what they say of it.
 fn after(pipelines: Vec<Pipeline>, rule: &str) -> Result<String, String> {
     let file = SigmaFile::new(Path::new("r.yml"), rule);
-    let (document, mut report) = document::read(&file, rule).good.remove(0);
+    let (document, mut report) = document::read(&file, rule).readable.remove(0);
     let mut rule = DetectionRule::parse(&document, &mut report).expect("a rule");
     if Pipelines::new(pipelines).apply(&mut rule, &[], &mut report).is_none() {
         let one = report.found.iter().find(|finding| finding.is_error()).expect("a finding");
@@ -315,7 +315,7 @@ fn linux_rules_run_on_joined_audit_records() {
 #[test]
 fn watched_fields_tell_their_names() {
     let file = SigmaFile::new(Path::new("r.yml"), RULE);
-    let (document, mut report) = document::read(&file, RULE).good.remove(0);
+    let (document, mut report) = document::read(&file, RULE).readable.remove(0);
     let mut rule = DetectionRule::parse(&document, &mut report).expect("a rule");
     let pipelines = Pipelines::new([pipeline(
         "- {type: field_name_mapping, mapping: {Channel: [a, b], User: u}}\n- {type: set_field, fields: []}\n",
