@@ -174,6 +174,10 @@ impl<'a> Walk<'a> {
             |signal: &&&Signal| signal.time() >= start && (signal.time() < end || !is_bucket && signal.time() == end);
         let window: Vec<&Signal> = self.since.iter().filter(inside).copied().collect();
         let view = View { signals: &window, start, end };
+        // a firing, or an alert that was open, has emptied it
+        if is_bucket && window.is_empty() {
+            return false;
+        }
         if !choice::holds(self.rule, &window, first) || !aggregate::meets_when(self.rule, &view) {
             return false;
         }
