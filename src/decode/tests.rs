@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::{Event, Position, Wanted};
 
 const LIMITS: Limits = Limits { record_bytes_max: 1 << 20, depth_max: 64, fields_max: 1000 };
 const REPLAY: Timing = Timing::Replay { year: 2024 };

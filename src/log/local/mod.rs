@@ -8,6 +8,7 @@
 //! In the data folder lie `lock`, `acknowledged` (a note of how far each partition is) and the database, `log`.
 
 mod acknowledged;
+mod call;
 mod chunk;
 mod keys;
 mod queue;
@@ -35,12 +36,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
     acknowledged::Note,
+    call::Call,
     keys::TopicManifest,
     queue::Queue,
     reader::LocalReader,
     room::Room,
     store::{Store, StoreError},
-    writer::{Call, Writer},
+    writer::Writer,
 };
 use super::{
     Assignment, Committed, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,

@@ -10,12 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
-
 use super::{
     Shared, Topic,
     acknowledged::{Ends, Note},
-    chunk::{self, Builder},
+    call::{Answer, Call},
+    chunk::Builder,
     keys::{TOPIC_BYTES_MAX, TopicManifest},
     queue::Next,
     retention,
@@ -24,40 +23,13 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    log::{Cleanup, LogError, Record, TopicSpec, Transaction, refuse},
+    log::{Cleanup, LogError, Record, TopicSpec, refuse},
 };
 
 /// Bytes of one batch, beyond which no further call joins it.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How often segments, the store's health and the note are looked after.
 const TICK: Duration = Duration::from_millis(500);
-
-/// What callers ask of the writer.
-pub(super) enum Call {
-    Append { records: Vec<Record>, answer: oneshot::Sender<Result<Vec<u64>, LogError>> },
-    Commit { transaction: Transaction, answer: oneshot::Sender<Result<(), LogError>> },
-    Ensure { topics: Vec<TopicSpec>, answer: oneshot::Sender<Result<(), LogError>> },
-}
-
-impl Call {
-    /// Bytes that the call holds while it waits.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Call::Append { records, .. } => records.iter().map(chunk::stored_bytes).sum(),
-            Call::Commit { transaction, .. } => {
-                transaction.records.iter().chain(&transaction.state).map(chunk::stored_bytes).sum()
-            }
-            Call::Ensure { .. } => 0,
-        }
-    }
-
-    fn refuse(self, error: &LogError) {
-        match self {
-            Call::Append { answer, .. } => drop(answer.send(Err(error.clone()))),
-            Call::Commit { answer, .. } | Call::Ensure { answer, .. } => drop(answer.send(Err(error.clone()))),
-        }
-    }
-}
 
 /// Calls whose effects are in one batch.
 #[derive(Default)]
@@ -67,20 +39,6 @@ struct Batch {
     touched: Vec<(String, u32)>,
     answers: Vec<Answer>,
     bytes: usize,
-}
-
-enum Answer {
-    Append(oneshot::Sender<Result<Vec<u64>, LogError>>, Vec<u64>),
-    Commit(oneshot::Sender<Result<(), LogError>>),
-}
-
-impl Answer {
-    fn send(self, outcome: Result<(), LogError>) {
-        match self {
-            Answer::Append(answer, offsets) => drop(answer.send(outcome.map(|()| offsets))),
-            Answer::Commit(answer) => drop(answer.send(outcome)),
-        }
-    }
 }
 
 /// How far a topic has been written.
