@@ -50,7 +50,7 @@ impl Contents {
         if let Some(together) = &walk.plan.rule.together {
             let new = || Events::new(walk.plan.leaves(), together);
             let events = self.more.get_or_insert_default().together.get_or_insert_with(new);
-            events.add(together, signal, signals_max);
+            walk.tally.combinations_cut += events.add(together, signal, signals_max);
         }
         walk.tally.evicted += u64::from(self.signals.push(signal, signals_max));
     }

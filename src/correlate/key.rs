@@ -88,7 +88,7 @@ pub struct Tally {
     pub unlisted: u64,
     /// The signal lacked a field that `first_seen` asks for.
     pub missing_value: u64,
-    /// Combinations that `first_seen` did not look at.
+    /// Combinations of one event's values that were not looked at: there were too many.
     pub combinations_cut: u64,
 }
 

@@ -337,6 +337,33 @@ fn a_flood_of_keys_pushes_out_its_own() {
     }
 }
 
+/// Whatever the rule waits for: the key with all but the last outlives a thousand that were seen once.
+#[test]
+fn a_key_one_step_from_firing_outlives_a_flood() {
+    let limits = Limits { keys_per_rule_max: 64, ..LIMITS };
+    let patterns = "events: #{ a: |e| e.kind == 1, b: |e| e.kind == 2 }";
+    let cases = [
+        (r#"within: "1h", all_of: [times(2, "a"), "b"]"#, "aab"),
+        (r#"within: "1h", any_of: [times(4, "a"), times(3, "b")]"#, "bbb"),
+        (r#"within: "1h", sequence: ["a", "a", "b"]"#, "aab"),
+        (r#"within: "1h", sequence: [times(2, "a"), none("b"), "a"]"#, "aaa"),
+        (r#"within: "1h", when: |w| w.a.count >= 2 && w.b.count >= 1"#, "aab"),
+        (r#"every: "1h", when: |w| w.a.count + w.b.count >= 3"#, "aab"),
+        (r#"session: "1h", all_of: [times(3, "a")], alert: |w| #{ b: w.b.count }"#, "aaa"),
+    ];
+    for (keys, signals) in cases {
+        let mut partition = Partition::with(&rule_of(&format!("{patterns}, {keys}")), limits);
+        let (before, last) = signals.split_at(2);
+        before.chars().zip(0..).for_each(|(pattern, at)| partition.signal_of("203.0.113.9", &pattern.to_string(), at));
+        (0..1_000).for_each(|at| partition.signal_of(&format!("spoofed-{at}"), "a", 2 + at));
+        partition.signal_of("203.0.113.9", last, 1_100);
+        partition.time_is(8_000);
+        let fired: Vec<&str> = partition.alerts.iter().map(|alert| &*alert.key[0]).collect();
+        assert_eq!(fired, ["203.0.113.9"], "{keys}");
+        assert!(partition.correlator.take_counts().evicted_keys > 900, "{keys}");
+    }
+}
+
 #[test]
 fn keys_that_have_learnt_more_outlive_a_flood_and_what_was_evicted_learns_anew() {
     let limits = Limits { keys_per_rule_max: 32, ..LIMITS };

@@ -39,18 +39,21 @@ impl Events {
         Events { figures, event: None }
     }
 
-    /// Takes the next signal of the total order in; at most `max` events, and values, are kept.
-    pub fn add(&mut self, declared: &Together, signal: &Arrival<'_>, max: usize) {
+    /// Takes the next signal of the total order in; at most `max` events, and values, are kept. Gives how many
+    /// combinations of its values are left out.
+    pub fn add(&mut self, declared: &Together, signal: &Arrival<'_>, max: usize) -> u64 {
         if self.event.as_ref().is_some_and(|event| signal.is_at(event)) {
-            return;
+            return 0;
         }
         self.event = Some(signal.position());
         let paths = declared.paths.get(signal.pattern).map_or(&[][..], Vec::as_slice);
         let mut bytes = Vec::new();
-        if let Some(column) = declared.column() {
-            pack_value(&column.field, signal.fields, paths, &mut bytes);
-        }
+        let cut = match declared.column() {
+            Some(column) => pack_value(&column.field, signal.fields, paths, &mut bytes),
+            None => 0,
+        };
         self.figures.add(&declared.aggregates, 0, signal.time, Packed { bytes: &bytes, paths: &[] }, max);
+        cut
     }
 
     /// Forgets the events before this time.
@@ -78,19 +81,21 @@ impl Events {
 }
 
 /// Packs, as `field`, the value at one path, or the combinations of the texts at several: as JSON, so that no two are
-/// written alike.
-fn pack_value(field: &str, fields: Packed<'_>, paths: &[Arc<str>], into: &mut Vec<u8>) {
+/// written alike. Gives how many there are beyond the bound.
+fn pack_value(field: &str, fields: Packed<'_>, paths: &[Arc<str>], into: &mut Vec<u8>) -> u64 {
     if let [path] = paths {
         if let Some(value) = fields.get(path) {
             pack_fields(&[(field, value)], &[], into);
         }
-        return;
+        return 0;
     }
+    let combined = combinations(fields, paths);
     // Of no paths there is one combination, of nothing.
-    let combined = combinations(fields, paths).kept.into_iter().filter(|texts| !texts.is_empty());
-    let written: Vec<String> = combined.map(|texts| serde_json::json!(texts).to_string()).collect();
+    let kept = combined.kept.into_iter().filter(|texts| !texts.is_empty());
+    let written: Vec<String> = kept.map(|texts| serde_json::json!(texts).to_string()).collect();
     let values = written.iter().map(|text| ValueView::Text(text)).collect();
     pack_fields(&[(field, ValueView::Array(values))], &[], into);
+    combined.cut
 }
 
 #[cfg(test)]
@@ -143,5 +148,20 @@ mod tests {
         }
         assert_eq!(events.answer(&declared, Some(Statistic::Distinct)), Some(Num::Int(2)), "the third lacks one");
         assert_eq!(events.answer(&declared, None), Some(Num::Int(3)));
+    }
+
+    #[test]
+    fn combinations_beyond_the_bound_are_counted() {
+        let declared = declared(&[&["a", "b"]]);
+        let texts: Vec<String> = (0..40).map(|at| at.to_string()).collect();
+        let array = || ValueView::Array(texts.iter().map(|text| ValueView::Text(text)).collect());
+        let mut bytes = Vec::new();
+        pack_fields(&[("a", array()), ("b", array())], &[], &mut bytes);
+        let mut packed = Vec::new();
+        let paths = &declared.paths[0];
+        let cut = pack_value("value", Packed { bytes: &bytes, paths: &[] }, paths, &mut packed);
+        let kept = Packed { bytes: &packed, paths: &[] }.get("value");
+        let Some(ValueView::Array(kept)) = kept else { panic!("combinations: {kept:?}") };
+        assert_eq!((kept.len() as u64 + cut, cut > 0), (1_600, true));
     }
 }

@@ -151,7 +151,10 @@ impl Status {
             ("of rules that are not loaded", sum(|signals| signals.unknown_rule)),
             ("of rules in quarantine", self.rules.iter().map(|rule| rule.passed_by).sum()),
             ("without a field that is asked for", self.rules.iter().map(|rule| rule.missing_value).sum()),
-            ("keys of one event beyond the bound", self.rules.iter().map(|rule| rule.keys_cut).sum()),
+            (
+                "keys and combinations of values of one event beyond the bound",
+                self.rules.iter().map(|rule| rule.keys_cut).sum(),
+            ),
             ("dropped from full keys, or with evicted ones", sum(|signals| signals.evicted)),
             ("keys evicted", sum(|signals| signals.evicted_keys)),
             ("keys gone with their rule", sum(|signals| signals.retired_keys)),

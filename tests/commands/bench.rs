@@ -73,6 +73,7 @@ fn correlation_is_measured_kind_by_kind_with_few_keys_and_many_and_by_bytes() {
         assert!(names.contains(&format!("signals: {kind}, 50 keys").as_str()), "{kind}: {names:?}");
     }
     assert!(names.contains(&"signals: distinct, 1,800 values in the window, 10 keys"), "{names:?}");
+    assert!(names.contains(&"keys: many keys, 50 keys, commits"), "{names:?}");
     for each in [1, 5] {
         let name = format!("memory: signals, 50 keys with {each} each");
         let row = rows.iter().find(|row| row["name"] == name.as_str()).expect("a row");

@@ -1,8 +1,10 @@
 //! What the oracle says of an alert: all that follows from the rule's meaning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json};
+
+use super::layers::Entry;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alert {
@@ -22,6 +24,12 @@ pub struct Alert {
     pub window: Option<(String, String)>,
     /// What the rule's `alert` shows.
     pub fields: Map<String, Json>,
+    /// The score, and (field, value) of each entity.
+    pub risk: Option<(i64, BTreeSet<(String, String)>)>,
+    /// Of each pattern the first signals and the last: the pattern's name and where the event is.
+    pub evidence: Vec<(String, Trigger)>,
+    /// What it adds to lists. It is seen in other alerts only.
+    pub adds: Vec<Entry>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value as Json};
 
+/// The input that alerts are to other rules.
+pub const ALERTS: &str = "alerts";
+
 #[derive(Debug, Clone)]
 pub struct Log {
     pub events: Vec<Event>,

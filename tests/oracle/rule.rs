@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use super::{
     aggregate::{Aggregate, What},
-    log::Event,
+    log::{ALERTS, Event},
 };
 
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub id: String,
-    /// All when left out.
+    /// All but alerts when left out.
     pub inputs: Option<Vec<&'static str>>,
     pub patterns: Vec<Pattern>,
     pub window: Window,
@@ -20,15 +20,50 @@ pub struct Rule {
     /// What `alert` gives, under `f0`, `f1` …; none is no `alert`.
     pub shows: Vec<Aggregate>,
     pub suppress: Option<Suppress>,
+    pub risk: Option<Risk>,
+    /// What an alert adds to a list.
+    pub then: Option<Adding>,
 }
 
-/// Matches the events whose `kind` is, or has among others, this one.
+/// Matches the events of which all is true that it asks.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     pub name: String,
-    pub kind: String,
+    pub asks: Vec<Ask>,
     /// Without any there is one key for all.
     pub by: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// The field is, or has among others, this text.
+    Is { field: String, text: String },
+    /// Whether any text of the field is in a list that rules write.
+    Listed { field: String, list: String, is_in: bool },
+}
+
+/// What an alert says of risk.
+#[derive(Debug, Clone)]
+pub struct Risk {
+    pub score: i64,
+    /// Fields whose values are the entities.
+    pub entities: Vec<String>,
+}
+
+/// For so many seconds after the alert's time.
+#[derive(Debug, Clone)]
+pub struct Adding {
+    pub list: String,
+    pub text: Written,
+    pub span: i64,
+}
+
+#[derive(Debug, Clone)]
+pub enum Written {
+    /// That element of the key.
+    Key(usize),
+    /// Every text of a field of the pattern's last signal.
+    Last { pattern: String, field: String },
 }
 
 /// Spans in seconds.
@@ -50,6 +85,8 @@ pub struct Baseline {
     pub over: i64,
     /// Deviations above the mean.
     pub above: f64,
+    /// Whether each hour of the week has a history of its own.
+    pub by_week: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -94,13 +131,27 @@ impl Suppress {
 }
 
 impl Rule {
-    /// Whether it waits for the total order: a rule with a window, `suppress` or a timer.
+    /// Whether it waits for the total order: a rule with a window, `suppress` or a timer, and one that asks what other
+    /// rules wrote.
     pub fn is_ordered(&self) -> bool {
-        !matches!(self.window, Window::Alone) || self.suppress.is_some()
+        !matches!(self.window, Window::Alone) || self.suppress.is_some() || self.asks_lists()
+    }
+
+    fn asks_lists(&self) -> bool {
+        let asks = |pattern: &Pattern| pattern.asks.iter().any(|ask| matches!(ask, Ask::Listed { .. }));
+        self.patterns.iter().any(asks)
+    }
+
+    /// Whether it follows what other rules do: it reads their alerts, or the lists that they write.
+    pub fn follows(&self) -> bool {
+        self.reads(ALERTS) || self.asks_lists()
     }
 
     pub fn reads(&self, input: &str) -> bool {
-        self.inputs.as_ref().is_none_or(|inputs| inputs.contains(&input))
+        match &self.inputs {
+            None => input != ALERTS,
+            Some(inputs) => inputs.contains(&input),
+        }
     }
 
     /// Patterns that are absent after the last step.
@@ -122,13 +173,18 @@ impl Rule {
             self.when_text(),
             self.alert_text(),
             self.suppress_text(),
+            self.risk_text(),
+            self.then_text(),
         ];
         entries.iter().filter(|entry| !entry.is_empty()).for_each(|entry| text += &format!("    {entry},\n"));
         text + "});\n"
     }
 
     fn patterns_text(&self) -> String {
-        let of = |pattern: &Pattern| format!("{}: |e| e.kind == {:?}", pattern.name, pattern.kind);
+        let of = |pattern: &Pattern| {
+            let asks: Vec<String> = pattern.asks.iter().map(Ask::to_rhai).collect();
+            format!("{}: |e| {}", pattern.name, asks.join(" && "))
+        };
         match &self.patterns[..] {
             [only] if only.name == "event" => of(only),
             patterns => format!("events: #{{ {} }}", patterns.iter().map(of).collect::<Vec<_>>().join(", ")),
@@ -160,6 +216,37 @@ impl Rule {
         let max = max.map(|max| format!(", suppress_max: \"{max}s\"")).unwrap_or_default();
         format!("suppress: \"{span}s\"{max}")
     }
+
+    fn risk_text(&self) -> String {
+        let Some(Risk { score, entities }) = &self.risk else { return String::new() };
+        format!("risk: #{{ score: {score}, entities: {entities:?} }}")
+    }
+
+    fn then_text(&self) -> String {
+        let Some(Adding { list, text, span }) = &self.then else { return String::new() };
+        let text = match text {
+            Written::Key(at) => format!("w.key[{at}]"),
+            Written::Last { pattern, field } => format!("w.{pattern}.last.{field}"),
+        };
+        format!("then: |w| list_add({list:?}, {text}, \"{span}s\")")
+    }
+}
+
+impl Pattern {
+    /// The closing of an alert is shown to those only that ask for the state.
+    pub fn sees_closed(&self) -> bool {
+        self.asks.iter().any(|ask| matches!(ask, Ask::Is { field, .. } if field == "state"))
+    }
+}
+
+impl Ask {
+    fn to_rhai(&self) -> String {
+        match self {
+            Ask::Is { field, text } => format!("e.{field} == {text:?}"),
+            Ask::Listed { field, list, is_in: true } => format!("in_list(e.{field}, {list:?})"),
+            Ask::Listed { field, list, is_in: false } => format!("!in_list(e.{field}, {list:?})"),
+        }
+    }
 }
 
 /// A rule file.
@@ -190,9 +277,10 @@ impl Window {
             Window::FirstSeen { fields, over, learn } => {
                 format!("first_seen: #{{ fields: {fields:?}, over: \"{over}s\" }}{}", maybe("learn", learn))
             }
-            Window::Baseline(Baseline { value, every, over, above }) => format!(
-                "baseline: #{{ value: |w| {}, every: \"{every}s\", over: \"{over}s\", above: {above} }}",
-                value.to_rhai()
+            Window::Baseline(Baseline { value, every, over, above, by_week }) => format!(
+                "baseline: #{{ value: |w| {}, every: \"{every}s\", over: \"{over}s\", above: {above}{} }}",
+                value.to_rhai(),
+                if *by_week { ", season: \"week\"" } else { "" }
             ),
         }
     }

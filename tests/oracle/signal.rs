@@ -1,8 +1,9 @@
 //! Events that match, each with one key.
 
 use super::{
-    log::{Event, Log, Placed},
-    rule::{Pattern, Rule},
+    layers::Lists,
+    log::{ALERTS, Event, Placed},
+    rule::{Ask, Pattern, Rule},
 };
 
 #[derive(Debug, Clone)]
@@ -34,25 +35,38 @@ impl Signal {
 }
 
 /// The signals of a rule, in the order of arrival. What is after the end of the log is seen by no rule.
-pub fn signals(rule: &Rule, log: &Log) -> Vec<Signal> {
-    let placed = log.placed();
-    let seen = placed.iter().filter(|placed| rule.reads(placed.event.input) && placed.event.time <= log.end());
-    seen.flat_map(|placed| rule.patterns.iter().flat_map(|pattern| signals_of(rule, pattern, placed))).collect()
+pub fn signals(rule: &Rule, placed: &[Placed<'_>], end: i64, lists: &Lists) -> Vec<Signal> {
+    let seen = placed.iter().filter(|placed| rule.reads(placed.event.input) && placed.event.time <= end);
+    seen.flat_map(|placed| rule.patterns.iter().flat_map(|pattern| signals_of(rule, pattern, placed, lists))).collect()
 }
 
-fn signals_of(rule: &Rule, pattern: &Pattern, placed: &Placed<'_>) -> Vec<Signal> {
-    if !placed.event.texts("kind").contains(&pattern.kind) || !rule.window.takes(placed.event) {
+fn signals_of(rule: &Rule, pattern: &Pattern, placed: &Placed<'_>, lists: &Lists) -> Vec<Signal> {
+    let event = placed.event;
+    let is_closing = event.input == ALERTS && event.texts("state") == ["closed"];
+    let is_shown = pattern.sees_closed() || !is_closing;
+    if !is_shown || !pattern.asks.iter().all(|ask| ask.is_true(event, lists)) || !rule.window.takes(event) {
         return Vec::new();
     }
     let signal = |(element, key): (u32, Vec<String>)| Signal {
         pattern: pattern.name.clone(),
         key,
-        event: placed.event.clone(),
+        event: event.clone(),
         offset: placed.offset,
         element,
         late: placed.late,
     };
-    (0..).zip(keys(placed.event, &pattern.by)).map(signal).collect()
+    (0..).zip(keys(event, &pattern.by)).map(signal).collect()
+}
+
+impl Ask {
+    fn is_true(&self, event: &Event, lists: &Lists) -> bool {
+        match self {
+            Ask::Is { field, text } => event.texts(field).contains(text),
+            Ask::Listed { field, list, is_in } => {
+                event.texts(field).iter().any(|text| lists.has(list, text, event.time)) == *is_in
+            }
+        }
+    }
 }
 
 /// The cross product of the distinct values of each field, in byte order; none when a field is missing or empty.

@@ -3,7 +3,11 @@
 //! A timer at T comes after every signal at T. Nothing is kept but the signals themselves; each question is answered
 //! from all of them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tripline::event::{Position, Timestamp};
 
@@ -11,10 +15,17 @@ use super::{
     aggregate::{self, View},
     alert::{Alert, State, Trigger},
     choice,
+    layers::Entry,
     log::instant,
-    rule::{Baseline, Rule, Window},
+    rule::{Adding, Baseline, Rule, Window, Written},
     signal::{self, Signal},
 };
+
+/// Signals of a pattern that an alert shows.
+const EVIDENCE_MAX: usize = 10;
+
+const HOUR: i64 = 3600;
+const WEEK: i64 = 7 * 24 * HOUR;
 
 /// The alert of a rule on single events, which waits for nothing.
 pub fn alone(rule: &Rule, signal: &Signal) -> Option<Alert> {
@@ -163,6 +174,10 @@ impl<'a> Walk<'a> {
             |signal: &&&Signal| signal.time() >= start && (signal.time() < end || !is_bucket && signal.time() == end);
         let window: Vec<&Signal> = self.since.iter().filter(inside).copied().collect();
         let view = View { signals: &window, start, end };
+        // a firing, or an alert that was open, has emptied it
+        if is_bucket && window.is_empty() {
+            return false;
+        }
         if !choice::holds(self.rule, &window, first) || !aggregate::meets_when(self.rule, &view) {
             return false;
         }
@@ -197,6 +212,9 @@ impl<'a> Walk<'a> {
             suppressed: open.suppressed,
             window: open.alert.window.as_ref().map(|(start, _)| (start.clone(), instant(last))),
             fields: aggregate::shown(self.rule, &view),
+            risk: risk(self.rule, &open.signals),
+            evidence: evidence(&open.signals),
+            adds: Vec::new(),
             ..open.alert
         });
     }
@@ -233,32 +251,32 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Whether the bucket that ends at `end` is above the mean of those before it by so many deviations. The moving
-    /// mean and variance start at the first bucket's value and at 0.
+    /// Whether the bucket that ends at `end` is above the mean of those before it by so many deviations; with a season,
+    /// of those of the same hour of the week. The moving mean and variance start at the first bucket's value and at 0.
     fn leaves_its_history(&self, baseline: &Baseline, end: i64) -> bool {
-        let Baseline { value, every, over, above } = baseline;
-        let warm_up = over / every;
-        let weight = 2.0 / (warm_up as f64 + 1.0);
+        let Baseline { value, every, over, above, by_week } = baseline;
         let value_of = |start: i64| {
             let inside = |signal: &&&Signal| (start..start + every).contains(&signal.time());
             let signals: Vec<&Signal> = self.seen.iter().filter(inside).copied().collect();
             value.of(&View { signals: &signals, start, end: start + every }).as_f64().unwrap_or(0.0)
         };
-        let (mut start, mut buckets) = (self.history_start(baseline, end), 0);
-        let (mut mean, mut variance) = (0.0, 0.0f64);
-        loop {
-            let x = value_of(start);
-            if start + every == end {
-                return buckets >= warm_up && variance > 0.0 && x > mean + above * variance.sqrt();
-            }
+        let last = end - every;
+        let hour = |start: i64| start.rem_euclid(WEEK) / HOUR;
+        let is_like = |start: &i64| !by_week || hour(*start) == hour(last);
+        let before = (self.history_start(baseline, end)..last).step_by(*every as usize).filter(is_like);
+        let warm_up = if *by_week { (over / every / (WEEK / HOUR)).max(1) } else { over / every };
+        let weight = 2.0 / (warm_up as f64 + 1.0);
+        let (mut mean, mut variance, mut buckets) = (0.0, 0.0f64, 0);
+        for x in before.map(value_of) {
             if buckets == 0 {
                 mean = x;
             }
             let d = x - mean;
             mean += weight * d;
             variance = (1.0 - weight) * (variance + weight * d * d);
-            (start, buckets) = (start + every, buckets + 1);
+            buckets += 1;
         }
+        buckets >= warm_up && variance > 0.0 && value_of(last) > mean + above * variance.sqrt()
     }
 
     /// The start of the first bucket of a history: after as many empty buckets as it has, a key is a new one.
@@ -310,7 +328,43 @@ fn alert_of(rule: &Rule, key: &[String], time: i64, trigger: &Signal, view: &Vie
         suppressed: 0,
         window: has_window.then(|| (instant(view.start), instant(view.end))),
         fields: aggregate::shown(rule, view),
+        risk: risk(rule, view.signals),
+        evidence: evidence(view.signals),
+        adds: if trigger.late { Vec::new() } else { adds(rule, key, time, view.signals) },
     }
+}
+
+/// The entities are the texts of some fields in all signals.
+fn risk(rule: &Rule, signals: &[&Signal]) -> Option<(i64, BTreeSet<(String, String)>)> {
+    let risk = rule.risk.as_ref()?;
+    let entities = risk.entities.iter().flat_map(|field| {
+        let texts = signals.iter().flat_map(|signal| signal::values(&signal.event, field));
+        texts.map(|text| (field.clone(), text))
+    });
+    Some((risk.score, entities.collect()))
+}
+
+/// Of each pattern the first ones and the last, ten at most.
+fn evidence(signals: &[&Signal]) -> Vec<(String, Trigger)> {
+    let is_shown = |(at, signal): &(usize, &&Signal)| {
+        let count = |signals: &[&Signal]| signals.iter().filter(|other| other.pattern == signal.pattern).count();
+        count(&signals[..*at]) < EVIDENCE_MAX - 1 || count(&signals[*at..]) == 1
+    };
+    let shown = signals.iter().enumerate().filter(is_shown);
+    shown.map(|(_, signal)| (signal.pattern.clone(), place(signal))).collect()
+}
+
+fn adds(rule: &Rule, key: &[String], time: i64, signals: &[&Signal]) -> Vec<Entry> {
+    let Some(Adding { list, text, span }) = &rule.then else { return Vec::new() };
+    let texts = match text {
+        Written::Key(at) => vec![key[*at].clone()],
+        Written::Last { pattern, field } => {
+            let last = signals.iter().rfind(|signal| signal.pattern == *pattern);
+            last.map(|signal| signal::values(&signal.event, field)).unwrap_or_default()
+        }
+    };
+    let entry = |text: String| Entry { list: list.clone(), text, after: time, until: time + span };
+    texts.into_iter().map(entry).collect()
 }
 
 fn place(signal: &Signal) -> Trigger {

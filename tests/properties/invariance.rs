@@ -53,21 +53,31 @@ fn partitions_of_signals_interleavings_batches_and_restarts_change_no_byte() {
         let expected = lines(&engine::replay(&rules, &case.log)?);
         let mut random = StdRng::seed_from_u64(seed);
         [1, 2, 7].into_iter().try_for_each(|partitions| {
-            let signals = line::signals(std::slice::from_ref(&rules), &case.log, partitions, &mut random);
-            let alerts: Vec<Alert> = signals
-                .iter()
-                .flat_map(|records| line::alerts(std::slice::from_ref(&rules), records, &mut random))
-                .collect();
-            same(&lines(&alerts), &expected, &format!("{partitions} signals partitions"))
+            let sets = std::slice::from_ref(&rules);
+            let signals = line::signals(sets, &case.log, partitions, &mut random);
+            let run = line::live(sets, signals, &mut random);
+            same(&lines(&run.alerts), &expected, &format!("{partitions} signals partitions"))?;
+            is_repeated(sets, &run, &mut random)
         })
     });
 }
 
-/// As long as what ties in time shares a partition, and nothing is late.
+/// The log that a run has left gives the same once more.
+fn is_repeated(sets: &[Arc<RuleSet>], run: &line::Run, random: &mut StdRng) -> Result<(), String> {
+    let (alerts, chained) = line::again(sets, run, random);
+    same(&lines(&alerts), &lines(&run.alerts), "other batches and restarts")?;
+    same(&chained, &run.chained, "what alerts are to rules, with other batches and restarts")
+}
+
+/// As long as what ties in time shares a partition, and nothing is late. Alerts that tie come in the order of their ids,
+/// which are made of positions.
 #[test]
 fn the_number_of_events_partitions_changes_positions_alone() {
     holds(CASES, |_, case| {
         let mut case = case.clone();
+        if case.rules.iter().any(|rule| rule.reads(oracle::ALERTS)) {
+            return Ok(());
+        }
         case.log.lateness = 1_000_000;
         let mut essence_of = |partitions: i64| {
             for event in &mut case.log.events {
@@ -89,7 +99,7 @@ fn essence(case: &Case) -> Result<Vec<String>, String> {
     let without = |alert: oracle::Alert| {
         let oracle::Alert { trigger: (input, _, _, time), .. } = &alert;
         let trigger = (input.clone(), 0, 0, time.clone());
-        oracle::Alert { id: String::new(), trigger, ..alert }
+        oracle::Alert { id: String::new(), trigger, evidence: Vec::new(), ..alert }
     };
     let mut lines: Vec<String> =
         alerts.iter().map(compare::told).map(without).map(|alert| format!("{alert:?}")).collect();
@@ -97,14 +107,15 @@ fn essence(case: &Case) -> Result<Vec<String>, String> {
     Ok(lines)
 }
 
-/// The rules of one revision; some are those of another case of the kind.
+/// The rules of one revision: of another, the first may be the same still.
 fn revision(case: &Case, other: Option<&Case>, revision: u64) -> Result<Arc<RuleSet>, String> {
-    let mut rules = case.rules.clone();
-    for (at, rule) in other.iter().flat_map(|other| other.rules.iter().enumerate().skip(1)) {
-        match rules.get_mut(at) {
-            Some(before) => *before = rule.clone(),
-            None => rules.push(rule.clone()),
-        }
+    let mut rules = other.unwrap_or(case).rules.clone();
+    let list_of = |rule: &oracle::Rule| rule.then.as_ref().map(|adding| adding.list.clone());
+    // a list that nobody writes can't be asked
+    if let (Some(rule), Some(first)) = (rules.first_mut(), case.rules.first())
+        && list_of(rule) == list_of(first)
+    {
+        *rule = first.clone();
     }
     let set = engine::rules(&rules)?;
     let bundle = Some(BundleMark { revision, hash: revision.to_string().into() });
@@ -123,9 +134,7 @@ fn where_rules_switch_follows_from_the_signals_log_alone() {
         ];
         let mut random = StdRng::seed_from_u64(seed);
         let signals = line::signals(&sets, &case.log, 2, &mut random);
-        let mut alerts =
-            || -> Vec<Alert> { signals.iter().flat_map(|records| line::alerts(&sets, records, &mut random)).collect() };
-        let expected = lines(&alerts());
-        (0..4).try_for_each(|_| same(&lines(&alerts()), &expected, "other batches and restarts"))
+        let run = line::live(&sets, signals, &mut random);
+        (0..4).try_for_each(|_| is_repeated(&sets, &run, &mut random))
     });
 }

@@ -87,3 +87,18 @@ fn what_is_new_is_what_the_oracle_says() {
 fn baselines_say_what_the_oracle_says() {
     holds(Kind::Baseline);
 }
+
+#[test]
+fn seasons_say_what_the_oracle_says() {
+    holds(Kind::Season);
+}
+
+#[test]
+fn rules_on_alerts_say_what_the_oracle_says() {
+    holds(Kind::Chain);
+}
+
+#[test]
+fn lists_that_rules_write_hold_what_the_oracle_says() {
+    holds(Kind::Lists);
+}

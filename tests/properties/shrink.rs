@@ -63,7 +63,17 @@ fn simpler(rule: &Rule) -> Vec<Rule> {
             rules.push(with(&|rule| rule.suppress = Some(crate::oracle::Suppress { max: None, ..suppress })));
         }
     }
-    if rule.inputs.is_some() {
+    if rule.risk.is_some() {
+        rules.push(with(&|rule| rule.risk = None));
+    }
+    if rule.then.is_some() {
+        rules.push(with(&|rule| rule.then = None));
+    }
+    let asks = rule.patterns.iter().map(|pattern| pattern.asks.len());
+    for (at, asks) in asks.enumerate().filter(|(_, asks)| *asks > 1) {
+        rules.extend((0..asks).map(|ask| with(&|rule| drop(rule.patterns[at].asks.remove(ask)))));
+    }
+    if rule.inputs.is_some() && !rule.follows() {
         rules.push(with(&|rule| rule.inputs = None));
     }
     if rule.patterns.iter().any(|pattern| !pattern.by.is_empty()) {

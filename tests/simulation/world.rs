@@ -287,7 +287,7 @@ impl World {
 
     /// Whether every signals partition has committed a walk past everything.
     async fn has_walked_all(&self) -> bool {
-        let end = Timestamp::from_millis(AFTERMATH * 1_000).minus(Duration::from_secs(600));
+        let end = Timestamp::from_millis(AFTERMATH * 1_000).minus(Duration::from_secs(6 * 3600));
         let topics = topics();
         for partition in 0..self.config.correlate.partitions {
             let at = |topic: &str| TopicPartition { topic: topic.to_owned(), partition };

@@ -35,30 +35,58 @@ pub fn run(args: &BenchCorrelateArgs, report: &mut Report) -> Result<()> {
         return given(args, input, report);
     }
     let (windows, [few, many]) = (kinds::windows(args.keys), kinds::few_and_many(args.keys));
-    report.rows(&measure("signals", &windows, args)?)?;
-    report.rows(&measure("keys", &[few, many], args)?)?;
+    report.rows(&measure("signals", &windows, Commits::None, args)?)?;
+    report.rows(&measure("keys", &[few, many], Commits::Both, args)?)?;
     memory::run(&Scenario { per_key: 6, ..many }, args.seed, report)
 }
 
+/// Whether what changed is written as well.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commits {
+    None,
+    /// Each scenario once without and once with commits.
+    Both,
+}
+
 /// Measures scenarios side by side, each with its windows full.
-fn measure(group: &str, scenarios: &[Scenario], args: &BenchCorrelateArgs) -> Result<Vec<super::measure::Row>> {
+fn measure(
+    group: &str,
+    scenarios: &[Scenario],
+    commits: Commits,
+    args: &BenchCorrelateArgs,
+) -> Result<Vec<super::measure::Row>> {
     let mut plain = Stream::new(scenarios[0], args.seed)?;
     let mut contenders =
         vec![Contender::prepared("decode", move || plain.next(args.events), |records| decode(&records))];
     for scenario in scenarios {
-        let mut stream = Stream::new(*scenario, args.seed)?;
-        let mut line = Line::new(&stream.rules, limits(&Config::default()));
-        let mut left = stream.window();
-        while left > 0 {
-            let some = left.min(args.events);
-            line.run(&stream.next(some));
-            line.commit();
-            left -= some;
-        }
         let name = format!("{}, {} keys", scenario.name, scenario.keys);
-        contenders.push(Contender::prepared(name, move || stream.next(args.events), move |records| line.run(&records)));
+        let (mut stream, mut line) = filled(scenario, args)?;
+        contenders.push(Contender::prepared(
+            name.clone(),
+            move || stream.next(args.events),
+            move |records| line.run(&records),
+        ));
+        if commits == Commits::Both {
+            let (mut stream, mut line) = filled(scenario, args)?;
+            let run = move |records: Vec<Encoded>| line.run_and_commit(&records);
+            contenders.push(Contender::prepared(format!("{name}, commits"), move || stream.next(args.events), run));
+        }
     }
     Ok(compare(group, args.events, contenders))
+}
+
+/// A line whose windows are full, and the signals that follow.
+fn filled(scenario: &Scenario, args: &BenchCorrelateArgs) -> Result<(Stream, Line)> {
+    let mut stream = Stream::new(*scenario, args.seed)?;
+    let mut line = Line::new(&stream.rules, limits(&Config::default()));
+    let mut left = stream.window();
+    while left > 0 {
+        let some = left.min(args.events);
+        line.run(&stream.next(some));
+        line.commit();
+        left -= some;
+    }
+    Ok((stream, line))
 }
 
 /// What a line can't do without.
@@ -89,6 +117,17 @@ impl Line {
             }
         }
         Work { built: None, found: Some(Found { asked: 0, hits: alerts.len() as u64 }) }
+    }
+
+    /// Writes what changed after as many signals as come in a commit interval, at one a microsecond.
+    fn run_and_commit(&mut self, records: &[Encoded]) -> Work {
+        let interval = Config::default().correlate.commit_interval.as_micros() as usize;
+        let mut hits = 0;
+        for records in records.chunks(interval) {
+            hits += self.run(records).found.map_or(0, |found| found.hits);
+            self.commit();
+        }
+        Work { built: None, found: Some(Found { asked: 0, hits }) }
     }
 
     /// What changed is written, and thrown away here.

@@ -351,9 +351,13 @@ pub(super) const FAMILIES: &[Family] = &[
         rules,
         |rule, samples| { samples.put(&[&rule.id], rule.missing_value) }
     ),
-    each!("tripline_rule_keys_cut_total", "Keys of one event beyond the bound", RULE, rules, |rule, samples| {
-        samples.put(&[&rule.id], rule.keys_cut)
-    }),
+    each!(
+        "tripline_rule_keys_cut_total",
+        "Keys of one event, and combinations of its values, beyond the bound",
+        RULE,
+        rules,
+        |rule, samples| { samples.put(&[&rule.id], rule.keys_cut) }
+    ),
     each!(
         "tripline_rule_passed_by_total",
         "Events and signals that passed it in quarantine",
