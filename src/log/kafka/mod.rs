@@ -19,6 +19,7 @@ mod reader;
 mod restore;
 mod topics;
 mod transactor;
+mod wake;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
