@@ -76,6 +76,15 @@ impl KafkaLog {
     pub async fn plan(&self, topics: &[TopicSpec]) -> Result<Vec<PlannedTopic>, LogError> {
         topics::plan(&self.kafka, &self.probe, topics).await
     }
+
+    /// Removes topics with all that is in them, and what groups have committed. What is not there is removed already.
+    /// A group must have no members; those that are about to leave are waited for.
+    ///
+    /// # Errors
+    /// When the brokers do not answer, or keep one of them; the others are removed nevertheless.
+    pub async fn remove(&self, topics: &[String], groups: &[String]) -> Result<(), LogError> {
+        topics::remove(&self.kafka, &self.probe, topics, groups).await
+    }
 }
 
 /// The groups of this process: the seats it has, and clients for groups in which it has none.
