@@ -296,6 +296,8 @@ pub enum BenchCommand {
     Detect(BenchDetectArgs),
     /// Correlate signals: windows, sequences, many keys
     Correlate(BenchCorrelateArgs),
+    /// Run the stages on a broker: throughput, exactly-once, restore, latency
+    Kafka(BenchKafkaArgs),
 }
 
 #[derive(Debug, Args)]
@@ -334,6 +336,48 @@ pub struct BenchCorrelateArgs {
     /// What made-up signals come from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchKafkaArgs {
+    /// A broker; topics and groups of the bench's own are made there, and removed at the end
+    #[arg(long, value_name = "HOST:PORT")]
+    pub bootstrap: String,
+    /// Events of each row
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = parse_count)]
+    pub events: usize,
+    /// Made-up rules that match nothing, beside two whose matches are planted
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = parse_count)]
+    pub rule_count: usize,
+    /// Keys whose state is restored
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = parse_count)]
+    pub keys: usize,
+    /// What made-up events and rules come from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How often each row of a comparison is measured, by turns with the others; the median counts
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = parse_count)]
+    pub rounds: usize,
+    /// Only these parts
+    #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
+    pub only: Vec<KafkaPart>,
+}
+
+/// A part of `tripline bench kafka`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KafkaPart {
+    /// Fetching alone, decoding, and the detect stage
+    Drain,
+    /// The whole pipeline exactly-once against at-least-once
+    ExactlyOnce,
+    /// With 0.1 %, 1 % and 10 % of the events matching
+    Hop,
+    /// Over 1, 2 and 4 partitions
+    Scale,
+    /// The state of many keys from its changelog
+    Restore,
+    /// From an event to its alert, at half load
+    Latency,
 }
 
 #[derive(Debug, Args)]

@@ -82,10 +82,18 @@ impl Output {
         write!(self.inner, "{text}").with_context(|| self.name.clone())
     }
 
+    /// What was written so far can be read.
+    ///
+    /// # Errors
+    /// When it takes no more.
+    pub fn flush(&mut self) -> Result<()> {
+        self.inner.flush().with_context(|| self.name.clone())
+    }
+
     /// # Errors
     /// When not everything could be written.
     pub fn finish(mut self) -> Result<()> {
-        self.inner.flush().with_context(|| self.name)
+        self.flush()
     }
 }
 

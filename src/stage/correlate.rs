@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior},
+    time::{Instant, Interval, MissedTickBehavior},
 };
 use tracing::{error, info};
 
@@ -47,6 +47,8 @@ pub struct Correlating {
     pub telemetry: Telemetry,
     pub hook: super::Hook,
     pub rulebook: Option<Arc<Rulebook>>,
+    /// The lines commit at the same moments, counted from here: on Kafka they share a transaction then.
+    pub began: Instant,
 }
 
 /// The work of the line that owns `assignment`.
@@ -171,8 +173,7 @@ impl CorrelateLine {
     }
 
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) -> Result<Ended, Ended> {
-        let mut ticks = tokio::time::interval(self.shared.config.correlate.commit_interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = self.shared.commit_ticks();
         loop {
             tokio::select! {
                 biased;
@@ -426,6 +427,15 @@ impl From<RulebookError> for Ended {
 }
 
 impl Correlating {
+    fn commit_ticks(&self) -> Interval {
+        let interval = self.config.correlate.commit_interval;
+        let over = self.began.elapsed().as_nanos() % interval.as_nanos().max(1);
+        let next = Instant::now() + interval - Duration::from_nanos(over as u64);
+        let mut ticks = tokio::time::interval_at(next, interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        ticks
+    }
+
     /// The rules that a partition begins with: where they are passed round, those of its last commit. Without one it
     /// has none until a source announces some.
     async fn rules_of(&self, seat: &mut Seat, header: Option<&Header>) -> Result<Arc<RuleSet>, Ended> {

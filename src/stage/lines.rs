@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 use tracing::warn;
 
 use super::{
@@ -127,6 +127,7 @@ fn correlate_stage(around: &Surroundings, topics: &Topics) -> Stage {
         telemetry: around.telemetry.clone(),
         hook: around.hook.clone(),
         rulebook: around.rulebook.clone(),
+        began: Instant::now(),
     });
     let factory: Factory = Box::new(move |assignment, seat| correlate::work(shared.clone(), assignment, seat));
     let topics = vec![(topics.signals.clone(), Start::Earliest)];

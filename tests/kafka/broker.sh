@@ -7,6 +7,7 @@
 #   broker.sh again DIR         runs it on the data that it left when it was killed
 #
 # The jars lie under ${TRIPLINE_TEST_CACHE:-target/kafka}/libs. SCRAM, when set, is a user for `StorageTool format`.
+# BROKER_JVM takes the place of the JVM's flags, which are for a quick start.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -33,7 +34,7 @@ fetch() {
 # Not changed by an interrupt of the terminal: what counts is the end of standard input.
 trap '' INT HUP
 
-jvm="-Xmx768m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+jvm="${BROKER_JVM:--Xmx768m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn}"
 
 storage() {
     # shellcheck disable=SC2086 # the flags are words

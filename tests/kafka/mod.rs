@@ -1,5 +1,6 @@
 //! The Kafka log, and the whole server on it, against a real broker.
 
+mod bench;
 pub mod broker;
 mod chaos;
 mod e2e;

@@ -149,18 +149,7 @@ fn given(args: &BenchCorrelateArgs, input: &std::path::Path, report: &mut Report
 
 /// What detect writes of the first records of a file.
 fn detected(path: &std::path::Path, rules: &Arc<RuleSet>, config: &Config, most: usize) -> Result<Vec<Encoded>> {
-    let timing = Timing::Replay { year: YEAR };
-    let decoder = Decoder::new(&DecodeSpec::default(), config.detect.decode_limits(), timing)
-        .context("the decoder's defaults")?;
-    let state = SourceState {
-        input: "default".into(),
-        partition: 0,
-        lateness: LATENESS,
-        watermark: None,
-        epoch: 1,
-        max_clock_skew: None,
-    };
-    let mut source = Source::new(state, decoder, Detector::new(rules.clone(), config.detect.quarantine_after));
+    let mut source = source(rules, config)?;
     let mut found = vec![SignalRecord::Roster(Roster { inputs: [("default".into(), vec![0])].into() })];
     let (mut file, mut line) = (Records::open(path)?, Vec::new());
     for read in 1..=most {
@@ -173,4 +162,20 @@ fn detected(path: &std::path::Path, rules: &Arc<RuleSet>, config: &Config, most:
     }
     found.push(SignalRecord::Marker(source.marker()));
     Ok((0..).zip(found.iter().map(SignalRecord::encode)).collect())
+}
+
+/// The only partition of an input, as a detect line reads it.
+pub fn source(rules: &Arc<RuleSet>, config: &Config) -> Result<Source> {
+    let timing = Timing::Replay { year: YEAR };
+    let decoder = Decoder::new(&DecodeSpec::default(), config.detect.decode_limits(), timing)
+        .context("the decoder's defaults")?;
+    let state = SourceState {
+        input: "default".into(),
+        partition: 0,
+        lateness: LATENESS,
+        watermark: None,
+        epoch: 1,
+        max_clock_skew: None,
+    };
+    Ok(Source::new(state, decoder, Detector::new(rules.clone(), config.detect.quarantine_after)))
 }

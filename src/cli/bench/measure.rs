@@ -1,8 +1,8 @@
-//! CPU time of this thread, and rows of it side by side.
+//! CPU time of a thread or of the process, and rows of it side by side.
 
 use anyhow::Result;
 use rustix::time::{ClockId, clock_gettime};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::cli::output::Output;
 
@@ -26,15 +26,39 @@ pub struct Row {
     pub ratio: f64,
     /// The name of the row that this one is held against.
     pub baseline: String,
-    /// Patterns asked for each event.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub asked_per_event: Option<f64>,
-    /// Patterns that matched for each event.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hits_per_event: Option<f64>,
-    /// What a key takes in memory, by the allocator's count.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes_per_key: Option<f64>,
+    #[serde(flatten, serialize_with = "by_key")]
+    pub figures: Vec<Figure>,
+}
+
+/// What a row shows besides its time.
+#[derive(Debug)]
+pub struct Column {
+    /// Its name in JSON.
+    pub key: &'static str,
+    /// Its head in the table.
+    pub head: &'static str,
+    /// Digits after the point, in the table; without any it is a whole number in JSON too.
+    pub digits: usize,
+}
+
+/// A column's figure in one row.
+pub type Figure = (&'static Column, f64);
+
+/// Patterns asked for each event.
+pub static ASKED: Column = Column { key: "asked_per_event", head: "asked", digits: 2 };
+
+/// Patterns that matched for each event.
+pub static HITS: Column = Column { key: "hits_per_event", head: "hits", digits: 2 };
+
+/// What a key takes in memory, by the allocator's count.
+pub static BYTES_PER_KEY: Column = Column { key: "bytes_per_key", head: "bytes/key", digits: 0 };
+
+fn by_key<S: Serializer>(figures: &[Figure], serializer: S) -> Result<S::Ok, S::Error> {
+    let number = |digits: usize, figure: f64| match digits {
+        0 => serde_json::Value::from(figure.round() as i64),
+        _ => serde_json::Value::from(figure),
+    };
+    serializer.collect_map(figures.iter().map(|(column, figure)| (column.key, number(column.digits, *figure))))
 }
 
 /// What one pass did.
@@ -92,23 +116,45 @@ pub fn compare(group: &str, events: usize, mut contenders: Vec<Contender<'_>>) -
             times.push(took);
         }
     }
-    let name = |contender: &Contender<'_>| format!("{group}: {}", contender.name);
-    let baseline = contenders.first().map(name).unwrap_or_default();
     let count = events.max(1) as f64;
-    let rows = contenders.iter().zip(&times).zip(&work).map(|((contender, own), work)| {
-        let ratios = own.iter().zip(&times[0]).map(|(own, base)| own / base.max(f64::MIN_POSITIVE));
+    let figures = |work: &Work| {
+        let shown = |found: &Found| vec![(&ASKED, found.asked as f64 / count), (&HITS, found.hits as f64 / count)];
+        work.found.as_ref().map(shown).unwrap_or_default()
+    };
+    let measured = contenders.iter().zip(times).zip(&work);
+    let measured = measured.map(|((contender, times_us), work)| Measured {
+        name: contender.name.clone(),
+        times_us,
+        figures: figures(work),
+    });
+    rows(group, events, measured.collect())
+}
+
+/// What was measured, round by round.
+pub struct Measured {
+    pub name: String,
+    /// CPU time of each round, in microseconds.
+    pub times_us: Vec<f64>,
+    pub figures: Vec<Figure>,
+}
+
+/// The rows of what was measured by turns, so often each; the first one is the baseline.
+pub fn rows(group: &str, events: usize, measured: Vec<Measured>) -> Vec<Row> {
+    let name = |measured: &Measured| format!("{group}: {}", measured.name);
+    let baseline = measured.first().map(name).unwrap_or_default();
+    let base = measured.first().map(|first| first.times_us.clone()).unwrap_or_default();
+    let row = |measured: Measured| {
+        let ratios = measured.times_us.iter().zip(&base).map(|(own, base)| own / base.max(f64::MIN_POSITIVE));
         Row {
-            name: name(contender),
+            name: name(&measured),
             events,
-            cpu_us_per_event: median(own.iter().copied()) / count,
+            cpu_us_per_event: median(measured.times_us.iter().copied()) / events.max(1) as f64,
             ratio: median(ratios),
             baseline: baseline.clone(),
-            asked_per_event: work.found.map(|found| found.asked as f64 / count),
-            hits_per_event: work.found.map(|found| found.hits as f64 / count),
-            bytes_per_key: None,
+            figures: measured.figures,
         }
-    });
-    rows.collect()
+    };
+    measured.into_iter().map(row).collect()
 }
 
 fn warm_up(contender: &mut Contender<'_>) {
@@ -127,11 +173,21 @@ fn warm_up(contender: &mut Contender<'_>) {
 
 /// CPU time that this thread has used, in microseconds.
 pub fn cpu_us() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+    used_us(ClockId::ThreadCPUTime)
+}
+
+/// CPU time that all threads of this process have used, librdkafka's among them, in microseconds.
+pub fn process_cpu_us() -> f64 {
+    used_us(ClockId::ProcessCPUTime)
+}
+
+fn used_us(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
     time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// 0 of none.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
@@ -141,20 +197,21 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 pub struct Report {
     out: Output,
     json: bool,
+    columns: &'static [&'static Column],
 }
 
 impl Report {
+    /// `columns` are those of the table; JSON has every figure.
+    ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn start(json: bool) -> Result<Self> {
+    pub fn start(json: bool, columns: &'static [&'static Column]) -> Result<Self> {
         let mut out = Output::stdout();
         if !json {
-            out.line(format_args!(
-                "{:<58} {:>8} {:>9} {:>7} {:>8} {:>8} {:>9}",
-                "", "events", "CPU us", "ratio", "asked", "hits", "bytes/key"
-            ))?;
+            let heads: String = columns.iter().map(|column| format!(" {:>10}", column.head)).collect();
+            out.line(format_args!("{:<58} {:>8} {:>9} {:>7}{heads}", "", "events", "CPU us", "ratio"))?;
         }
-        Ok(Report { out, json })
+        Ok(Report { out, json, columns })
     }
 
     /// # Errors
@@ -165,15 +222,15 @@ impl Report {
                 self.out.line(serde_json::to_string(row)?)?;
                 continue;
             }
-            let count = |count: Option<f64>| count.map_or_else(String::new, |count| format!("{count:.2}"));
-            let Row { name, events, cpu_us_per_event, ratio, .. } = row;
-            let (asked, hits) = (count(row.asked_per_event), count(row.hits_per_event));
-            let bytes = row.bytes_per_key.map_or_else(String::new, |bytes| format!("{bytes:.0}"));
-            self.out.line(format_args!(
-                "{name:<58} {events:>8} {cpu_us_per_event:>9.3} {ratio:>7.2} {asked:>8} {hits:>8} {bytes:>9}"
-            ))?;
+            let Row { name, events, cpu_us_per_event, ratio, figures, .. } = row;
+            let cell = |column: &Column| {
+                let figure = figures.iter().find(|(of, _)| of.key == column.key);
+                figure.map_or_else(String::new, |(_, figure)| format!("{figure:.*}", column.digits))
+            };
+            let cells: String = self.columns.iter().map(|column| format!(" {:>10}", cell(column))).collect();
+            self.out.line(format_args!("{name:<58} {events:>8} {cpu_us_per_event:>9.3} {ratio:>7.2}{cells}"))?;
         }
-        Ok(())
+        self.out.flush()
     }
 
     /// # Errors

@@ -6,7 +6,7 @@ use anyhow::Result;
 use super::{
     allocator::allocated_by,
     correlate::{Line, decode},
-    measure::{Report, Row, cpu_us},
+    measure::{BYTES_PER_KEY, Report, Row, cpu_us},
     signals::{Scenario, Stream},
 };
 use crate::{config::Config, correlate::Limits, stage::limits};
@@ -55,15 +55,13 @@ fn measure(scenario: &Scenario, each: usize, seed: u64) -> Result<[Row; 2]> {
     }
     let name = |what: &str| format!("memory: {what}, {} keys with {each} each", scenario.keys);
     let baseline = name("decode");
-    let row = |what: &str, us: f64, bytes_per_key| Row {
+    let row = |what: &str, us: f64, bytes_per_key: Option<f64>| Row {
         name: name(what),
         events: signals,
         cpu_us_per_event: us / signals as f64,
         ratio: us / decoding_us,
         baseline: baseline.clone(),
-        asked_per_event: None,
-        hits_per_event: None,
-        bytes_per_key,
+        figures: bytes_per_key.map(|bytes| (&BYTES_PER_KEY, bytes)).into_iter().collect(),
     };
     let bytes_per_key = counts.then(|| bytes as f64 / scenario.keys as f64);
     Ok([row("decode", decoding_us, None), row("signals", correlating_us, bytes_per_key)])

@@ -2,12 +2,24 @@
 //! substrings over the fields that analysts look at, now and then a filter. Some literals are in many events; what a
 //! rule can't do without is rare, as in content that people can live with: about one event in ten matches something.
 
-use std::{fmt::Write, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::{Result, bail};
 
-use super::words::{Chance, FOLDERS, KEYS, OPTIONS, POWERSHELL, PROGRAMS, SCRIPT_LINES, SECURITY, SYSMON};
-use crate::rule::{LoadOptions, RuleFiles, RuleSet, load};
+use super::{
+    correlate,
+    words::{Chance, FOLDERS, KEYS, OPTIONS, POWERSHELL, PROGRAMS, SCRIPT_LINES, SECURITY, SYSMON},
+};
+use crate::{
+    config::Config,
+    detect::Raw,
+    rule::{LoadOptions, RuleFiles, RuleSet, load},
+};
 
 /// Literals that many events have, in the selections that may hold some.
 const COMMON_PERCENT: usize = 30;
@@ -53,17 +65,45 @@ pub fn rules(shape: Shape, count: usize, chance: &mut Chance) -> Result<Arc<Rule
     load_all(count, &mut |id| rule(id, &source(shape, chance), chance))
 }
 
+/// The rules in `text`, and beside them as many of [`rules`] for Windows events as match none of `records`.
+///
+/// # Errors
+/// When one does not load, which is an error of this folder.
+pub fn silent_beside(text: &str, count: usize, records: &[String], chance: &mut Chance) -> Result<Arc<RuleSet>> {
+    let mut files = written(count, &mut |id| rule(id, &source(Shape::Windows, chance), chance));
+    files.insert("beside.rhai".into(), text.to_owned());
+    let all = Arc::new(loaded(files)?);
+    let mut source = correlate::source(&all, &Config::default())?;
+    let mut heard = BTreeSet::new();
+    for (offset, record) in (0..).zip(records) {
+        let signals = source.read(Raw { offset, bytes: record.as_bytes(), timestamp_ms: None, clock: None });
+        heard.extend(signals.into_iter().flatten().map(|signal| signal.rule));
+    }
+    let mut set = RuleSet::clone(&all);
+    set.rules.retain(|rule| !heard.contains(rule.id()));
+    Ok(Arc::new(set))
+}
+
 fn load_all(count: usize, rule: &mut dyn FnMut(usize) -> String) -> Result<Arc<RuleSet>> {
+    Ok(Arc::new(loaded(written(count, rule))?))
+}
+
+fn written(count: usize, rule: &mut dyn FnMut(usize) -> String) -> BTreeMap<PathBuf, String> {
     let files = (0..count.div_ceil(RULES_PER_FILE)).map(|file| {
         let ids = file * RULES_PER_FILE..count.min((file + 1) * RULES_PER_FILE);
         (PathBuf::from(format!("{file:04}.rhai")), ids.map(&mut *rule).collect::<String>())
     });
-    let files = RuleFiles { files: files.collect(), ..RuleFiles::default() };
-    let loaded = load(&files, &LoadOptions::default(), None);
+    files.collect()
+}
+
+/// # Errors
+/// When a rule does not load, which is an error of this folder.
+pub fn loaded(files: BTreeMap<PathBuf, String>) -> Result<RuleSet> {
+    let loaded = load(&RuleFiles { files, ..RuleFiles::default() }, &LoadOptions::default(), None);
     if let Some(error) = loaded.diagnostics.iter().find(|found| found.is_error()) {
         bail!("{}", error.render(false));
     }
-    Ok(Arc::new(loaded.set))
+    Ok(loaded.set)
 }
 
 /// Rule sets that ask for much at once.

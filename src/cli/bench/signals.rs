@@ -5,11 +5,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 
-use super::words::Chance;
+use super::{rules::loaded, words::Chance};
 use crate::{
     detect::{Marker, Roster, Signal, SignalRecord},
     event::{Fields, Number, Position, Timestamp, Value},
-    rule::{LoadOptions, RuleFiles, RuleSet, load},
+    rule::RuleSet,
 };
 
 /// The input that signals are of.
@@ -80,12 +80,8 @@ impl Stream {
     /// When the rule does not load, which is an error of this folder.
     pub fn new(scenario: Scenario, seed: u64) -> Result<Self> {
         let source = format!("rule(#{{ id: \"bench\", title: \"t\", severity: \"low\", {} }});", scenario.rule);
-        let files = [(PathBuf::from("bench.rhai"), source)].into();
-        let loaded = load(&RuleFiles { files, ..RuleFiles::default() }, &LoadOptions::default(), None);
-        if let Some(error) = loaded.diagnostics.iter().find(|found| found.is_error()) {
-            bail!("{}", error.render(false));
-        }
-        let Some(rule) = loaded.set.rules.first() else { bail!("{} has no rule", scenario.name) };
+        let set = loaded([(PathBuf::from("bench.rhai"), source)].into())?;
+        let Some(rule) = set.rules.first() else { bail!("{} has no rule", scenario.name) };
         let names = Names {
             rule: rule.id().clone(),
             shape: rule.shape,
@@ -95,7 +91,7 @@ impl Stream {
         };
         let step = (scenario.keys as f64 * 0.618) as usize;
         Ok(Stream {
-            rules: Arc::new(loaded.set),
+            rules: Arc::new(set),
             names,
             keys: (0..scenario.keys).map(address).collect(),
             step: (step.max(1)..).find(|step| greatest_divisor(*step, scenario.keys) == 1).unwrap_or(1),

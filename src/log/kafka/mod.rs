@@ -19,6 +19,7 @@ mod reader;
 mod restore;
 mod topics;
 mod transactor;
+mod wake;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -74,6 +75,15 @@ impl KafkaLog {
     /// What [`Log::ensure`] would do, and how the topics that exist differ; changes nothing.
     pub async fn plan(&self, topics: &[TopicSpec]) -> Result<Vec<PlannedTopic>, LogError> {
         topics::plan(&self.kafka, &self.probe, topics).await
+    }
+
+    /// Removes topics with all that is in them, and what groups have committed. What is not there is removed already.
+    /// A group must have no members; those that are about to leave are waited for.
+    ///
+    /// # Errors
+    /// When the brokers do not answer, or keep one of them; the others are removed nevertheless.
+    pub async fn remove(&self, topics: &[String], groups: &[String]) -> Result<(), LogError> {
+        topics::remove(&self.kafka, &self.probe, topics, groups).await
     }
 }
 

@@ -30,16 +30,19 @@ use super::{
     context::{Trouble, lock, log_line},
     failure,
     properties::{self, Use},
+    wake::Wake,
 };
 use crate::{
     config,
     log::{LogError, Record, TopicPartition},
 };
 
-/// `BaseProducer::poll` serves deliveries as they come, and returns when the whole time is over.
+/// How often the thread of a producer that has nothing to do looks whether it shall end.
 const POLL: Duration = Duration::from_millis(50);
-/// The same while records wait for room.
-const POLL_FULL: Duration = Duration::from_millis(2);
+/// How long deliveries of what was purged are waited for.
+const PURGE_POLL: Duration = Duration::from_millis(2);
+/// Events that are passed on before records that wait get their turn.
+const EVENTS_MAX: usize = 1_000;
 /// How long a producer that is dropped goes on delivering.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
@@ -51,6 +54,8 @@ pub(super) struct Producer {
 /// A producer of librdkafka, and the records that wait for room in it. Somebody's thread has to call
 /// [`Queue::turn`].
 pub(super) struct Queue {
+    // Before the producer: it is dropped first.
+    wake: Wake,
     producer: BaseProducer<Deliveries>,
     /// In the order of the calls; while it is not empty, nothing overtakes it.
     waiting: Mutex<VecDeque<Waiting>>,
@@ -97,7 +102,9 @@ impl Queue {
         let bytes_max = properties::effective(&config, "message.max.bytes")?.parse().unwrap_or(usize::MAX);
         let producer: BaseProducer<Deliveries> =
             config.create_with_context(Deliveries::default()).map_err(|error| properties::explain(&error))?;
-        Ok(Queue { producer, waiting: Mutex::default(), bytes_max })
+        let no_queue = || LogError::Broker("no queue for the kafka producer's deliveries".to_owned());
+        let wake = Wake::of(producer.client()).ok_or_else(no_queue)?;
+        Ok(Queue { wake, producer, waiting: Mutex::default(), bytes_max })
     }
 
     pub fn native(&self) -> &BaseProducer<Deliveries> {
@@ -165,7 +172,7 @@ impl Queue {
     pub fn give_up(&self) {
         lock(&self.waiting).drain(..).for_each(|waiting| waiting.ticket.answer(Err(LogError::Closed)));
         self.producer.purge(PurgeConfig::default().queue().inflight());
-        self.producer.poll(POLL_FULL);
+        self.producer.poll(PURGE_POLL);
     }
 
     /// Whether a record is not answered yet.
@@ -173,15 +180,22 @@ impl Queue {
         self.producer.in_flight_count() > 0 || !lock(&self.waiting).is_empty()
     }
 
-    /// Passes deliveries on for so long, less while records wait for room, and sends what has room now.
-    pub fn turn(&self, wait: Duration) {
-        let full = !lock(&self.waiting).is_empty();
-        self.producer.poll(if full { POLL_FULL.min(wait) } else { wait });
+    /// Passes on what there is to tell, waiting for it at most so long, and sends what has room then.
+    pub fn turn(&self, most: Duration) {
+        if self.wake.is_empty() {
+            self.wake.wait(most);
+        }
+        for _ in 0..EVENTS_MAX {
+            if self.wake.is_empty() {
+                break;
+            }
+            self.producer.poll(Duration::ZERO);
+        }
         let deliveries = self.producer.context();
         if deliveries.trouble.denied().is_some() {
             // Nothing of what is queued will be delivered; its callers hear the reason now, not at their time limit.
             self.producer.purge(PurgeConfig::default().queue());
-            self.producer.poll(POLL_FULL);
+            self.producer.poll(PURGE_POLL);
             deliveries.trouble.forget();
         }
         self.send(&mut lock(&self.waiting));

@@ -1,12 +1,13 @@
-//! Creates the topics that are missing, and refuses those that are there with another number of partitions.
+//! Creates the topics that are missing, and refuses those that are there with another number of partitions. Removes what
+//! it is told to by name.
 
 use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
     ClientContext,
-    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication, TopicResult},
     config::RDKafkaLogLevel,
-    error::RDKafkaErrorCode,
+    error::{KafkaError, RDKafkaErrorCode},
 };
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -201,6 +202,60 @@ async fn create(kafka: &config::Kafka, probe: &Probe, missing: &[&TopicSpec]) ->
         }
     }
     Ok(())
+}
+
+/// See [`super::KafkaLog::remove`].
+pub(super) async fn remove(
+    kafka: &config::Kafka,
+    probe: &Probe,
+    topics: &[String],
+    groups: &[String],
+) -> Result<(), LogError> {
+    let admin = admin(kafka)?;
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER_MAX)).request_timeout(Some(ANSWER_MAX));
+    let unanswered = |error: KafkaError| {
+        probe.unanswered(&error).unwrap_or_else(|| LogError::Broker(format!("topics can't be removed: {error}")))
+    };
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    // An empty list of names is refused by librdkafka.
+    let topics_gone = match names.is_empty() {
+        true => Ok(()),
+        false => admin.delete_topics(&names, &options).await.map_err(unanswered).and_then(first_kept),
+    };
+    let groups_gone = remove_groups(&admin, groups, &options).await;
+    dismiss(admin).await;
+    topics_gone.and(groups_gone)
+}
+
+fn first_kept(results: Vec<TopicResult>) -> Result<(), LogError> {
+    let kept = results.into_iter().filter_map(Result::err);
+    let mut kept = kept.filter(|(_, code)| *code != RDKafkaErrorCode::UnknownTopicOrPartition);
+    kept.next().map_or(Ok(()), |(topic, code)| Err(failure::of_topic_code(&topic, code)))
+}
+
+async fn remove_groups(
+    admin: &AdminClient<AdminLog>,
+    groups: &[String],
+    options: &AdminOptions,
+) -> Result<(), LogError> {
+    let deadline = Instant::now() + ANSWER_MAX;
+    let mut left: Vec<String> = groups.to_vec();
+    loop {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = left.iter().map(String::as_str).collect();
+        let answer = admin.delete_groups(&names, options).await;
+        let results = answer.map_err(|error| LogError::Broker(format!("groups can't be removed: {error}")))?;
+        let kept = results.into_iter().filter_map(Result::err);
+        let kept: Vec<_> = kept.filter(|(_, code)| *code != RDKafkaErrorCode::GroupIdNotFound).collect();
+        let may_go = |code: &RDKafkaErrorCode| *code == RDKafkaErrorCode::NonEmptyGroup || failure::is_passing(*code);
+        if let Some((group, code)) = kept.iter().find(|(_, code)| !may_go(code) || Instant::now() > deadline) {
+            return Err(LogError::Broker(format!("group {group} can't be removed: {code}")));
+        }
+        left = kept.into_iter().map(|(group, _)| group).collect();
+        sleep(LOOK_AGAIN).await;
+    }
 }
 
 fn not_created(spec: &TopicSpec, replication: i32, code: RDKafkaErrorCode) -> LogError {

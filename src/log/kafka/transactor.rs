@@ -40,8 +40,8 @@ const TRY_PAUSE: Duration = Duration::from_millis(20);
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// One call to end a transaction without effect: in between, the deliveries have to be served.
 const ABORT_CALL_MAX: Duration = Duration::from_millis(20);
-/// `BaseProducer::poll` always waits for its whole time, so it is kept short while deliveries are under way.
-const DELIVERY_POLL: Duration = Duration::from_millis(1);
+/// While deliveries are under way: each of them ends the wait, and so does a fatal error.
+const DELIVERY_POLL: Duration = Duration::from_millis(5);
 /// Between two tries to begin anew after a failure.
 const RENEW_PAUSE: Duration = Duration::from_millis(500);
 
