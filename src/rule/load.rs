@@ -6,7 +6,7 @@
 mod evaluate;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -243,8 +243,8 @@ impl<'a> Loading<'a> {
         let rules = self.without_twins(rules, &mut found);
         let rules = self.without_circles(rules, &mut found);
         let refused = self.refused + declared - rules.len();
-        sources
-            .retain(|path, _| rules.iter().any(|rule| rule.place.file == *path) || self.sigma.besides.contains(path));
+        let files: HashSet<&Path> = rules.iter().map(|rule| rule.place.file.as_path()).collect();
+        sources.retain(|path, _| files.contains(path.as_path()) || self.sigma.besides.contains(path));
         let all: String = sources.iter().map(|(path, hash)| format!("{} {hash}\n", path.display())).collect();
         let all = format!("{all}{}", self.reference.hashes());
         found.sort_by(|a, b| {

@@ -82,15 +82,27 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
 /// Appends what [`fold`] gives.
 pub(super) fn fold_into(text: &str, into: &mut Vec<u8>) {
     let start = into.len();
-    if text.is_ascii() {
-        into.extend_from_slice(text.as_bytes());
-        into[start..].make_ascii_lowercase();
-    } else {
-        let mut utf8 = [0; 4];
-        for char in text.chars().flat_map(char::to_lowercase) {
-            into.extend_from_slice(char.encode_utf8(&mut utf8).as_bytes());
+    let ascii = ascii_length(text.as_bytes());
+    into.extend_from_slice(&text.as_bytes()[..ascii]);
+    into[start..].make_ascii_lowercase();
+    let mut rest = &text[ascii..];
+    while let Some(first) = rest.chars().next() {
+        for char in first.to_lowercase() {
+            into.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
         }
+        rest = &rest[first.len_utf8()..];
+        let (start, ascii) = (into.len(), ascii_length(rest.as_bytes()));
+        into.extend_from_slice(&rest.as_bytes()[..ascii]);
+        into[start..].make_ascii_lowercase();
+        rest = &rest[ascii..];
     }
+}
+
+/// How many bytes stand before the first that is not ASCII.
+fn ascii_length(bytes: &[u8]) -> usize {
+    let (blocks, _) = bytes.as_chunks::<32>();
+    let whole = 32 * blocks.iter().take_while(|block| block.is_ascii()).count();
+    whole + bytes[whole..].iter().take_while(|byte| byte.is_ascii()).count()
 }
 
 /// The lower case of a character, where that is one character too.

@@ -11,6 +11,9 @@ const KEPT: usize = 256;
 /// Places that a name may be kept at; where others have them all, it takes the first.
 const PLACES: u8 = 8;
 
+/// Names of one record that are taken in. Where so many are new, records have no order that is worth keeping.
+const NEW_MAX: u8 = 64;
+
 /// Names that are tried after a name.
 const FOLLOWERS: usize = 4;
 
@@ -48,6 +51,8 @@ pub struct Trail {
     known: Box<[Known]>,
     /// The name that was read last.
     last: u8,
+    /// Names of the record that were taken in.
+    new: u8,
 }
 
 impl Default for Trail {
@@ -60,20 +65,23 @@ impl Default for Trail {
             member: Member { len: 0, to: None, is_dotted: false },
             followers: [0; FOLLOWERS],
         };
-        Trail { known: vec![nothing; KEPT].into(), last: 0 }
+        Trail { known: vec![nothing; KEPT].into(), last: 0, new: 0 }
     }
 }
 
 impl Trail {
     /// A record starts.
     pub fn begin(&mut self) {
-        self.last = 0;
+        (self.last, self.new) = (0, 0);
     }
 
     /// The member of an object at `from` whose name, closing quote and colon `text` starts with, if it came here
     /// before.
     #[inline(always)]
     pub fn expect(&mut self, from: Option<Place>, text: &[u8; WRITTEN_BYTES]) -> Option<Member> {
+        if self.new >= NEW_MAX {
+            return None;
+        }
         let text = eights(text);
         for number in self.known[usize::from(self.last)].followers {
             let known = &self.known[usize::from(number)];
@@ -86,11 +94,12 @@ impl Trail {
         None
     }
 
-    /// Takes in a member that was looked up.
+    /// Takes in a member that was looked up, unless the record has had too many of them.
     pub fn learn(&mut self, from: Option<Place>, name: &str, to: Option<Place>, is_dotted: bool) {
-        if name.len() + CLOSING.len() > WRITTEN_BYTES {
+        if name.len() + CLOSING.len() > WRITTEN_BYTES || self.new >= NEW_MAX {
             return;
         }
+        self.new += 1;
         let (mut written, mut mask) = ([0; WRITTEN_BYTES], [0; WRITTEN_BYTES]);
         written[..name.len()].copy_from_slice(name.as_bytes());
         written[name.len()..name.len() + CLOSING.len()].copy_from_slice(CLOSING);
