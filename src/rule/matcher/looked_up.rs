@@ -16,7 +16,14 @@ const ADDRESSES_MAX: usize = 64;
 
 /// What is known of addresses of one event. The rules of a matcher have one directory of a kind.
 #[derive(Debug, Default)]
-pub(super) struct LookedUp(RefCell<Vec<(Lookup, Box<str>, Option<Arc<Found>>)>>);
+pub(super) struct LookedUp(RefCell<Vec<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    lookup: Lookup,
+    address: Box<str>,
+    found: Option<Arc<Found>>,
+}
 
 impl LookedUp {
     pub(super) fn forget(&mut self) {
@@ -25,15 +32,15 @@ impl LookedUp {
 
     fn found(&self, directory: &Directory, address: &str) -> Option<Arc<Found>> {
         let known = self.0.borrow();
-        let same = known.iter().find(|(lookup, known, _)| *lookup == directory.lookup() && **known == *address);
-        if let Some((.., found)) = same {
-            return found.clone();
+        let lookup = directory.lookup();
+        if let Some(known) = known.iter().find(|known| known.lookup == lookup && *known.address == *address) {
+            return known.found.clone();
         }
         let is_full = known.len() >= ADDRESSES_MAX;
         drop(known);
         let found = directory.look_up(address);
         if !is_full {
-            self.0.borrow_mut().push((directory.lookup(), address.into(), found.clone()));
+            self.0.borrow_mut().push(Known { lookup, address: address.into(), found: found.clone() });
         }
         found
     }
