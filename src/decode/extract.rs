@@ -83,6 +83,10 @@ struct Found<'e, 'v> {
     text: &'v str,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and a box would be an allocation for each record"
+)]
 enum By<'e, 'v> {
     Own(&'e Own),
     BuiltIn(builtin::Found<'v>),

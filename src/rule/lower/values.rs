@@ -137,7 +137,7 @@ fn below(base: Bound, name: &str) -> Option<Bound> {
         Bound::Term(Term::Field(path)) => Some(Bound::Term(Term::Field(format!("{path}.{name}").into()))),
         Bound::Term(Term::Found(directory, Thing::Itself, of)) => {
             let member = directory.lookup().members().iter().find(|member| **member == name);
-            let found = |member: &&'static str| Term::Found(directory, Thing::Member(*member), of);
+            let found = |member: &&'static str| Term::Found(directory, Thing::Member(member), of);
             Some(Bound::Term(member.map_or(Term::Known(None), found)))
         }
         Bound::Term(_) => Some(Bound::Term(Term::Known(None))),
