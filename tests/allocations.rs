@@ -1,4 +1,4 @@
-//! What an event that matches nothing costs in allocations: none, once the storage has grown.
+//! What an event or line that matches nothing costs in allocations: none, once the storage has grown.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -8,7 +8,7 @@ use std::{
 };
 
 use tripline::{
-    decode::{DecodeSpec, Decoder, Limits, Timing},
+    decode::{DecodeSpec, Decoder, Extract, Limits, Timing},
     detect::{Detector, Raw, Source, SourceState},
     rule::{LoadOptions, RuleFiles, load},
 };
@@ -67,13 +67,13 @@ fn record(n: usize) -> String {
     )
 }
 
-#[test]
-fn an_event_that_matches_nothing_allocates_nothing() {
-    let files = RuleFiles { files: [("a.rhai".into(), RULES.to_owned())].into(), ..RuleFiles::default() };
+/// What a source allocates for records, after it has read them often.
+fn allocations_of(rules: &str, spec: &DecodeSpec, records: &[String]) -> u64 {
+    let files = RuleFiles { files: [("a.rhai".into(), rules.to_owned())].into(), ..RuleFiles::default() };
     let loaded = load(&files, &LoadOptions::default(), None);
     assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
     let limits = Limits { record_bytes_max: 1 << 20, depth_max: 64, fields_max: 1_000 };
-    let decoder = Decoder::new(&DecodeSpec::default(), limits, Timing::Live).expect("a decoder");
+    let decoder = Decoder::new(spec, limits, Timing::Live).expect("a decoder");
     let state = SourceState {
         input: "default".into(),
         partition: 0,
@@ -83,9 +83,8 @@ fn an_event_that_matches_nothing_allocates_nothing() {
         max_clock_skew: None,
     };
     let mut source = Source::new(state, decoder, Detector::new(Arc::new(loaded.set), 10));
-    let records: Vec<String> = (0..200).map(record).collect();
     let mut read_all = || {
-        for (offset, record) in (0..).zip(&records) {
+        for (offset, record) in (0..).zip(records) {
             let raw = Raw { offset, bytes: record.as_bytes(), timestamp_ms: Some(0), clock: None };
             let signals = source.read(raw).expect("a record");
             assert!(signals.is_empty(), "{signals:?}");
@@ -98,5 +97,48 @@ fn an_event_that_matches_nothing_allocates_nothing() {
     let before = ALLOCATIONS.get();
     assert!(before > 0, "allocations are counted");
     read_all();
-    assert_eq!(ALLOCATIONS.get() - before, 0, "allocations in {} events", records.len());
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn an_event_that_matches_nothing_allocates_nothing() {
+    let records: Vec<String> = (0..200).map(record).collect();
+    assert_eq!(allocations_of(RULES, &DecodeSpec::default(), &records), 0, "allocations in {} events", records.len());
+}
+
+const LINE_RULES: &str = r#"
+rule(#{ id: "words", title: "t", severity: "low", by: ["host.name"],
+    event: |e| e.process.name == "sshd" && e.message.icontains("mimikatz") || e.log.syslog.severity.code < 0 });
+rule(#{ id: "extracted", title: "t", severity: "low", by: ["source.ip"],
+    event: |e| e.event.action == "ssh_login" && cidr(e.source.ip, "192.0.2.0/24") || e.user.name == "nobody" });
+rule(#{ id: "own", title: "t", severity: "low", event: |e| e.disk.name == "sdz" });
+"#;
+
+/// Lines of every kind, extracts of the user and built in among them.
+fn line(n: usize) -> String {
+    let second = n % 60;
+    match n % 6 {
+        0 => format!(
+            "<38>May  1 10:00:{second:02} gate sshd[{n}]: Failed password for root from 10.0.0.{n} port {n} ssh2"
+        ),
+        1 => format!("May  1 10:00:{second:02} gate sudo: u{n} : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/ls"),
+        2 => format!("<34>1 2024-05-01T10:00:{second:02}Z gate app {n} - [a@1 b=\"c\\\"d\"] words {n}"),
+        3 => format!("<6>May  1 10:00:{second:02} gate kernel: [{n}.0] I/O error, dev sd{n}, sector {n}"),
+        4 => {
+            format!("10.0.0.{n} - - [01/May/2024:10:00:{second:02} +0000] \"GET /a{n}?b HTTP/1.1\" 200 {n} \"-\" \"x\"")
+        }
+        _ => format!("[Wed May 01 10:00:{second:02} 2024] [error] [client 10.0.0.{n}] File does not exist: /srv/{n}"),
+    }
+}
+
+#[test]
+fn a_line_that_matches_nothing_allocates_nothing() {
+    let lines: Vec<String> = (0..240).map(line).collect();
+    let extract = Extract {
+        when: Some("process.name == \"kernel\"".into()),
+        field: "message".into(),
+        regex: r"I/O error, dev (?<disk.name>\w+)".into(),
+    };
+    let spec = DecodeSpec { extracts: vec![extract], ..DecodeSpec::default() };
+    assert_eq!(allocations_of(LINE_RULES, &spec, &lines), 0, "allocations in {} lines", lines.len());
 }

@@ -80,7 +80,7 @@ const HOMES: &[(&str, &str)] = &[
     ("prometheus", "telemetry"),
     ("lettre", "notify/sink/email"),
     ("reqwest", "notify/sink/webhook"),
-    ("syslog_loose", "decode"),
+    ("regex_automata", "decode/expression"),
     ("clap", "cli"),
     ("saphyr_parser", "rule/sigma/yaml"),
 ];

@@ -36,16 +36,24 @@ mod rows;
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use regex::Regex;
+use memchr::memmem;
 
 use self::rows::{ANY, FROM, NGINX, PROGRAMS, Row};
-use super::web;
+use super::{
+    expression::{Expression, Groups},
+    field::Field,
+    web,
+};
 
-struct Compiled {
+const LEVEL: Field = Field::known("log.level");
+
+/// A row of the table, ready to apply.
+#[derive(Debug)]
+pub struct Compiled {
     starts: &'static [&'static str],
-    regex: Regex,
-    names: Vec<(usize, &'static str)>,
-    constants: &'static [(&'static str, &'static str)],
+    expression: Expression,
+    groups: Vec<(usize, Field)>,
+    constants: Vec<(Field, &'static str)>,
 }
 
 static BY_PROGRAM: LazyLock<HashMap<&'static str, usize>> = LazyLock::new(|| {
@@ -60,42 +68,88 @@ static PROGRAM_ROWS: LazyLock<Vec<Vec<Compiled>>> = LazyLock::new(|| {
 static ANY_ROWS: LazyLock<Vec<Compiled>> = LazyLock::new(|| ANY.iter().map(compile).collect());
 static NGINX_ROW: LazyLock<Compiled> = LazyLock::new(|| compile(&NGINX));
 
+/// In the messages of nginx's error log, and of Apache's.
+static NGINX_CLIENT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(", client: "));
+static APACHE_CLIENT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("[client "));
+
 fn compile(row: &Row) -> Compiled {
-    let regex = Regex::new(&row.regex.replace("{FROM}", FROM)).expect("a built-in expression is valid");
-    let names = regex.capture_names().enumerate().filter_map(|(index, name)| Some((index, path(row, name?)))).collect();
-    Compiled { starts: row.starts, regex, names, constants: row.constants }
+    let expression = Expression::new(&row.regex.replace("{FROM}", FROM)).expect("a built-in expression is valid");
+    let groups = expression.names().map(|(number, name)| (number, Field::known(name))).collect();
+    let constants = row.constants.iter().map(|(path, text)| (Field::known(path), *text)).collect();
+    Compiled { starts: row.starts, expression, groups, constants }
 }
 
-/// The group's name as it stands in the program.
-fn path(row: &Row, name: &str) -> &'static str {
-    let find = |text: &'static str| {
-        let at = text.find(&format!("(?<{name}>"))? + 3;
-        Some(&text[at..at + name.len()])
-    };
-    find(row.regex).or_else(|| find(FROM)).expect("a group's name stands in its expression")
+/// The rows that have to be tried on a message, in their order, before it is clear what they say of fields that are
+/// read.
+pub struct Asked<'a> {
+    own: &'static [Compiled],
+    message: &'a str,
+    /// Of the rows that may match, the first so many.
+    rows: usize,
+    /// Lines of web servers come last.
+    web: bool,
 }
 
-/// What the first built-in extract that matches says of a message; values borrowed from it.
-pub fn find<'a>(process: Option<&str>, message: &'a str) -> Option<Vec<(&'static str, &'a str)>> {
+/// What the first row that matches found.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and a box would be an allocation for each record"
+)]
+#[derive(Debug)]
+pub enum Found<'a> {
+    Row(&'static Compiled),
+    Web(web::Line<'a>),
+}
+
+/// What to try on a message of a program; `None` where it can say nothing of fields that are read.
+pub fn ask<'a>(process: Option<&str>, message: &'a str, reads: &dyn Fn(Field) -> bool) -> Option<Asked<'a>> {
     let own = process.and_then(|name| BY_PROGRAM.get(name)).map(|index| PROGRAM_ROWS[*index].as_slice());
-    let rows = own.unwrap_or_default().iter().chain(ANY_ROWS.iter());
-    rows.filter(|row| row.may_match(message)).find_map(|row| row.find(message)).or_else(|| find_web(message))
+    let mut asked = Asked { own: own.unwrap_or_default(), message, rows: 0, web: may_be_web(message, reads) };
+    asked.rows = match asked.web {
+        true => usize::MAX,
+        false => asked.candidates().enumerate().filter(|(_, row)| row.sets(reads)).last().map_or(0, |(at, _)| at + 1),
+    };
+    (asked.rows > 0).then_some(asked)
 }
 
-fn find_web(message: &str) -> Option<Vec<(&'static str, &str)>> {
-    if message.contains(", client: ")
-        && let Some(mut found) = NGINX_ROW.find(message)
-    {
-        let mild = |(path, level): &(&str, &str)| {
-            *path == "log.level" && matches!(*level, "warn" | "notice" | "info" | "debug")
-        };
-        if found.iter().any(mild) {
-            found.retain(|(path, _)| !path.starts_with("event."));
-        }
-        return Some(found);
+fn may_be_web(message: &str, reads: &dyn Fn(Field) -> bool) -> bool {
+    let holds = |literal: &memmem::Finder<'_>| literal.find(message.as_bytes()).is_some();
+    NGINX_ROW.sets(reads) && holds(&NGINX_CLIENT)
+        || web::FIELDS.iter().any(|field| reads(*field)) && (web::may_be_access(message) || holds(&APACHE_CLIENT))
+}
+
+impl<'a> Asked<'a> {
+    fn candidates(&self) -> impl Iterator<Item = &'static Compiled> {
+        self.own.iter().chain(ANY_ROWS.iter()).filter(|row| row.may_match(self.message))
     }
-    let line = web::access(message).or_else(|| message.contains("[client ").then(|| web::apache_error(message))?)?;
-    Some(line.fields)
+
+    /// The first that matches; `groups` are those of its row.
+    pub fn find(&self, groups: &mut Groups) -> Option<Found<'a>> {
+        let message = self.message;
+        if let Some(row) = self.candidates().take(self.rows).find(|row| row.expression.find(message, groups)) {
+            return Some(Found::Row(row));
+        }
+        if !self.web {
+            return None;
+        }
+        let holds = |literal: &memmem::Finder<'_>| literal.find(message.as_bytes()).is_some();
+        if holds(&NGINX_CLIENT) && NGINX_ROW.expression.find(message, groups) {
+            return Some(Found::Row(&NGINX_ROW));
+        }
+        let line = web::access(message, groups);
+        let line = line.or_else(|| holds(&APACHE_CLIENT).then(|| web::apache_error(message, groups))?)?;
+        Some(Found::Web(line))
+    }
+}
+
+impl<'a> Found<'a> {
+    /// Visits the fields that it says of `message`, with their texts.
+    pub fn each(&self, message: &'a str, groups: &Groups, visit: &mut dyn FnMut(Field, &'a str)) {
+        match self {
+            Found::Row(row) => row.each(message, groups, visit),
+            Found::Web(line) => line.parts().for_each(|(field, text)| visit(field, text)),
+        }
+    }
 }
 
 impl Compiled {
@@ -103,10 +157,20 @@ impl Compiled {
         self.starts.is_empty() || self.starts.iter().any(|start| message.starts_with(start))
     }
 
-    fn find<'a>(&self, message: &'a str) -> Option<Vec<(&'static str, &'a str)>> {
-        let groups = self.regex.captures(message)?;
-        let named = self.names.iter().filter_map(|(index, path)| Some((*path, groups.get(*index)?.as_str())));
-        Some(self.constants.iter().copied().chain(named).collect())
+    /// Whether it sets a field that is read.
+    fn sets(&self, reads: &dyn Fn(Field) -> bool) -> bool {
+        self.constants.iter().any(|(field, _)| reads(*field)) || self.groups.iter().any(|(_, field)| reads(*field))
+    }
+
+    fn each<'a>(&self, message: &'a str, groups: &Groups, visit: &mut dyn FnMut(Field, &'a str)) {
+        let parts = || self.groups.iter().filter_map(|(number, field)| Some((*field, groups.of(*number, message)?)));
+        // a line below the level of an error is no event of its own
+        let is_mild =
+            parts().any(|(field, text)| field == LEVEL && matches!(text, "warn" | "notice" | "info" | "debug"));
+        if !is_mild {
+            self.constants.iter().for_each(|(field, text)| visit(*field, text));
+        }
+        parts().for_each(|(field, text)| visit(field, text));
     }
 }
 

@@ -4,19 +4,38 @@ use std::sync::Arc;
 
 use super::{
     DecodeSpec, Format, Limits, Reason, Reject, SpecError, Timing,
+    expression::Groups,
     extract::{self, Extracts},
-    json, syslog,
+    field::{Field, Paths},
+    json,
+    sink::{InFull, IntoSlots, Plan, Sink},
+    syslog,
     time::{self, Written},
     web,
     year::Calendar,
 };
 use crate::event::{Event, Fields, Position, RECORD_BYTES_MAX, Slot, Slots, Timestamp, View, Wanted};
 
+const MESSAGE: Field = Field::known("message");
+
 /// What one record turned out to be.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and a box would be an allocation for each record"
+)]
 enum Shape<'a> {
     Json,
-    Syslog,
-    Line,
+    Text(Line<'a>),
+}
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and a box would be an allocation for each record"
+)]
+enum Line<'a> {
+    /// Without a header it is refused.
+    Syslog(Option<syslog::Header<'a>>),
+    Plain,
     /// An access or error line of a web server.
     Web(web::Line<'a>),
 }
@@ -29,16 +48,27 @@ enum Shape<'a> {
 pub struct Decoder {
     format: Format,
     time_fields: Vec<String>,
+    /// Of the fields that formats and extracts set.
+    paths: Paths,
     extracts: Extracts,
     limits: Limits,
     timing: Timing,
     calendar: Calendar,
-    wanted: Arc<Wanted>,
+    /// For the slots.
+    plan: Plan,
+    /// Which fields somebody reads, by their numbers; what only extracts look at is not among them.
+    read: Vec<bool>,
     /// Of the time fields.
     time_slots: Vec<Slot>,
     slots: Slots,
     projection: json::Projection,
+    scratch: extract::Scratch,
+    /// Room for a path.
+    path: String,
 }
+
+/// The fields in full have to say what the slots hold.
+struct Unusual;
 
 /// A record that was read: its slots are the decoder's until the next one is.
 #[derive(Debug, Clone, Copy)]
@@ -52,17 +82,22 @@ impl Decoder {
     /// # Errors
     /// When the time zone is unknown or an extract can't be read.
     pub fn new(spec: &DecodeSpec, limits: Limits, timing: Timing) -> Result<Self, SpecError> {
+        let mut paths = Paths::default();
         let mut decoder = Decoder {
             format: spec.format,
             time_fields: spec.time_fields.clone(),
-            extracts: Extracts::new(&spec.extracts)?,
+            extracts: Extracts::new(&spec.extracts, &mut paths)?,
+            paths,
             limits,
             timing,
             calendar: Calendar::new(&spec.timezone, timing, spec.year)?,
-            wanted: Arc::default(),
+            plan: Plan::default(),
+            read: Vec::new(),
             time_slots: Vec::new(),
             slots: Slots::default(),
             projection: json::Projection::default(),
+            scratch: extract::Scratch::default(),
+            path: String::new(),
         };
         decoder.want(&Wanted::default());
         Ok(decoder)
@@ -70,11 +105,14 @@ impl Decoder {
 
     /// From the next record on these paths are read, into slots of the same numbers.
     pub fn want(&mut self, wanted: &Wanted) {
-        let own = self.time_fields.iter().map(String::as_str).chain(self.extracts.paths());
-        self.wanted = Arc::new(wanted.extended(own));
-        self.time_slots = self.time_fields.iter().filter_map(|path| self.wanted.slot(path)).collect();
+        let read = Arc::new(wanted.extended(&self.time_fields));
+        self.time_slots = self.time_fields.iter().filter_map(|path| read.slot(path)).collect();
+        let all = Arc::new(read.extended(self.extracts.looked_at()));
+        let read = Plan::new(read, &self.paths);
+        self.read = self.paths.fields().map(|field| extract::reads(&read, field)).collect();
+        self.plan = Plan::new(all.clone(), &self.paths);
         self.slots = Slots::default();
-        self.projection = json::Projection::new(self.wanted.clone());
+        self.projection = json::Projection::new(all);
     }
 
     /// Reads a record into the slots.
@@ -83,13 +121,14 @@ impl Decoder {
     /// When the record is no event, with the reason for the dead letters.
     pub fn read<'r>(&mut self, bytes: &'r [u8], record_timestamp_ms: Option<i64>) -> Result<Read<'r>, Reject> {
         let text = self.text(bytes)?;
-        let shape = self.shape(text)?;
-        let written = if matches!(shape, Shape::Json) && self.project(text) {
-            None
-        } else {
-            let (written, fields) = self.fields(text, &shape)?;
-            self.slots.fill(&self.wanted, &fields);
-            written
+        let shape = shape(self.format, text, &self.limits, &mut self.scratch.groups)?;
+        let written = match self.project(text, &shape) {
+            Ok(written) => written,
+            Err(Unusual) => {
+                let (written, fields) = self.fields(text, &shape)?;
+                self.slots.fill(self.plan.wanted(), &fields);
+                written
+            }
         };
         let time = self.time(text, written, record_timestamp_ms)?;
         Ok(Read { time, text })
@@ -97,13 +136,13 @@ impl Decoder {
 
     /// Takes an event that needs no decoding into the slots.
     pub fn take(&mut self, event: &Event) -> Read<'static> {
-        self.slots.fill(&self.wanted, &event.fields);
+        self.slots.fill(self.plan.wanted(), &event.fields);
         Read { time: event.time, text: "" }
     }
 
     /// The slots of the record that was read last.
     pub fn view<'a>(&'a self, read: &Read<'a>) -> View<'a> {
-        self.slots.view(&self.wanted, read.text)
+        self.slots.view(self.plan.wanted(), read.text)
     }
 
     /// All fields of a record that was read.
@@ -111,7 +150,7 @@ impl Decoder {
     /// # Errors
     /// None for a record that was read with success.
     pub fn in_full(&self, read: &Read<'_>) -> Result<Fields, Reject> {
-        let shape = self.shape(read.text)?;
+        let shape = shape(self.format, read.text, &self.limits, &mut Groups::default())?;
         self.fields(read.text, &shape).map(|(_, fields)| fields)
     }
 
@@ -129,11 +168,25 @@ impl Decoder {
         Ok(Event { time: read.time, position, fields: self.in_full(&read)? })
     }
 
-    /// Reads JSON in one pass; false where another way has to look: something is wrong or rare, or an extract adds to
-    /// the record.
-    fn project(&mut self, text: &str) -> bool {
-        let Decoder { projection, limits, wanted, slots, extracts, .. } = self;
-        projection.fill(text, limits, slots).is_ok() && !extracts.would_add(slots.view(wanted, text), true)
+    /// Reads what is wanted straight into the slots; answers the time that the record writes outside of its fields.
+    fn project(&mut self, text: &str, shape: &Shape<'_>) -> Result<Option<Written>, Unusual> {
+        let Decoder { projection, limits, plan, read, slots, extracts, scratch, path, .. } = self;
+        let written = match shape {
+            Shape::Json => {
+                projection.fill(text, limits, slots).map_err(|_| Unusual)?;
+                None
+            }
+            Shape::Text(_) if !plan.wanted().odd().is_empty() => return Err(Unusual),
+            Shape::Text(line) => {
+                slots.begin(plan.wanted());
+                let mut into = IntoSlots { plan, slots, record: text, path };
+                put_line(text, line, &mut into).map_err(|_| Unusual)?
+            }
+        };
+        let into = IntoSlots { plan, slots, record: text, path };
+        let read = |field: Field| read[field.index()];
+        extracts.add_to_slots(into, &read, shape.has_builtin(), scratch).map_err(|_| Unusual)?;
+        Ok(written)
     }
 
     /// The record as text, without a byte order mark, trailing NULs and surrounding white space.
@@ -150,83 +203,23 @@ impl Decoder {
         if text.is_empty() { Err(Reject::new(Reason::Empty, "nothing but white space")) } else { Ok(text) }
     }
 
-    /// The shape that the format asks for.
-    fn shape<'a>(&self, text: &'a str) -> Result<Shape<'a>, Reject> {
-        let web = |line: Option<web::Line<'a>>, reason, shape: &str| {
-            line.map(Shape::Web).ok_or_else(|| Reject::new(reason, format!("not `{shape}`")))
-        };
-        match self.format {
-            Format::Auto => self.tell(text),
-            Format::Json => Ok(Shape::Json),
-            Format::Syslog => Ok(Shape::Syslog),
-            Format::Line => Ok(Shape::Line),
-            Format::Clf => web(web::access(text), Reason::BadClf, "host ident user [time] \"request\" status bytes"),
-            Format::ApacheError => {
-                let line = web::apache_error(text).filter(|line| line.written.is_some());
-                web(line, Reason::BadApacheError, "[time] [level] message")
-            }
-        }
-    }
-
-    /// Tells the shape of one record.
-    ///
-    /// A brace starts JSON. A record that as a whole is another JSON value, or starts as a JSON array of objects,
-    /// arrays or strings, is broken JSON rather than a line.
-    fn tell<'a>(&self, text: &'a str) -> Result<Shape<'a>, Reject> {
-        let first = text.as_bytes()[0];
-        let list = |text: &str| text[1..].trim_start().starts_with(['{', '[', '"']);
-        if first == b'{' || first == b'[' && list(text) {
-            return Ok(Shape::Json);
-        }
-        if let Some(line) = web::apache_error(text).filter(|line| line.written.is_some()) {
-            return Ok(Shape::Web(line));
-        }
-        if matches!(first, b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
-            && json::is_whole_value(text, &self.limits).is_ok()
-        {
-            return Err(Reject::new(Reason::NotAnObject, "byte 0: the record is JSON, but not an object"));
-        }
-        match syslog::Header::of(text) {
-            // a time in ISO style starts lines of many kinds; only a tag makes it syslog
-            Some(header) if !first.is_ascii_digit() || header.has_tag() => Ok(Shape::Syslog),
-            _ => Ok(web::access(text).map_or(Shape::Line, Shape::Web)),
-        }
-    }
-
     /// All fields of a shape, those that the extracts add included, and the time that it writes outside of them.
     fn fields(&self, text: &str, shape: &Shape<'_>) -> Result<(Option<Written>, Fields), Reject> {
-        let (written, fields) = self.own_fields(text, shape)?;
-        // a web line's own fields say all that the built-in extracts would
-        Ok((written, self.extracts.apply(fields, !matches!(shape, Shape::Web(_)))))
-    }
-
-    /// The fields that a shape gives, and the time that it writes outside of them.
-    fn own_fields(&self, text: &str, shape: &Shape<'_>) -> Result<(Option<Written>, Fields), Reject> {
-        if matches!(shape, Shape::Json) {
-            return Ok((None, json::fields(text, &self.limits)?));
-        }
-        if let Some(at) = text.bytes().position(|byte| byte == 0) {
-            return Err(Reject::new(Reason::Binary, format!("byte {at}: a NUL byte within text")));
-        }
-        let mut out = Fields::builder();
-        let written = match shape {
-            Shape::Syslog => syslog::decode(text, &mut out)?,
-            Shape::Web(line) => {
-                extract::put_all(line.fields.iter().copied(), &mut out);
-                line.written
-            }
-            Shape::Line | Shape::Json => {
-                out.put_text("message", text);
-                time::prefix(text.trim_start_matches('[')).map(|(written, _)| written)
+        let (written, fields) = match shape {
+            Shape::Json => (None, json::fields(text, &self.limits)?),
+            Shape::Text(line) => {
+                let mut out = InFull::new(&self.paths);
+                let written = put_line(text, line, &mut out)?;
+                (written, out.build())
             }
         };
-        Ok((written, out.build()))
+        Ok((written, self.extracts.apply(fields, shape.has_builtin(), &self.paths)))
     }
 
     /// The first usable candidate: the time fields, the time that the line writes, the record's own timestamp.
     fn time(&mut self, text: &str, written: Option<Written>, record_ms: Option<i64>) -> Result<Timestamp, Reject> {
         let record = record_ms.map(Timestamp::from_millis);
-        let view = self.slots.view(&self.wanted, text);
+        let view = self.slots.view(self.plan.wanted(), text);
         for slot in &self.time_slots {
             let written = view.scalar(*slot).and_then(|scalar| time::whole(scalar.as_text()));
             if let Some(time) = written.and_then(|written| self.calendar.resolve(written, record)) {
@@ -241,7 +234,7 @@ impl Decoder {
             let looked = self.time_fields.join(", ");
             let unusable = self.time_slots.iter().rev().find_map(|slot| {
                 let value = view.value(*slot)?;
-                Some(format!("; {} is {:.80} there", self.wanted.path(*slot), value.to_string()))
+                Some(format!("; {} is {:.80} there", self.plan.wanted().path(*slot), value.to_string()))
             });
             let unusable = unusable.unwrap_or_default();
             Reject::new(
@@ -249,5 +242,82 @@ impl Decoder {
                 format!("no usable time in {looked} or at the start of the line{unusable}"),
             )
         })
+    }
+}
+
+impl Shape<'_> {
+    /// Whether the built-in extracts may say more than the record's own fields.
+    fn has_builtin(&self) -> bool {
+        !matches!(self, Shape::Text(Line::Web(_)))
+    }
+}
+
+/// The shape that the format asks for.
+fn shape<'a>(format: Format, text: &'a str, limits: &Limits, groups: &mut Groups) -> Result<Shape<'a>, Reject> {
+    let web = |line: Option<web::Line<'a>>, reason, shape: &str| {
+        let line = line.map(|line| Shape::Text(Line::Web(line)));
+        line.ok_or_else(|| Reject::new(reason, format!("not `{shape}`")))
+    };
+    match format {
+        Format::Auto => tell(text, limits, groups),
+        Format::Json => Ok(Shape::Json),
+        Format::Syslog => Ok(Shape::Text(Line::Syslog(syslog::Header::of(text)))),
+        Format::Line => Ok(Shape::Text(Line::Plain)),
+        Format::Clf => {
+            web(web::access(text, groups), Reason::BadClf, "host ident user [time] \"request\" status bytes")
+        }
+        Format::ApacheError => {
+            let line = web::apache_error(text, groups).filter(|line| line.written.is_some());
+            web(line, Reason::BadApacheError, "[time] [level] message")
+        }
+    }
+}
+
+/// Tells the shape of one record.
+///
+/// A brace starts JSON. A record that as a whole is another JSON value, or starts as a JSON array of objects, arrays or
+/// strings, is broken JSON rather than a line.
+fn tell<'a>(text: &'a str, limits: &Limits, groups: &mut Groups) -> Result<Shape<'a>, Reject> {
+    let first = text.as_bytes()[0];
+    let list = |text: &str| text[1..].trim_start().starts_with(['{', '[', '"']);
+    if first == b'{' || first == b'[' && list(text) {
+        return Ok(Shape::Json);
+    }
+    if let Some(line) = web::apache_error(text, groups).filter(|line| line.written.is_some()) {
+        return Ok(Shape::Text(Line::Web(line)));
+    }
+    if matches!(first, b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
+        && json::is_whole_value(text, limits).is_ok()
+    {
+        return Err(Reject::new(Reason::NotAnObject, "byte 0: the record is JSON, but not an object"));
+    }
+    Ok(Shape::Text(match syslog::Header::of(text) {
+        // a time in ISO style starts lines of many kinds; only a tag makes it syslog
+        Some(header) if !first.is_ascii_digit() || header.has_tag() => Line::Syslog(Some(header)),
+        _ => web::access(text, groups).map_or(Line::Plain, Line::Web),
+    }))
+}
+
+/// Puts a line's own fields; answers the time that it writes outside of them.
+fn put_line(text: &str, line: &Line<'_>, out: &mut impl Sink) -> Result<Option<Written>, Reject> {
+    if let Some(at) = memchr::memchr(0, text.as_bytes()) {
+        return Err(Reject::new(Reason::Binary, format!("byte {at}: a NUL byte within text")));
+    }
+    match line {
+        Line::Syslog(header) => {
+            let header = header.as_ref().ok_or_else(|| {
+                Reject::new(Reason::BadSyslog, "byte 0: neither a priority nor a time that ends its word")
+            })?;
+            syslog::put(header, out)?;
+            Ok(header.written)
+        }
+        Line::Web(line) => {
+            line.parts().for_each(|(field, text)| extract::put(field, text, out));
+            Ok(line.written)
+        }
+        Line::Plain => {
+            out.text(MESSAGE, text);
+            Ok(time::prefix(text.trim_start_matches('[')).map(|(written, _)| written))
+        }
     }
 }

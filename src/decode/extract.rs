@@ -4,13 +4,24 @@
 //! a record that brings its own `event.action` keeps it. Either way empty groups are left out, `source.ip` takes
 //! addresses only (a name goes to `source.domain`; `source.address` is either), and `url.original` gives `url.path` and `url.query` too.
 
+//!
+//! Where only some fields are read, an expression runs when it sets one of them, or when its match would keep a later
+//! one from that, and when a look for its literal leaves a match open.
+
+mod when;
+
 use core::net::IpAddr;
-use std::borrow::Cow;
+use std::ops::Range;
 
-use regex::Regex;
-
-use super::{SpecError, builtin, json};
-use crate::event::{Fields, FieldsBuilder, Number, Scalar, Value, View};
+use self::when::{Test, read_when};
+use super::{
+    SpecError, builtin,
+    expression::{Expression, Groups},
+    field::{Field, Paths},
+    json,
+    sink::{InFull, IntoSlots, Plan, Sink, range_in},
+};
+use crate::event::{Fields, Scalar, Slots, View, Wanted};
 
 /// Fields out of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,154 +33,250 @@ pub struct Extract {
     pub regex: String,
 }
 
-/// ECS fields that are numbers; everything else that is extracted is text.
-const NUMBERS: [&str; 6] = [
-    "event.repeated",
-    "http.response.body.bytes",
-    "http.response.status_code",
-    "process.pid",
-    "process.thread.id",
-    "source.port",
-];
-
 /// What the built-in extracts look at.
 const PROCESS: &str = "process.name";
 const MESSAGE: &str = "message";
+
+/// Fields that give others: an address or a name, and the parts of a URL.
+const SOURCE_IP: Field = Field::known("source.ip");
+const SOURCE_ADDRESS: Field = Field::known("source.address");
+const SOURCE_DOMAIN: Field = Field::known("source.domain");
+const URL: Field = Field::known("url.original");
+const URL_PATH: Field = Field::known("url.path");
+const URL_QUERY: Field = Field::known("url.query");
 
 /// An input's extracts, ready to apply.
 #[derive(Debug)]
 pub struct Extracts {
     own: Vec<Own>,
+    /// The paths that they look at.
+    looked_at: Wanted,
 }
 
 #[derive(Debug)]
 struct Own {
     when: Vec<Test>,
     field: String,
-    regex: Regex,
+    expression: Expression,
+    groups: Vec<(usize, Field)>,
 }
 
-/// `field == "value"`
-#[derive(Debug, PartialEq, Eq)]
-struct Test {
-    field: String,
-    value: String,
+/// Room that every record reuses.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub groups: Groups,
+    /// What was found, before it is put.
+    found: Vec<(Field, Piece)>,
+    /// Found texts that do not stand in the record.
+    texts: String,
 }
+
+#[derive(Debug, Clone)]
+enum Piece {
+    OfRecord(Range<usize>),
+    OfTexts(Range<usize>),
+}
+
+/// The extract that matches first, and the text that it read.
+struct Found<'e, 'v> {
+    of: By<'e, 'v>,
+    text: &'v str,
+}
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and a box would be an allocation for each record"
+)]
+enum By<'e, 'v> {
+    Own(&'e Own),
+    BuiltIn(builtin::Found<'v>),
+}
+
+/// Nothing may be added to these slots any more; the fields in full can tell.
+#[derive(Debug)]
+pub struct Settled;
 
 impl Extracts {
+    /// The paths that their groups set get a number.
+    ///
     /// # Errors
     /// When a `when` or a regular expression can't be read, or names no group.
-    pub fn new(extracts: &[Extract]) -> Result<Self, SpecError> {
-        Ok(Extracts { own: extracts.iter().map(Own::new).collect::<Result<_, _>>()? })
+    pub fn new(extracts: &[Extract], paths: &mut Paths) -> Result<Self, SpecError> {
+        let own = extracts.iter().map(|extract| Own::new(extract, paths)).collect::<Result<Vec<_>, _>>()?;
+        let tested = own.iter().flat_map(|own| own.when.iter().map(|test| test.field.as_str()));
+        let read = own.iter().map(|own| own.field.as_str()).chain([PROCESS, MESSAGE]);
+        // whether these exist decides about fields that come of them
+        let given = [SOURCE_IP, URL].map(|field| paths.path(field).to_string());
+        let looked_at = Wanted::new(tested.chain(read).chain(given.iter().map(String::as_str)));
+        Ok(Extracts { own, looked_at })
     }
 
     /// The paths that are looked at to know whether an extract adds anything.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
-        let tested = self.own.iter().flat_map(|own| own.when.iter().map(|test| test.field.as_str()));
-        tested.chain(self.own.iter().map(|own| own.field.as_str())).chain([PROCESS, MESSAGE])
+    pub fn looked_at(&self) -> impl Iterator<Item = &str> {
+        self.looked_at.paths()
     }
 
-    /// Whether [`Extracts::apply`] would add anything to an event of which these paths are known.
-    pub fn would_add(&self, view: View<'_>, with_builtin: bool) -> bool {
-        if self.own.iter().any(|own| own.would_find(view)) {
-            return true;
+    /// Adds to the slots of a record what the first matching extract finds of fields that are read. The built-in ones
+    /// are left out for formats that already say all of it.
+    ///
+    /// # Errors
+    /// When something was found and nothing may be added to the slots, which are as they were.
+    pub fn add_to_slots(
+        &self,
+        mut into: IntoSlots<'_>,
+        reads: &dyn Fn(Field) -> bool,
+        with_builtin: bool,
+        scratch: &mut Scratch,
+    ) -> Result<(), Settled> {
+        let Scratch { groups, found, texts } = scratch;
+        found.clear();
+        texts.clear();
+        let view = into.slots.view(into.plan.wanted(), into.record);
+        let Some(first) = self.find(view, reads, with_builtin, groups) else { return Ok(()) };
+        if into.slots.leads_through_arrays() {
+            return Err(Settled);
         }
-        let text = |path| match view.slot(path).and_then(|slot| view.scalar(slot)) {
+        let is_there = |field| into.plan.slot(field).is_some_and(|slot| view.exists(slot));
+        first.each(groups, &mut |field, text| {
+            if text.is_empty() || first.only_adds() && is_there(field) {
+                return;
+            }
+            let piece = range_in(into.record, text).map(Piece::OfRecord).unwrap_or_else(|| {
+                let start = texts.len();
+                texts.push_str(text);
+                Piece::OfTexts(start..texts.len())
+            });
+            found.push((field, piece));
+        });
+        for (field, piece) in found.drain(..) {
+            let text = match piece {
+                Piece::OfRecord(range) => &into.record[range],
+                Piece::OfTexts(range) => &texts[range],
+            };
+            put(field, text, &mut into);
+        }
+        Ok(())
+    }
+
+    /// The fields with what the first matching extract adds.
+    pub fn apply(&self, fields: Fields, with_builtin: bool, paths: &Paths) -> Fields {
+        let (mut slots, mut groups) = (Slots::default(), Groups::default());
+        slots.fill(&self.looked_at, &fields);
+        let view = slots.view(&self.looked_at, "");
+        let Some(first) = self.find(view, &|_| true, with_builtin, &mut groups) else { return fields };
+        let mut out = InFull::with(paths, fields.clone());
+        first.each(&groups, &mut |field, text| {
+            if !(text.is_empty() || first.only_adds() && fields.exists(paths.path(field))) {
+                put(field, text, &mut out);
+            }
+        });
+        out.build()
+    }
+
+    /// The first that matches, tried as far as it matters for the fields that are read.
+    fn find<'e, 'v>(
+        &'e self,
+        view: View<'v>,
+        reads: &dyn Fn(Field) -> bool,
+        with_builtin: bool,
+        groups: &mut Groups,
+    ) -> Option<Found<'e, 'v>> {
+        let text_at = |path| match view.slot(path).and_then(|slot| view.scalar(slot)) {
             Some(Scalar::Text(text)) => Some(text),
             _ => None,
         };
-        with_builtin && text(MESSAGE).is_some_and(|message| builtin::find(text(PROCESS), message).is_some())
-    }
-
-    /// The fields with what the first matching extract adds. The built-in ones are left out for formats that already
-    /// say all of it.
-    pub fn apply(&self, fields: Fields, with_builtin: bool) -> Fields {
-        for own in &self.own {
-            if let Some(found) = own.find(&fields) {
-                return add(&fields, found.iter().map(|(path, text)| (path.as_str(), text.as_str())), true);
+        let message = text_at(MESSAGE).filter(|_| with_builtin);
+        let builtin = message.and_then(|message| Some((message, builtin::ask(text_at(PROCESS), message, reads)?)));
+        let own = match builtin {
+            Some(_) => &self.own[..],
+            None => {
+                let is_read = |own: &Own| own.sets(reads) && own.text(view).is_some();
+                &self.own[..self.own.iter().rposition(is_read).map_or(0, |at| at + 1)]
+            }
+        };
+        for own in own {
+            if let Some(text) = own.text(view).filter(|text| own.expression.find(text, groups)) {
+                return Some(Found { of: By::Own(own), text });
             }
         }
-        if !with_builtin {
-            return fields;
-        }
-        let (process, message) = (text(&fields, PROCESS), text(&fields, MESSAGE));
-        match message.and_then(|message| builtin::find(process, message)) {
-            Some(found) => add(&fields, found.into_iter(), false),
-            None => fields,
-        }
+        let (text, asked) = builtin?;
+        Some(Found { of: By::BuiltIn(asked.find(groups)?), text })
     }
 }
 
-fn text<'a>(fields: &'a Fields, path: &str) -> Option<&'a str> {
-    match fields.get(path) {
-        Some(Cow::Borrowed(Value::Text(text))) => Some(text),
-        _ => None,
+/// Whether reading `plan`'s paths could give something else when an extract sets the field.
+pub fn reads(plan: &Plan, field: Field) -> bool {
+    plan.reads(field)
+        || match field {
+            SOURCE_IP => plan.reads(SOURCE_ADDRESS) || plan.reads(SOURCE_DOMAIN),
+            URL => plan.reads(URL_PATH) || plan.reads(URL_QUERY),
+            _ => false,
+        }
+}
+
+impl<'v> Found<'_, 'v> {
+    /// A user's extract says which field holds what.
+    fn only_adds(&self) -> bool {
+        matches!(self.of, By::BuiltIn(_))
+    }
+
+    fn each(&self, groups: &Groups, visit: &mut dyn FnMut(Field, &'v str)) {
+        match &self.of {
+            By::BuiltIn(found) => found.each(self.text, groups, visit),
+            By::Own(own) => {
+                let parts = own.groups.iter();
+                parts
+                    .filter_map(|(number, field)| Some((*field, groups.of(*number, self.text)?)))
+                    .for_each(|(field, text)| visit(field, text));
+            }
+        }
     }
 }
 
 impl Own {
-    fn new(extract: &Extract) -> Result<Self, SpecError> {
+    fn new(extract: &Extract, paths: &mut Paths) -> Result<Self, SpecError> {
         let when = extract.when.as_deref().map_or(Ok(Vec::new()), read_when)?;
-        let regex = Regex::new(&extract.regex)
-            .map_err(|error| SpecError::Regex { regex: extract.regex.clone(), error: error.to_string() })?;
-        if regex.capture_names().flatten().next().is_none() {
+        let expression = Expression::new(&extract.regex)
+            .map_err(|error| SpecError::Regex { regex: extract.regex.clone(), error })?;
+        let groups: Vec<_> = expression.names().map(|(number, name)| (number, paths.number(name))).collect();
+        if groups.is_empty() {
             return Err(SpecError::NoGroup(extract.regex.clone()));
         }
-        Ok(Own { when, field: extract.field.clone(), regex })
+        Ok(Own { when, field: extract.field.clone(), expression, groups })
     }
 
-    fn would_find(&self, view: View<'_>) -> bool {
+    fn sets(&self, reads: &dyn Fn(Field) -> bool) -> bool {
+        self.groups.iter().any(|(_, field)| reads(*field))
+    }
+
+    /// The text to read; `None` where the extract is not for the record, or has nothing to find in it.
+    fn text<'v>(&self, view: View<'v>) -> Option<&'v str> {
         let holds = |test: &Test| {
             let mut scalars = view.slot(&test.field).map(|slot| view.scalars(slot)).into_iter().flatten();
             scalars.any(|scalar| scalar.as_text() == test.value)
         };
-        let text = || view.scalar(view.slot(&self.field)?).map(Scalar::as_text);
-        self.when.iter().all(holds) && text().is_some_and(|text| self.regex.is_match(text))
-    }
-
-    fn find(&self, fields: &Fields) -> Option<Vec<(String, String)>> {
-        let holds =
-            |test: &Test| fields.any(&test.field, &mut |value| value.as_text().is_some_and(|text| text == test.value));
-        if !self.when.iter().all(holds) {
-            return None;
-        }
-        let text = fields.get(&self.field)?;
-        let text = text.as_text()?;
-        let groups = self.regex.captures(&text)?;
-        let named = self.regex.capture_names().flatten();
-        Some(named.filter_map(|name| Some((name.to_owned(), groups.name(name)?.as_str().to_owned()))).collect())
+        let text = view.scalar(view.slot(&self.field)?)?.as_text();
+        (self.when.iter().all(holds) && self.expression.may_match(text)).then_some(text)
     }
 }
 
-/// The fields, with `found` added.
-fn add<'a>(fields: &Fields, found: impl Iterator<Item = (&'a str, &'a str)>, replace: bool) -> Fields {
-    let mut out = Fields::builder();
-    out.extend(fields.clone());
-    put_all(found.filter(|(path, _)| replace || !fields.exists(path)), &mut out);
-    out.build()
-}
-
-/// Puts extracted texts, each as its field wants it.
-pub fn put_all<'a>(found: impl Iterator<Item = (&'a str, &'a str)>, out: &mut FieldsBuilder) {
-    for (path, text) in found.filter(|(_, text)| !text.is_empty()) {
-        match path {
-            "source.ip" => {
-                out.put_text("source.address", text);
-                out.put_text(if is_address(text) { path } else { "source.domain" }, text);
-            }
-            "url.original" => {
-                out.put_text(path, text);
-                let (path, query) = split_url(text);
-                out.put_text("url.path", path);
-                if !query.is_empty() {
-                    out.put_text("url.query", query);
-                }
-            }
-            _ if NUMBERS.contains(&path) && json::is_number(text) => {
-                out.put(path, Value::Number(Number::from_written(text)));
-            }
-            _ => out.put_text(path, text),
+/// Puts an extracted text as its field wants it.
+pub fn put(field: Field, text: &str, out: &mut impl Sink) {
+    match field {
+        SOURCE_IP => {
+            out.text(SOURCE_ADDRESS, text);
+            out.text(if is_address(text) { field } else { SOURCE_DOMAIN }, text);
         }
+        URL => {
+            out.text(field, text);
+            let (path, query) = split_url(text);
+            out.text(URL_PATH, path);
+            if !query.is_empty() {
+                out.text(URL_QUERY, query);
+            }
+        }
+        _ if field.is_number() && json::is_number(text) => out.number(field, text),
+        _ => out.text(field, text),
     }
 }
 
@@ -189,85 +296,10 @@ fn split_url(url: &str) -> (&str, &str) {
     url.split_once('?').unwrap_or((url, ""))
 }
 
-/// Reads a `when`: `field == "value"`, joined by `&&`; `\"` and `\\` escape.
-fn read_when(when: &str) -> Result<Vec<Test>, SpecError> {
-    let mut scanner = Scanner { when, at: 0 };
-    let mut tests = Vec::new();
-    loop {
-        let field = scanner.field()?;
-        scanner.expect("==", "`==` was expected: a test is `field == \"value\"`")?;
-        tests.push(Test { field, value: scanner.value()? });
-        if scanner.rest().is_empty() {
-            return Ok(tests);
-        }
-        scanner
-            .expect("&&", "`&&` or the end was expected: only `field == \"value\"` joined by `&&` can stand here")?;
-    }
-}
-
-struct Scanner<'a> {
-    when: &'a str,
-    at: usize,
-}
-
-impl<'a> Scanner<'a> {
-    fn rest(&mut self) -> &'a str {
-        let rest = &self.when[self.at..];
-        self.at += rest.len() - rest.trim_start().len();
-        &self.when[self.at..]
-    }
-
-    fn field(&mut self) -> Result<String, SpecError> {
-        let rest = self.rest();
-        let end = rest.find(|c: char| c.is_whitespace() || "=\"&|!<>()".contains(c)).unwrap_or(rest.len());
-        if end == 0 {
-            return Err(self.wrong("a field's name was expected"));
-        }
-        self.at += end;
-        Ok(rest[..end].to_owned())
-    }
-
-    fn expect(&mut self, token: &str, what: &'static str) -> Result<(), SpecError> {
-        if !self.rest().starts_with(token) {
-            return Err(self.wrong(what));
-        }
-        self.at += token.len();
-        Ok(())
-    }
-
-    fn value(&mut self) -> Result<String, SpecError> {
-        self.expect("\"", "a text in double quotes was expected")?;
-        let mut value = String::new();
-        let mut chars = self.when[self.at..].char_indices();
-        while let Some((at, char)) = chars.next() {
-            match char {
-                '"' => {
-                    self.at += at + 1;
-                    return Ok(value);
-                }
-                '\\' => match chars.next() {
-                    Some((_, escaped @ ('"' | '\\'))) => value.push(escaped),
-                    _ => {
-                        self.at += at;
-                        return Err(self.wrong("an unknown escape: `\\\"` and `\\\\` are known"));
-                    }
-                },
-                char => value.push(char),
-            }
-        }
-        self.at = self.when.len();
-        Err(self.wrong("the closing quote is missing"))
-    }
-
-    fn wrong(&self, what: &'static str) -> SpecError {
-        let column = self.when[..self.at].chars().count() + 1;
-        SpecError::When { when: self.when.to_owned(), column, what }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Value;
 
     fn extract(when: Option<&str>, regex: &str) -> Extract {
         Extract { when: when.map(str::to_owned), field: "message".into(), regex: regex.into() }
@@ -275,7 +307,8 @@ mod tests {
 
     fn apply(extracts: &[Extract], fields: &[(&str, &str)]) -> Fields {
         let fields = fields.iter().map(|(path, text)| ((*path).to_owned(), Value::text(text))).collect();
-        Extracts::new(extracts).unwrap().apply(fields, true)
+        let mut paths = Paths::default();
+        Extracts::new(extracts, &mut paths).unwrap().apply(fields, true, &paths)
     }
 
     fn text(fields: &Fields, path: &str) -> String {
@@ -330,7 +363,9 @@ mod tests {
 
     #[test]
     fn a_when_that_can_not_be_read_says_where() {
-        let message = |when: &str| Extracts::new(&[extract(Some(when), "(?<a>b)")]).unwrap_err().to_string();
+        let message = |when: &str| {
+            Extracts::new(&[extract(Some(when), "(?<a>b)")], &mut Paths::default()).unwrap_err().to_string()
+        };
         assert!(
             message("process.name = \"x\"").contains("column 14: `==` was expected"),
             "{}",
@@ -349,7 +384,8 @@ mod tests {
 
     #[test]
     fn a_regex_needs_to_be_one_and_to_name_a_group() {
-        assert!(matches!(Extracts::new(&[extract(None, "(")]), Err(SpecError::Regex { .. })));
-        assert!(matches!(Extracts::new(&[extract(None, "(a)")]), Err(SpecError::NoGroup(_))));
+        let new = |regex| Extracts::new(&[extract(None, regex)], &mut Paths::default());
+        assert!(matches!(new("("), Err(SpecError::Regex { .. })));
+        assert!(matches!(new("(a)"), Err(SpecError::NoGroup(_))));
     }
 }

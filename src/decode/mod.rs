@@ -6,10 +6,13 @@
 
 mod builtin;
 mod decoder;
+mod expression;
 mod extract;
+mod field;
 mod host;
 mod json;
 mod reject;
+mod sink;
 mod syslog;
 mod time;
 mod web;

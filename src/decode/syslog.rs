@@ -1,23 +1,41 @@
 //! Syslog lines (RFC 3164, RFC 5424, and what daemons write to files) to ECS fields.
 //!
-//! `syslog_loose` takes the header apart. The time is cut out first and read by this room's own rules, because zone
-//! and year are the input's to say; a nil timestamp stands in its place.
+//! The time is cut out first and read by this room's own rules, because zone and year are the input's to say.
 
-use core::net::IpAddr;
+mod message;
+mod structured;
 
-use syslog_loose::{Message, ProcId, Protocol, Variant};
-
+use self::message::Message;
+pub use self::structured::unescape;
 use super::{
     Reason, Reject,
+    field::Field,
+    json,
+    sink::{STRUCTURED_DATA, Sink},
     time::{self, Written},
 };
-use crate::event::{FieldsBuilder, Number, Value};
+
+const APP: Field = Field::known("log.syslog.appname");
+const FACILITY: Field = Field::known("log.syslog.facility.code");
+const HOST: Field = Field::known("host.name");
+const MESSAGE: Field = Field::known("message");
+const MESSAGE_ID: Field = Field::known("log.syslog.msgid");
+const PROCESS_ID: Field = Field::known("process.pid");
+const PROCESS_NAME: Field = Field::known("process.name");
+const PROCESS_WORD: Field = Field::known("log.syslog.procid");
+const SEVERITY: Field = Field::known("log.syslog.severity.code");
+
+/// The codes of facilities and severities, as written.
+const CODES: [&str; 24] = [
+    "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19", "20",
+    "21", "22", "23",
+];
 
 /// The parts of a line around its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// `<34>`, for RFC 5424 with version and blank (`<34>1 `); empty in files.
-    pub priority: &'a str,
+    /// 8 · facility + severity, 191 at most; there is none in files.
+    priority: Option<u8>,
     pub written: Option<Written>,
     /// Host, tag and message.
     pub rest: &'a str,
@@ -28,8 +46,8 @@ impl<'a> Header<'a> {
     /// `None` when the line starts with neither a priority nor a time.
     pub fn of(line: &'a str) -> Option<Self> {
         let line = line.trim();
-        let (priority, version) = priority(line);
-        let rest = line[priority.len()..].trim_start();
+        let (priority, length, version) = priority(line);
+        let rest = line[length..].trim_start();
         if version && (rest == "-" || rest.starts_with("- ")) {
             return Some(Header { priority, written: None, rest: &rest[1..], version });
         }
@@ -38,7 +56,7 @@ impl<'a> Header<'a> {
                 let rest = &rest[length..];
                 Some(Header { priority, written: Some(written), rest: rest.strip_prefix(':').unwrap_or(rest), version })
             }
-            _ if priority.is_empty() || version => None,
+            _ if priority.is_none() || version => None,
             _ => Some(Header { priority, written: None, rest, version }),
         }
     }
@@ -60,97 +78,70 @@ impl<'a> Header<'a> {
     }
 }
 
-/// `<n>` with 0 ≤ n ≤ 191, and the version and blank of RFC 5424 when they follow.
-fn priority(line: &str) -> (&str, bool) {
-    let Some(end) = line.as_bytes().iter().take(5).position(|byte| *byte == b'>') else { return ("", false) };
-    let valid =
-        line.starts_with('<') && line[1..end].parse::<u8>().is_ok_and(|code| code <= 191) && line.as_bytes()[1] != b'+';
-    if !valid {
-        return ("", false);
-    }
-    match line.as_bytes()[end + 1..] {
-        [b'1'..=b'9', b' ', ..] => (&line[..end + 3], true),
-        _ => (&line[..=end], false),
+/// `<n>` with 0 ≤ n ≤ 191, the length of what stands for it, and whether version and blank of RFC 5424 are in that.
+fn priority(line: &str) -> (Option<u8>, usize, bool) {
+    let number = || {
+        let digits = line.strip_prefix('<')?;
+        let digits = &digits[..digits.bytes().take(4).position(|byte| byte == b'>')?];
+        let code = digits.parse().ok().filter(|code| *code <= 191 && !digits.starts_with('+'))?;
+        Some((code, digits.len() + 2))
+    };
+    let Some((code, length)) = number() else { return (None, 0, false) };
+    match line.as_bytes()[length..] {
+        [b'1'..=b'9', b' ', ..] => (Some(code), length + 2, true),
+        _ => (Some(code), length, false),
     }
 }
 
-/// Puts the line's fields; answers its time as written.
+/// Puts the fields of a line.
 ///
 /// # Errors
-/// `bad_syslog` when the line starts with neither a priority nor a time, or its RFC 5424 header is broken.
-pub fn decode(line: &str, out: &mut FieldsBuilder) -> Result<Option<Written>, Reject> {
-    let header = Header::of(line)
-        .ok_or_else(|| Reject::new(Reason::BadSyslog, "byte 0: neither a priority nor a time that ends its word"))?;
+/// `bad_syslog` when its RFC 5424 header is broken.
+pub fn put(header: &Header<'_>, out: &mut impl Sink) -> Result<(), Reject> {
+    if let Some(priority) = header.priority {
+        out.number(FACILITY, CODES[usize::from(priority >> 3)]);
+        out.number(SEVERITY, CODES[usize::from(priority & 7)]);
+    }
     if header.written.is_none() && !header.version && !header.has_tag() {
-        return Ok(untagged(&header, out));
+        // `<13>some words`: RFC 3164 (4.3.3) takes all of it as the message
+        out.text(MESSAGE, header.rest);
+        return Ok(());
     }
-    let blank = if header.rest.is_empty() || header.rest.starts_with(' ') { "" } else { " " };
-    let line = format!("{}-{blank}{}", header.priority, header.rest);
-    let variant = if header.version { Variant::RFC5424 } else { Variant::RFC3164 };
-    let message = syslog_loose::parse_message_with_year_exact(&line, |_| 2000, variant)
-        .map_err(|_| Reject::new(Reason::BadSyslog, "the header is not that of RFC 5424 or RFC 3164"))?;
-    put_message(&message, &line, out);
-    Ok(header.written)
-}
-
-/// `<13>some words`: RFC 3164 (4.3.3) takes all of it as the message.
-fn untagged(header: &Header<'_>, out: &mut FieldsBuilder) -> Option<Written> {
-    if let Ok(message) =
-        syslog_loose::parse_message_with_year_exact(&format!("{}-", header.priority), |_| 2000, Variant::RFC3164)
-    {
-        put_codes(&message, out);
+    let message = match header.version {
+        true => Message::rfc_5424(header.rest)
+            .ok_or_else(|| Reject::new(Reason::BadSyslog, "the header is not that of RFC 5424"))?,
+        false => Message::rfc_3164(header.rest),
+    };
+    if let Some(host) = message.host {
+        out.text(HOST, host);
     }
-    out.put_text("message", header.rest);
-    None
-}
-
-fn put_message(message: &Message<&str>, line: &str, out: &mut FieldsBuilder) {
-    put_codes(message, out);
-    let (host, app) = host_and_app(message, line);
-    if let Some(host) = host {
-        out.put_text("host.name", host);
-    }
-    if let Some(app) = app {
+    if let Some(app) = message.app {
         let name = process_name(app);
-        out.put_text("process.name", name);
+        out.text(PROCESS_NAME, name);
         if name != app {
-            out.put_text("log.syslog.appname", app);
+            out.text(APP, app);
         }
     }
-    match &message.procid {
-        Some(ProcId::PID(pid)) => out.put("process.pid", Value::Number(Number::from(i64::from(*pid)))),
-        Some(ProcId::Name(name)) => out.put_text("log.syslog.procid", name),
-        None => {}
+    if let Some(process) = message.process {
+        put_process(process, out);
     }
-    if let Some(id) = message.msgid {
-        out.put_text("log.syslog.msgid", id);
+    if let Some(id) = message.id {
+        out.text(MESSAGE_ID, id);
     }
-    for element in &message.structured_data {
-        for (name, value) in element.params() {
-            out.put_text(format!("log.syslog.structured_data.{}.{name}", element.id), value);
-        }
+    if !message.structured.is_empty() && out.wants(STRUCTURED_DATA) {
+        structured::parameters(message.structured).for_each(|(id, name, value)| out.parameter(id, name, value));
     }
-    out.put_text("message", text(message, line));
+    let text = message.text;
+    out.text(MESSAGE, if header.version { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text });
+    Ok(())
 }
 
-fn put_codes(message: &Message<&str>, out: &mut FieldsBuilder) {
-    if let Some(facility) = message.facility {
-        out.put("log.syslog.facility.code", Value::Number(Number::from(facility as i64)));
-    }
-    if let Some(severity) = message.severity {
-        out.put("log.syslog.severity.code", Value::Number(Number::from(severity as i64)));
-    }
-}
-
-/// A single word before the colon is the library's host; unless it is an address it is a program that wrote without
-/// one, as `cron:` does.
-fn host_and_app<'a>(message: &Message<&'a str>, line: &'a str) -> (Option<&'a str>, Option<&'a str>) {
-    match (message.hostname, message.appname) {
-        (Some(word), None) if message.protocol == Protocol::RFC3164 && word.parse::<IpAddr>().is_err() => {
-            let after = line.find(word).map_or("", |at| &line[at + word.len()..]);
-            if after.starts_with(':') { (None, Some(word)) } else { (Some(word), None) }
-        }
-        pair => pair,
+/// A number is the process's id, in its usual form.
+fn put_process(process: &str, out: &mut impl Sink) {
+    match process.parse::<i32>() {
+        Ok(_) if json::is_number(process) && process != "-0" => out.number(PROCESS_ID, process),
+        Ok(id) => out.number(PROCESS_ID, &id.to_string()),
+        Err(_) => out.text(PROCESS_WORD, process),
     }
 }
 
@@ -162,32 +153,25 @@ fn process_name(app: &str) -> &str {
     }
 }
 
-/// The message as written. In RFC 3164 the library takes a leading dash for empty structured data; it is text.
-fn text<'a>(message: &Message<&'a str>, line: &'a str) -> &'a str {
-    let start = line.len() - message.msg.len();
-    if message.protocol != Protocol::RFC3164 {
-        return message.msg.strip_prefix('\u{feff}').unwrap_or(message.msg);
-    }
-    let before = line[..start].trim_end();
-    let dash = before.len().saturating_sub(1);
-    if message.structured_data.is_empty() && (before.ends_with(" -") || before.ends_with(":-")) {
-        &line[dash..]
-    } else {
-        message.msg
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{
+        super::{field::Paths, sink::InFull},
+        *,
+    };
     use crate::event::Fields;
 
+    fn decoded(line: &str) -> Option<Fields> {
+        let paths = Paths::default();
+        let mut out = InFull::new(&paths);
+        put(&Header::of(line)?, &mut out).ok()?;
+        Some(out.build())
+    }
+
     fn fields(line: &str) -> Fields {
-        let mut out = Fields::builder();
-        decode(line, &mut out).unwrap_or_else(|reject| panic!("{line}: {reject}"));
-        out.build()
+        decoded(line).unwrap_or_else(|| panic!("{line} is no syslog"))
     }
 
     /// `path=value` in byte order of the path.
@@ -264,7 +248,7 @@ mod tests {
             "<34>1 yesterday host app - - - x",
             "<34>1 2003-10-11T22:14:15Z host",
         ] {
-            assert_eq!(decode(bad, &mut Fields::builder()).unwrap_err().reason, Reason::BadSyslog, "{bad}");
+            assert_eq!(decoded(bad), None, "{bad}");
         }
     }
 
@@ -281,10 +265,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_line_panics(line in "(<[0-9]{1,3}>)?([1-9] )?(Dec 10 06:55:46|-|2024-05-01T10:00:00Z)?[ -]?\\PC{0,40}") {
-            let mut out = Fields::builder();
-            if decode(&line, &mut out).is_ok() {
-                let _ = out.build();
-            }
+            let _ = decoded(&line);
         }
     }
 }

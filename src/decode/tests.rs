@@ -1,5 +1,7 @@
 //! Whole records through a decoder: format by format, and what every format shares.
 
+mod lines;
+
 use proptest::prelude::*;
 
 use super::*;

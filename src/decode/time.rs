@@ -115,8 +115,8 @@ impl Cursor<'_> {
     /// `Www Mmm dd HH:MM:SS yyyy`
     fn ctime(mut self) -> Option<(Written, usize)> {
         const WEEKDAYS: [&[u8]; 7] = [b"sun", b"mon", b"tue", b"wed", b"thu", b"fri", b"sat"];
-        let word = self.bytes.get(..3)?.to_ascii_lowercase();
-        WEEKDAYS.contains(&word.as_slice()).then_some(())?;
+        let word = self.bytes.get(..3)?;
+        WEEKDAYS.iter().any(|day| word.eq_ignore_ascii_case(day)).then_some(())?;
         self.at = 3;
         self.spaces()?;
         let month = self.month()?;

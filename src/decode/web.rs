@@ -4,66 +4,121 @@
 use core::net::IpAddr;
 use std::sync::LazyLock;
 
-use regex::Regex;
+use memchr::memmem;
 
-use super::time::{self, Written};
+use super::{
+    expression::{Expression, Groups},
+    field::Field,
+    time::{self, Written},
+};
+
+/// The fields that lines may hold; which of them a line has room for is by its kind.
+const PARTS_MAX: usize = 13;
 
 /// What a line says, `message` included, for [`super::extract`] to put; values borrowed from the line.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line<'a> {
     pub written: Option<Written>,
-    pub fields: Vec<(&'static str, &'a str)>,
+    parts: [(Field, &'a str); PARTS_MAX],
 }
+
+impl<'a> Line<'a> {
+    /// Of parts, those left out that say nothing.
+    fn new<const N: usize>(written: Option<Written>, parts: [(Field, &'a str); N]) -> Self {
+        let mut line = Line { written, parts: [(MESSAGE, ""); PARTS_MAX] };
+        line.parts[..N].copy_from_slice(&parts);
+        line
+    }
+
+    /// The fields that have a value.
+    pub fn parts(&self) -> impl Iterator<Item = (Field, &'a str)> + use<'_, 'a> {
+        self.parts.iter().copied().filter(|(_, text)| !text.is_empty())
+    }
+}
+
+const ACTION: Field = Field::known("event.action");
+const BYTES: Field = Field::known("http.response.body.bytes");
+const CODE: Field = Field::known("error.code");
+const DOMAIN: Field = Field::known("url.domain");
+const FILE: Field = Field::known("file.path");
+const LEVEL: Field = Field::known("log.level");
+const LOGGER: Field = Field::known("log.logger");
+const MESSAGE: Field = Field::known("message");
+const METHOD: Field = Field::known("http.request.method");
+const OUTCOME: Field = Field::known("event.outcome");
+const PID: Field = Field::known("process.pid");
+const PORT: Field = Field::known("source.port");
+const REFERRER: Field = Field::known("http.request.referrer");
+const SOURCE: Field = Field::known("source.ip");
+const STATUS: Field = Field::known("http.response.status_code");
+const THREAD: Field = Field::known("process.thread.id");
+const URL: Field = Field::known("url.original");
+const USER: Field = Field::known("user.name");
+const USER_AGENT: Field = Field::known("user_agent.original");
+const VERSION: Field = Field::known("http.version");
+
+/// What lines set besides `message`.
+pub const FIELDS: [Field; 19] = [
+    ACTION, BYTES, CODE, DOMAIN, FILE, LEVEL, LOGGER, METHOD, OUTCOME, PID, PORT, REFERRER, SOURCE, STATUS, THREAD,
+    URL, USER, USER_AGENT, VERSION,
+];
 
 /// A quoted field, in which quotes are escaped.
 const QUOTED: &str = r#""((?:[^"\\]|\\.)*)""#;
 
-static ACCESS: LazyLock<Regex> = LazyLock::new(|| {
+static ACCESS: LazyLock<Expression> = LazyLock::new(|| {
     let tail = format!("(?: {QUOTED} {QUOTED})?");
     let line = format!(r"^(?:([^\s:]+):\d+ )?(\S+) \S+ (.+?) \[([^\]]+)\] {QUOTED} (\d{{3}}) (\d+|-){tail}");
-    Regex::new(&line).expect("the access log's expression is valid")
+    Expression::new(&line).expect("the access log's expression is valid")
 });
 
-/// The fields of an access line; `None` when it is none.
-pub fn access(line: &str) -> Option<Line<'_>> {
-    if !line.contains("] \"") {
-        return None;
-    }
-    let groups = ACCESS.captures(line)?;
-    let group = |index: usize| groups.get(index).map_or("", |group| group.as_str());
-    let written = time::whole(group(4))?;
-    let mut fields = vec![
-        ("message", line),
-        ("event.action", "web_request"),
-        ("event.outcome", if matches!(group(6).as_bytes()[0], b'4' | b'5') { "failure" } else { "success" }),
-        ("url.domain", group(1)),
-        ("source.ip", group(2)),
-        ("user.name", group(3)),
-        ("http.response.status_code", group(6)),
-        ("http.response.body.bytes", group(7)),
-        ("http.request.referrer", group(8)),
-        ("user_agent.original", group(9)),
-    ];
-    match request(group(5)) {
-        Some(request) => fields.extend(request),
-        None => fields.push(("url.original", group(5))),
-    }
-    fields.retain(|(_, value)| !value.is_empty() && *value != "-");
-    Some(Line { written: Some(written), fields })
+/// In every access line, between its time and its request.
+static TIME_END: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("] \""));
+
+/// Whether a look at the line leaves it open that it is an access line.
+pub fn may_be_access(line: &str) -> bool {
+    TIME_END.find(line.as_bytes()).is_some()
 }
 
-/// `GET /a?b HTTP/1.1`
-fn request(line: &str) -> Option<[(&'static str, &str); 3]> {
+/// The fields of an access line; `None` when it is none.
+pub fn access<'a>(line: &'a str, groups: &mut Groups) -> Option<Line<'a>> {
+    if !may_be_access(line) || !ACCESS.find(line, groups) {
+        return None;
+    }
+    let group = |number: usize| groups.of(number, line).filter(|text| *text != "-").unwrap_or_default();
+    let written = time::whole(groups.of(4, line)?)?;
+    let status = group(6);
+    let (method, url, version) = request(group(5)).unwrap_or(("", group(5), ""));
+    let parts = [
+        (MESSAGE, line),
+        (ACTION, "web_request"),
+        (OUTCOME, if status.starts_with(['4', '5']) { "failure" } else { "success" }),
+        (DOMAIN, group(1)),
+        (SOURCE, group(2)),
+        (USER, group(3)),
+        (STATUS, status),
+        (BYTES, group(7)),
+        (REFERRER, group(8)),
+        (USER_AGENT, group(9)),
+        (METHOD, method),
+        (URL, url),
+        (VERSION, version),
+    ];
+    Some(Line::new(Some(written), parts.map(|(field, text)| (field, if text == "-" { "" } else { text }))))
+}
+
+/// `GET /a?b HTTP/1.1`: method, target and version.
+fn request(line: &str) -> Option<(&str, &str, &str)> {
     let (method, rest) = line.split_once(' ')?;
     if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_' || byte == b'-') {
         return None;
     }
     let (url, version) = rest.rsplit_once(" HTTP/").unwrap_or((rest, ""));
-    Some([("http.request.method", method), ("url.original", url), ("http.version", version)])
+    Some((method, url, version))
 }
 
-static ERROR: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(concat!(
+static ERROR: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::new(concat!(
         r"^\[(?:([\w-]*):)?(emerg|alert|crit|error|warn|notice|info|debug|trace\d)\] ",
         r"(?:\[pid (\d+)(?::tid (\d+))?\] )?(?:\S+: )??(?:\[client (([^\]\s]+?)(?::(\d+))?)\] )?",
         r"(?:(AH\d+): )?(.*?)(?:, referer: (\S+))?$",
@@ -72,42 +127,45 @@ static ERROR: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Where an error message names the file that it is about.
-static FILE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(?:File does not exist: |script not found or unable to stat: |Directory index forbidden by rule: |client denied by server configuration: )(.+)$|^script '([^']+)' not found")
+static NAMED_FILE: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::new(r"^(?:File does not exist: |script not found or unable to stat: |Directory index forbidden by rule: |client denied by server configuration: )(.+)$|^script '([^']+)' not found")
         .expect("the error message's expression is valid")
 });
 
 /// The fields of a line of Apache's error log; `None` when it is none. Without the leading time
 /// it is what Apache sends to syslog.
-pub fn apache_error(line: &str) -> Option<Line<'_>> {
+pub fn apache_error<'a>(line: &'a str, groups: &mut Groups) -> Option<Line<'a>> {
     let inner = line.strip_prefix('[')?;
     let (written, rest) = match time::prefix(inner) {
         Some((written, length)) => (Some(written), inner[length..].strip_prefix("] ")?),
         None => (None, line),
     };
-    let groups = ERROR.captures(rest)?;
-    let group = |index: usize| groups.get(index).map_or("", |group| group.as_str());
-    let message = group(9);
+    if !ERROR.find(rest, groups) {
+        return None;
+    }
+    let group = |number: usize| groups.of(number, rest).unwrap_or_default();
     let (client, port) = client(group(1), group(5), group(6), group(7));
     let failed = matches!(group(2), "emerg" | "alert" | "crit" | "error");
-    let mut fields = vec![
-        ("event.action", if failed { "web_error" } else { "" }),
-        ("event.outcome", if failed { "failure" } else { "" }),
-        ("log.logger", group(1)),
-        ("log.level", group(2)),
-        ("process.pid", group(3)),
-        ("process.thread.id", group(4)),
-        ("source.ip", client),
-        ("source.port", port),
-        ("error.code", group(8)),
-        ("message", message),
-        ("http.request.referrer", group(10)),
+    let message = group(9);
+    let parts = [
+        (ACTION, if failed { "web_error" } else { "" }),
+        (OUTCOME, if failed { "failure" } else { "" }),
+        (LOGGER, group(1)),
+        (LEVEL, group(2)),
+        (PID, group(3)),
+        (THREAD, group(4)),
+        (SOURCE, client),
+        (PORT, port),
+        (CODE, group(8)),
+        (MESSAGE, message),
+        (REFERRER, group(10)),
     ];
-    if let Some(file) = FILE.captures(message).and_then(|groups| groups.get(1).or(groups.get(2))) {
-        fields.push(("file.path", file.as_str()));
+    let mut line = Line::new(written, parts);
+    if NAMED_FILE.find(message, groups) {
+        let file = groups.of(1, message).or_else(|| groups.of(2, message)).unwrap_or_default();
+        line.parts[parts.len()] = (FILE, file);
     }
-    fields.retain(|(_, value)| !value.is_empty());
-    Some(Line { written, fields })
+    Some(line)
 }
 
 /// Apache 2.4 (the level has a module) adds the port; 2.2 does not, so that the end of an IPv6 address is none.
@@ -120,7 +178,15 @@ mod tests {
     use super::*;
 
     fn get<'a>(line: &Line<'a>, path: &str) -> &'a str {
-        line.fields.iter().find(|(name, _)| *name == path).map_or("", |(_, value)| value)
+        line.parts().find(|(field, _)| *field == Field::known(path)).map_or("", |(_, value)| value)
+    }
+
+    fn access(line: &str) -> Option<Line<'_>> {
+        super::access(line, &mut Groups::default())
+    }
+
+    fn apache_error(line: &str) -> Option<Line<'_>> {
+        super::apache_error(line, &mut Groups::default())
     }
 
     #[test]

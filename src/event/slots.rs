@@ -12,7 +12,7 @@ use self::view::Tape;
 pub use self::view::{Scalars, View};
 use super::{
     Fields, Value,
-    wanted::{Place, Slot, Wanted, prefixes},
+    wanted::{Place, Slot, Wanted},
 };
 
 /// Room that is kept for the next event, of each kind: one huge record does not hold its memory for ever.
@@ -188,6 +188,11 @@ impl Slots {
         self.gathered = gathered;
     }
 
+    /// Whether a wanted path leads through an array that was put: what is put after [`Slots::settle`] would be left out.
+    pub fn leads_through_arrays(&self) -> bool {
+        !self.leading.is_empty()
+    }
+
     /// Makes one array of what was gathered for a slot without a value of its own.
     fn join(&mut self, values: &[(Slot, u32, u32)]) {
         let slot = values[0].0;
@@ -207,12 +212,7 @@ impl Slots {
     pub fn fill(&mut self, wanted: &Wanted, fields: &Fields) {
         self.begin(wanted);
         for (path, value) in fields.iter() {
-            for above in prefixes(path) {
-                let place = wanted.step(Place::ROOT, above);
-                if let Some(slot) = place.and_then(|place| wanted.slot_at(place)) {
-                    self.put_below(slot);
-                }
-            }
+            wanted.above(path).for_each(|slot| self.put_below(slot));
             if let Some(place) = wanted.step(Place::ROOT, path) {
                 let written = self.value(value);
                 self.put(wanted, place, written);

@@ -106,6 +106,16 @@ impl Wanted {
         &self.paths[slot.index()]
     }
 
+    /// All paths, in the order of their slots.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(|path| &**path)
+    }
+
+    /// The slots of paths that `path` stands below.
+    pub fn above(&self, path: &str) -> impl Iterator<Item = Slot> {
+        prefixes(path).filter_map(|above| self.slot_at(self.step(Place::ROOT, above)?))
+    }
+
     /// Where the name `text` leads from a place; `None` when to nothing that is wanted.
     #[inline]
     pub fn step(&self, from: Place, text: &str) -> Option<Place> {
@@ -176,7 +186,7 @@ impl Wanted {
 }
 
 /// What stands before each dot of `path`, shortest first.
-pub(super) fn prefixes(path: &str) -> impl Iterator<Item = &str> {
+fn prefixes(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('.').map(|(dot, _)| &path[..dot])
 }
 

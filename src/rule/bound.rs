@@ -2,7 +2,7 @@
 
 use rhai::{Dynamic, ImmutableString};
 
-use super::{Predicate, field::Field, field_test::Literal, number::Num, term::Term};
+use super::{Predicate, enrichment::Thing, field::Field, field_test::Literal, number::Num, term::Term};
 use crate::event::SharedEvent;
 
 #[derive(Debug, Clone)]
@@ -38,6 +38,11 @@ impl Bound {
         match self {
             Bound::Event => Dynamic::from(Field::event(event.clone())),
             Bound::Term(Term::Field(path)) => Dynamic::from(Field::read(event.clone(), path)),
+            // a script may still ask for what stands after the dot
+            Bound::Term(Term::Found(directory, Thing::Itself, of)) => {
+                let of = Field::result(of.value(&**event).map(std::borrow::Cow::into_owned));
+                Dynamic::from(of.look_up(&|text| directory.look_up(text)))
+            }
             Bound::Term(term) => Dynamic::from(Field::result(term.value(&**event).map(std::borrow::Cow::into_owned))),
             Bound::Constant(value) => value.clone(),
             Bound::Test(predicate) => holds(predicate, event).into(),

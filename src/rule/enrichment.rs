@@ -3,7 +3,12 @@
 //! What a database does not know of an address is missing. One answer is kept of each look-up: a text or number, never
 //! the record.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use maxminddb::Reader;
 use serde::Deserialize;
@@ -47,7 +52,7 @@ impl fmt::Debug for Database {
 }
 
 /// What rules look addresses up in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Lookup {
     Geo,
     Asn,
@@ -60,7 +65,60 @@ pub(super) struct Found {
     members: Vec<(&'static str, Value)>,
 }
 
+/// One of the things that are known of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Thing {
+    /// What the address's record stands for by itself.
+    Itself,
+    Member(&'static str),
+    /// That there is a record: true.
+    Presence,
+}
+
+/// Where rules look addresses up: one of the databases, or nothing where none is configured.
+#[derive(Debug, Clone)]
+pub(super) struct Directory {
+    lookup: Lookup,
+    database: Option<Arc<Database>>,
+}
+
+impl Directory {
+    pub(super) fn lookup(&self) -> Lookup {
+        self.lookup
+    }
+
+    /// What is known of an address; `None` for what is none, and where nothing is known.
+    pub(super) fn look_up(&self, text: &str) -> Option<Arc<Found>> {
+        let address: IpAddr = text.parse().ok()?;
+        let found = self.database.as_ref()?.reader.lookup(address.to_canonical()).ok()?;
+        let found = match self.lookup {
+            Lookup::Geo => found.decode::<Geo<'_>>().ok()?.map(Geo::found),
+            Lookup::Asn => found.decode::<Asn<'_>>().ok()?.map(Asn::found),
+        };
+        found.map(Arc::new)
+    }
+}
+
+impl PartialEq for Directory {
+    fn eq(&self, other: &Self) -> bool {
+        let hash = |directory: &Self| directory.database.as_ref().map(|database| database.hash.clone());
+        self.lookup == other.lookup && hash(self) == hash(other)
+    }
+}
+
+impl Eq for Directory {}
+
+impl Hash for Directory {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.lookup.hash(state);
+    }
+}
+
 impl Lookup {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [Lookup::Geo, Lookup::Asn].into_iter().find(|lookup| lookup.name() == name)
+    }
+
     /// What stands after the dot.
     pub(super) fn members(self) -> &'static [&'static str] {
         match self {
@@ -80,6 +138,14 @@ impl Lookup {
 }
 
 impl Found {
+    pub(super) fn thing(&self, thing: Thing) -> Option<Value> {
+        match thing {
+            Thing::Itself => self.value.clone(),
+            Thing::Member(name) => self.member(name).cloned(),
+            Thing::Presence => Some(Value::Bool(true)),
+        }
+    }
+
     pub(super) fn member(&self, name: &str) -> Option<&Value> {
         self.members.iter().find(|(member, _)| *member == name).map(|(_, value)| value)
     }
@@ -104,14 +170,8 @@ impl Enrichment {
             .collect()
     }
 
-    /// What is known of an address; `None` for what is none, and where nothing is known.
-    pub(super) fn look_up(&self, lookup: Lookup, text: &str) -> Option<Found> {
-        let address: IpAddr = text.parse().ok()?;
-        let found = self.database(lookup)?.reader.lookup(address.to_canonical()).ok()?;
-        match lookup {
-            Lookup::Geo => found.decode::<Geo<'_>>().ok()?.map(Geo::found),
-            Lookup::Asn => found.decode::<Asn<'_>>().ok()?.map(Asn::found),
-        }
+    pub(super) fn directory(&self, lookup: Lookup) -> Directory {
+        Directory { lookup, database: self.database(lookup).cloned() }
     }
 
     fn database(&self, lookup: Lookup) -> Option<&Arc<Database>> {
@@ -119,6 +179,28 @@ impl Enrichment {
             Lookup::Geo => self.geo.as_ref(),
             Lookup::Asn => self.asn.as_ref(),
         }
+    }
+}
+
+/// What is known of each address in a value, arrays opened.
+pub(super) fn found_in(value: &Value, look_up: &dyn Fn(&str) -> Option<Arc<Found>>) -> Vec<Arc<Found>> {
+    let mut found = Vec::new();
+    value.any_scalar(&mut |scalar| {
+        found.extend(scalar.as_text().and_then(|text| look_up(&text)));
+        false
+    });
+    found
+}
+
+/// One thing that is known of each address that has it: of an array of addresses, an array.
+pub(super) fn of_found(found: &[Arc<Found>], is_array: bool, thing: &dyn Fn(&Found) -> Option<Value>) -> Option<Value> {
+    let mut things = found.iter().filter_map(|found| thing(found));
+    match is_array {
+        true => {
+            let things: Vec<Value> = things.collect();
+            (!things.is_empty()).then_some(Value::Array(things))
+        }
+        false => things.next(),
     }
 }
 

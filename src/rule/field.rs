@@ -8,7 +8,7 @@ use rhai::ImmutableString;
 use super::{
     Seen, calculation,
     compare::{Comparison, Operand, test_scalars},
-    enrichment::Found,
+    enrichment::{Found, found_in, of_found},
     number::{Arithmetic, Num},
     text::TextTest,
 };
@@ -48,7 +48,7 @@ pub(super) enum Field {
     Value(Value),
     /// What is known of an address, or of each of an array of them.
     Found {
-        found: Arc<[Found]>,
+        found: Arc<[Arc<Found>]>,
         is_array: bool,
     },
     Missing,
@@ -91,15 +91,9 @@ impl Field {
     }
 
     /// What is known of the addresses that this field holds.
-    pub(super) fn look_up(&self, look_up: &dyn Fn(&str) -> Option<Found>) -> Field {
+    pub(super) fn look_up(&self, look_up: &dyn Fn(&str) -> Option<Arc<Found>>) -> Field {
         let value = self.value();
-        let mut found = Vec::new();
-        if let Some(value) = &value {
-            value.any_scalar(&mut |scalar| {
-                found.extend(scalar.as_text().and_then(|text| look_up(&text)));
-                false
-            });
-        }
+        let found = value.as_ref().map(|value| found_in(value, look_up)).unwrap_or_default();
         match found.is_empty() {
             true => Field::Missing,
             false => Field::Found { found: found.into(), is_array: matches!(value, Some(Value::Array(_))) },
@@ -203,12 +197,6 @@ impl Field {
     pub(super) fn len(&self) -> Field {
         Field::result(calculation::len(self.value().as_ref()))
     }
-}
-
-/// One thing that is known of each address that has it.
-fn of_found(found: &[Found], is_array: bool, thing: &dyn Fn(&Found) -> Option<Value>) -> Option<Value> {
-    let things: Vec<Value> = found.iter().filter_map(thing).collect();
-    if is_array { (!things.is_empty()).then_some(Value::Array(things)) } else { things.into_iter().next() }
 }
 
 /// What stands below `path`, as an object.

@@ -6,6 +6,7 @@ use rhai::{Dynamic, ImmutableString};
 
 use super::{
     bound::Bound,
+    enrichment::{Directory, Found},
     field::Field,
     field_test::{FieldTest, TermTest},
     script::{Fragment, Script, ScriptError},
@@ -46,6 +47,10 @@ pub(super) trait Reads {
     /// The scalar or array at `path`.
     fn value(&self, path: &str) -> Option<Cow<'_, Value>>;
     fn time(&self) -> Timestamp;
+    /// What is known of an address; may be remembered while the event stays the same.
+    fn found(&self, directory: &Directory, address: &str) -> Option<Arc<Found>> {
+        directory.look_up(address)
+    }
 }
 
 impl Reads for Event {

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     calculation,
+    enrichment::{Directory, Thing, found_in, of_found},
     number::{Arithmetic, Num},
     predicate::Reads,
     text,
@@ -32,6 +33,8 @@ pub(super) enum Term {
     Time(TimePart, Zone),
     /// Of each date that a term gives, as it is written there: no zone is changed.
     Date(DatePart, Box<Term>),
+    /// What a directory knows of each address that a term gives.
+    Found(Directory, Thing, Box<Term>),
 }
 
 /// A function of each text of a field.
@@ -181,6 +184,10 @@ impl Term {
             }
             Term::Time(part, zone) => part.of(reads.time(), zone),
             Term::Date(part, of) => calculation::of_texts(of.value(reads).as_deref(), &|text| part.of(text)),
+            Term::Found(directory, thing, of) => of.value(reads).and_then(|value| {
+                let found = found_in(&value, &|text| reads.found(directory, text));
+                of_found(&found, matches!(*value, Value::Array(_)), &|found| found.thing(*thing))
+            }),
         };
         result.map(Cow::Owned)
     }
@@ -204,7 +211,7 @@ impl Term {
                 left.each_path(visit);
                 right.each_path(visit);
             }
-            Term::Len(of) | Term::Text(_, of) | Term::Date(_, of) => of.each_path(visit),
+            Term::Len(of) | Term::Text(_, of) | Term::Date(_, of) | Term::Found(_, _, of) => of.each_path(visit),
         }
     }
 
@@ -213,7 +220,7 @@ impl Term {
         match self {
             Term::Field(_) | Term::Number(_) | Term::Known(_) | Term::Time(..) => 1,
             Term::Calculate(_, left, right) | Term::EditDistance(left, right) => 1 + left.size() + right.size(),
-            Term::Len(of) | Term::Text(_, of) | Term::Date(_, of) => 1 + of.size(),
+            Term::Len(of) | Term::Text(_, of) | Term::Date(_, of) | Term::Found(_, _, of) => 1 + of.size(),
         }
     }
 }

@@ -22,7 +22,8 @@ fn addresses_are_looked_up_in_the_database_that_is_given() {
     folder.run("test rules --geo geo.mmdb").exits(0);
     folder.run("test rules").exits(1);
     let explained = folder.run("explain --rule far --rules rules --input in.ndjson --geo geo.mmdb").exits(0);
-    assert!(explained.stdout.contains("192.0.2.7"), "{}", explained.stdout);
+    assert!(explained.stdout.contains("geo(e.ip).country is \"KR\", e.ip is \"192.0.2.7\""), "{}", explained.stdout);
+    assert!(!explained.stdout.contains("script at"), "{}", explained.stdout);
 }
 
 #[test]

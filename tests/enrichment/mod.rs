@@ -5,6 +5,7 @@ mod database;
 use std::{collections::BTreeMap, sync::Arc};
 
 use database::database;
+use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Value as Json, json};
 use tripline::{
     event::{Event, Fields, Position, Timestamp, Value},
@@ -56,11 +57,79 @@ fn event(fields: Json) -> Arc<Event> {
     Arc::new(Event { time: Timestamp(0), position: Position { input: "in".into(), partition: 0, offset: 0 }, fields })
 }
 
+/// A statement that keeps a closure from being lowered.
+const SCRIPT: &str = "while false {}";
+
+/// The answer of a predicate, which is lowered, and which Rhai answers the same.
 #[track_caller]
 fn holds(predicate: &str, fields: Json) -> bool {
-    let loaded = loaded(&format!("rule(#{{ id: \"r\", event: |e| {predicate} }})"), both(), true);
+    let rules = format!(
+        "rule(#{{ id: \"a\", event: |e| {predicate} }}); rule(#{{ id: \"b\", event: |e| {{ {SCRIPT} {predicate} }} }});"
+    );
+    let loaded = loaded(&rules, both(), true);
     assert!(!loaded.has_errors(), "{:#?}", loaded.diagnostics);
-    loaded.set.rules[0].patterns[0].predicate.test(&event(fields)).expect("no script fails")
+    let [lowered, script] = [0, 1].map(|at| &loaded.set.rules[at].patterns[0].predicate);
+    assert!(!lowered.runs_script() && script.runs_script(), "{predicate}: {:#?}", loaded.diagnostics);
+    let event = event(fields);
+    let answers = [lowered, script].map(|predicate| predicate.test(&event).expect("no script fails"));
+    assert_eq!(answers[0], answers[1], "lowered and interpreted: {predicate} of {event:?}");
+    answers[0]
+}
+
+fn address() -> impl Strategy<Value = Json> {
+    let one = select(vec![
+        json!("192.0.2.7"),
+        json!("::ffff:192.0.2.7"),
+        json!("198.51.100.9"),
+        json!("198.51.100.200"),
+        json!("203.0.113.1"),
+        json!("host"),
+        json!(7),
+        json!(null),
+        json!({ "x": "192.0.2.7" }),
+    ]);
+    prop_oneof![2 => one.clone(), 1 => vec(one, 0..4).prop_map(Json::from)]
+}
+
+fn found() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "geo(e.ip)",
+        "geo(e.ip).country",
+        "geo(e.ip).city",
+        "geo(e.ip).latitude",
+        "asn(e.ip)",
+        "asn(e.ip).name",
+        "geo(e.other).country",
+        "asn(lower(e.ip)).number",
+        "{ let place = geo(e.ip); place.country }",
+    ])
+}
+
+fn asked() -> impl Strategy<Value = String> {
+    let literal = select(vec!["\"KR\"", "\"DE\"", "64500", "37.5", "\"Seoul\"", "e.ip", "e.other"]);
+    let comparison = select(vec!["==", "!=", "<", ">="]);
+    prop_oneof![
+        4 => (found(), comparison, literal).prop_map(|(found, how, literal)| format!("({found}) {how} {literal}")),
+        1 => (found(), found()).prop_map(|(one, other)| format!("({one}) == ({other})")),
+        1 => found().prop_map(|found| format!("exists({found})")),
+        1 => found().prop_map(|found| format!("len({found}) == 2")),
+        1 => found().prop_map(|found| format!("({found}) in [\"KR\", 64500]")),
+        1 => found().prop_map(|found| format!("({found}).icontains(\"e\") || matches({found}, \"^[KS]\")")),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_looked_up_is_the_same_lowered_and_interpreted(
+        (one, other, is_not) in (asked(), asked(), any::<bool>()),
+        ip in address(),
+        also in address(),
+    ) {
+        let not = if is_not { "!" } else { "" };
+        holds(&format!("({one}) || {not}({other})"), json!({ "ip": ip, "other": also }));
+    }
 }
 
 #[test]

@@ -1,13 +1,21 @@
 //! What each program says, in lines of our own, and what is made of it.
 
-use super::*;
+use super::{super::field::Paths, *};
 
 /// `path=value`, sorted, the message left out.
 fn said(process: &str, message: &str) -> String {
-    let Some(mut found) = find(Some(process), message) else { return "nothing".to_owned() };
-    found.retain(|(path, text)| !text.is_empty() && *path != "message");
-    found.sort();
-    found.iter().map(|(path, text)| format!("{path}={text}")).collect::<Vec<_>>().join(" ")
+    let (mut groups, paths) = (Groups::default(), Paths::default());
+    let asked = ask(Some(process), message, &|_| true);
+    let Some(found) = asked.and_then(|asked| asked.find(&mut groups)) else { return "nothing".to_owned() };
+    let mut said = Vec::new();
+    found.each(message, &groups, &mut |field, text| {
+        let path = paths.path(field);
+        if !text.is_empty() && **path != *"message" {
+            said.push(format!("{path}={text}"));
+        }
+    });
+    said.sort();
+    said.join(" ")
 }
 
 fn check(process: &str, cases: &[(&str, &str)]) {
@@ -297,4 +305,20 @@ fn web_servers_whoever_sends_their_lines() {
             "event.action=web_error event.outcome=failure file.path=/srv/x log.level=error source.ip=203.0.113.9",
         )],
     );
+}
+
+#[test]
+fn only_what_is_read_is_asked_for() {
+    let action = |field| field == Field::known("event.action");
+    let nothing = |_| false;
+    let message = "Failed password for root from 203.0.113.9 port 22 ssh2";
+    assert!(ask(Some("sshd"), message, &action).is_some());
+    assert!(ask(Some("sshd"), message, &nothing).is_none());
+    assert!(ask(Some("sshd"), "Server listening on :: port 22.", &action).is_none());
+    // an earlier row that nobody reads still takes the message from a later one
+    let reason = |field| field == Field::known("event.reason");
+    let message = "Disconnecting: Too many authentication failures for root from 203.0.113.9 port 22: x";
+    let (mut groups, asked) = (Groups::default(), ask(Some("sshd"), message, &reason).unwrap());
+    let all = ask(Some("sshd"), message, &|_| true).unwrap();
+    assert_eq!(format!("{:?}", asked.find(&mut groups)), format!("{:?}", all.find(&mut groups)));
 }

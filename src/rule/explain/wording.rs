@@ -1,6 +1,7 @@
 //! Tests in the words of the rule language. Long lists are cut: this is for reading, not for loading.
 
 use crate::rule::{
+    enrichment::Thing,
     field_test::{Asks, Literal},
     number::{Arithmetic, Num},
     predicate::EVERYWHERE,
@@ -53,6 +54,13 @@ pub(super) fn term(term: &Term) -> String {
             "UTC" => format!("{}(e)", name(&TimePart::NAMED, *part)),
             zone => format!("{}(e, {})", name(&TimePart::NAMED, *part), quoted(zone)),
         },
+        Term::Found(directory, thing, of) => {
+            let found = format!("{}({})", directory.lookup().name(), self::term(of));
+            match thing {
+                Thing::Itself | Thing::Presence => found,
+                Thing::Member(name) => format!("{found}.{name}"),
+            }
+        }
         Term::Date(part, of) => format!("{} of {}", name(&DatePart::NAMED, *part), self::term(of)),
     }
 }

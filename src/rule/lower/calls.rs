@@ -7,6 +7,7 @@ use super::{
     operators::{contains, test_of},
 };
 use crate::rule::{
+    enrichment::{Lookup, Thing},
     field_test::{Asks, Pattern},
     predicate::EVERYWHERE,
     reference::Reference,
@@ -142,7 +143,15 @@ fn function(reference: &Reference, name: &str, arguments: &[Bound]) -> Option<Bo
         };
         return Some(Bound::Term(Term::Time(*part, zone)));
     }
+    if let (Some(lookup), [Bound::Term(term)]) = (Lookup::named(name), arguments) {
+        let directory = reference.enrichment.directory(lookup);
+        return Some(Bound::Term(Term::Found(directory, Thing::Itself, Box::new(term.clone()))));
+    }
     match (name, arguments) {
+        // a record may be there that stands for nothing by itself
+        ("exists", [Bound::Term(Term::Found(directory, Thing::Itself, of))]) => {
+            Some(test_of(Term::Found(directory.clone(), Thing::Presence, of.clone()), Asks::Exists))
+        }
         ("exists", [Bound::Event]) => Some(Bound::Test(Predicate::Constant(true))),
         ("exists", [Bound::Term(term)]) => Some(test_of(term.clone(), Asks::Exists)),
         ("len", [Bound::Term(term)]) => Some(Bound::Term(Term::Len(Box::new(term.clone())))),

@@ -3,7 +3,7 @@
 use rhai::{ASTFlags, ASTNode, BinaryExpr, Dynamic, Expr, FnCallExpr, ImmutableString, Stmt};
 
 use super::{Bound, Frame, Goal, Lowering, Result, Why};
-use crate::rule::{term::Term, token::as_written};
+use crate::rule::{enrichment::Thing, term::Term, token::as_written};
 
 impl<'a> Lowering<'a> {
     pub(super) fn value(&mut self, frame: &mut Frame<'a>, expression: &Expr) -> Result<Bound> {
@@ -135,6 +135,11 @@ fn below(base: Bound, name: &str) -> Option<Bound> {
         Bound::Event if name.is_empty() => Some(Bound::Event),
         Bound::Event => Some(Bound::Term(Term::Field(name.into()))),
         Bound::Term(Term::Field(path)) => Some(Bound::Term(Term::Field(format!("{path}.{name}").into()))),
+        Bound::Term(Term::Found(directory, Thing::Itself, of)) => {
+            let member = directory.lookup().members().iter().find(|member| **member == name);
+            let found = |member: &&'static str| Term::Found(directory, Thing::Member(member), of);
+            Some(Bound::Term(member.map_or(Term::Known(None), found)))
+        }
         Bound::Term(_) => Some(Bound::Term(Term::Known(None))),
         Bound::Choice(when, then, otherwise) => {
             Some(Bound::Choice(when, Box::new(below(*then, name)?), Box::new(below(*otherwise, name)?)))

@@ -21,6 +21,7 @@ mod frequency;
 mod gate;
 mod grams;
 mod learn;
+mod looked_up;
 mod lookup;
 mod needle;
 mod networks;
@@ -40,6 +41,7 @@ use self::{
     bucket::{Behind, Bucket, GateAtom},
     folds::Folds,
     gate::{Gated, Known},
+    looked_up::Remembering,
     pin::{PINS_MAX, Pin, UNKNOWN},
     program::Node,
     scratch::Memo,
@@ -201,7 +203,7 @@ impl Matcher {
             if memo.get(gate.atom).is_some() {
                 continue;
             }
-            if self.holds(gate.atom, seen, memo.event, folds) {
+            if self.holds(gate.atom, seen, memo, folds) {
                 open(gate, memo);
             } else {
                 memo.set(gate.atom, false);
@@ -237,7 +239,7 @@ impl Matcher {
                     ran_script = true;
                     return scripts(script);
                 }
-                let answer = self.holds(test, seen, memo.event, folds);
+                let answer = self.holds(test, seen, memo, folds);
                 memo.set(test, answer);
                 Ok(answer)
             });
@@ -258,7 +260,7 @@ impl Matcher {
         }
         let learner = &mut buckets.get(number).learner;
         for atom in learner.probes() {
-            let answer = memo.get(atom).unwrap_or_else(|| self.holds(atom, seen, memo.event, folds));
+            let answer = memo.get(atom).unwrap_or_else(|| self.holds(atom, seen, memo, folds));
             learner.probed(atom, answer);
         }
         if learner.count(due.len()) {
@@ -267,10 +269,10 @@ impl Matcher {
     }
 
     /// The answer of an atom that is no script.
-    fn holds(&self, atom: u32, seen: Shown<'_>, event: u32, folds: &mut Folds) -> bool {
+    fn holds(&self, atom: u32, seen: Shown<'_>, memo: &Memo, folds: &mut Folds) -> bool {
         match &self.atoms[atom as usize] {
-            Atom::Field(atom) => atom.holds(seen, event, folds),
-            Atom::Term(test, _) => test.holds(&seen),
+            Atom::Field(atom) => atom.holds(seen, memo.event, folds),
+            Atom::Term(test, _) => test.holds(&Remembering { seen, looked_up: &memo.looked_up }),
             Atom::Script(_) => false,
         }
     }

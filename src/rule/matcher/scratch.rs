@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Matcher, buckets::Buckets, folds::Folds};
+use super::{Matcher, buckets::Buckets, folds::Folds, looked_up::LookedUp};
 use crate::rule::ScriptError;
 
 /// The answers of atoms for one event, known by its number.
@@ -11,11 +11,12 @@ pub(super) struct Memo {
     /// The event's number, from 1.
     pub(super) event: u32,
     answers: Vec<u32>,
+    pub(super) looked_up: LookedUp,
 }
 
 impl Memo {
     pub(super) fn new(atoms: usize) -> Self {
-        Memo { event: 0, answers: vec![0; atoms] }
+        Memo { event: 0, answers: vec![0; atoms], looked_up: LookedUp::default() }
     }
 
     #[inline]
@@ -91,6 +92,7 @@ impl Scratch {
     /// Forgets the event before.
     pub(super) fn begin(&mut self) {
         self.memo.event += 1;
+        self.memo.looked_up.forget();
         if self.memo.event > u32::MAX / 2 {
             self.memo.event = 1;
             self.memo.answers.fill(0);

@@ -24,13 +24,11 @@ pub(super) fn register(engine: &mut Engine, reference: &Arc<Reference>) {
 }
 
 fn register_enrichment(engine: &mut Engine, reference: &Arc<Reference>, lookup: Lookup) {
-    let of_field = reference.clone();
-    engine.register_fn(lookup.name(), move |field: &mut Field| {
-        field.look_up(&|text| of_field.enrichment.look_up(lookup, text))
-    });
-    let of_text = reference.clone();
+    let of_field = reference.enrichment.directory(lookup);
+    let of_text = of_field.clone();
+    engine.register_fn(lookup.name(), move |field: &mut Field| field.look_up(&|text| of_field.look_up(text)));
     engine.register_fn(lookup.name(), move |text: ImmutableString| {
-        Field::result(Some(Value::text(text))).look_up(&|text| of_text.enrichment.look_up(lookup, text))
+        Field::result(Some(Value::text(text))).look_up(&|text| of_text.look_up(text))
     });
 }
 
