@@ -233,7 +233,7 @@ impl Signs {
         let is_text = |needle: &Needle| !needle.text.is_empty();
         let is_all = self.numbers.is_empty() && self.networks.is_none() && self.needles.iter().all(is_text);
         let needles = self.needles.iter().map(Needle::within_json).collect();
-        is_all.then(|| Signs { needles, everywhere: true, ..self })
+        is_all.then_some(Signs { needles, everywhere: true, ..self })
     }
 
     /// What looking for these costs, found or not, beside asking a predicate: short needles are looked for at more
