@@ -180,7 +180,7 @@ pub enum SigmaCommand {
 
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
-    /// Files of Sigma rules
+    /// Files of Sigma rules, or folders of them; what a correlation or filter refers to has to be among them
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     #[command(flatten)]

@@ -47,6 +47,7 @@ fn wrong(path: &Path, message: String) -> Diagnostic {
         place: Place { file: path.to_owned(), line: 1, column: 1 },
         length: 1,
         help: None,
+        also: Vec::new(),
         source: String::new(),
     }
 }

@@ -195,12 +195,14 @@ impl Rules {
 }
 
 /// `file` is relative to `root`; `.` goes without saying.
-fn shown(root: &Path, file: &Path) -> PathBuf {
+pub fn shown(root: &Path, file: &Path) -> PathBuf {
     root.strip_prefix(".").unwrap_or(root).join(file)
 }
 
 fn below(root: &Path, mut finding: Diagnostic) -> Diagnostic {
-    finding.place.file = shown(root, &finding.place.file);
+    for place in [&mut finding.place].into_iter().chain(&mut finding.also) {
+        place.file = shown(root, &place.file);
+    }
     finding
 }
 
@@ -218,6 +220,7 @@ fn repeated(rule: &Rule, root: &Path, first_file: &Path, first: &Place) -> Diagn
         place: rule.place.clone(),
         length: 1,
         help: Some("give the rule an id of its own".to_owned()),
+        also: Vec::new(),
         source: String::new(),
     };
     below(root, finding)

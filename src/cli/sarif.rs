@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use serde_json::{Value, json};
 
-use crate::rule::{CODES, Diagnostic, Level, code};
+use crate::rule::{CODES, Diagnostic, Level, Place, code};
 
 /// The whole log, one run.
 pub fn report(findings: &[Diagnostic]) -> Value {
@@ -51,6 +51,15 @@ fn result(finding: &Diagnostic) -> Value {
             },
         }}],
     });
+    if !finding.also.is_empty() {
+        let place = |place: &Place| {
+            json!({"physicalLocation": {
+                "artifactLocation": {"uri": uri(&place.file)},
+                "region": {"startLine": place.line, "startColumn": place.column},
+            }})
+        };
+        result["relatedLocations"] = finding.also.iter().map(place).collect();
+    }
     if let Some(index) = code::index_of(finding.code) {
         result["ruleIndex"] = index.into();
     }

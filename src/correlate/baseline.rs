@@ -67,7 +67,7 @@ impl WindowFacts for Bucket<'_> {
 
     fn view(&self) -> Arc<WindowView> {
         let patterns = self.figures.views(self.rule);
-        Arc::new(WindowView { key: unpack_key(self.key), start: self.start, end: self.end, patterns })
+        Arc::new(WindowView { key: unpack_key(self.key), start: self.start, end: self.end, patterns, together: None })
     }
 }
 

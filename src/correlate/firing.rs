@@ -7,6 +7,7 @@ use super::{
     contents::Contents,
     key::{Limits, Tally, Trigger},
     packed::unpack_key,
+    together::Events,
 };
 use crate::{
     alert::{self, Alert, Evidence, RiskEntity, Span, State},
@@ -221,7 +222,11 @@ impl WindowFacts for Facts<'_> {
         };
         // In the rule's order.
         (0..).zip(&mut patterns).for_each(|(number, pattern)| pattern.count = self.window.signals.count(number));
-        Arc::new(WindowView { key: unpack_key(self.key), start: self.start, end: self.end, patterns })
+        let together = self.rule.together.as_ref().map(|declared| match self.window.together() {
+            Some(events) => events.view(declared),
+            None => Events::new(false, declared).view(declared),
+        });
+        Arc::new(WindowView { key: unpack_key(self.key), start: self.start, end: self.end, patterns, together })
     }
 }
 

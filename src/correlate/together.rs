@@ -15,11 +15,8 @@ use super::{
 use crate::{
     detect::ValueView,
     event::{Position, Timestamp},
-    rule::{Num, Statistic, Together},
+    rule::{ALL, Answer, Num, PatternView, Statistic, Together},
 };
-
-/// What alerts call them where a bound was reached.
-const NAME: &str = "all";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Events {
@@ -71,9 +68,19 @@ impl Events {
         }
     }
 
+    /// All that is asked, for scripts.
+    pub fn view(&self, declared: &Together) -> PatternView {
+        let of = |statistic: &Statistic| Answer::Number(self.answer(declared, Some(*statistic)));
+        let answers = declared.column().into_iter().flat_map(|column| {
+            column.statistics.iter().map(move |statistic| (column.field.clone(), *statistic, of(statistic)))
+        });
+        let count = self.figures.count(0);
+        PatternView { name: ALL.into(), count, first: None, last: None, answers: answers.collect() }
+    }
+
     /// What is over fewer events than there were.
     pub fn partial(&self, declared: &Together) -> Vec<String> {
-        self.figures.partial_of(&declared.aggregates, std::iter::once(NAME))
+        self.figures.partial_of(&declared.aggregates, std::iter::once(ALL))
     }
 }
 

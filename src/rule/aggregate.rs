@@ -8,6 +8,9 @@ use crate::event::{Fields, Timestamp, Value};
 /// Different values that `values` gives; the others are left out.
 pub const VALUES_MAX: usize = 100;
 
+/// What closures and alerts call the events of all patterns together.
+pub const ALL: &str = "all";
+
 /// What is kept of a rule's signals, for each pattern in the rule's order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Aggregates(pub Vec<PatternAggregates>);
@@ -34,6 +37,23 @@ impl Together {
         let mut aggregates = Aggregates::new(1);
         aggregates.add(0, statistic, name);
         Together { paths, aggregates }
+    }
+
+    /// Takes in what is asked elsewhere; `false` where that is of the values of other fields.
+    pub(super) fn join(&mut self, other: Together) -> bool {
+        let Some(column) = other.column() else { return true };
+        let fits = match self.column() {
+            None => {
+                *self = other;
+                return true;
+            }
+            Some(own) => own.field == column.field && self.paths == other.paths,
+        };
+        let (field, statistics) = (column.field.clone(), column.statistics.clone());
+        if fits {
+            statistics.into_iter().for_each(|statistic| self.aggregates.add(0, statistic, &field));
+        }
+        fits
     }
 
     /// The column of the values, and what is asked of them.
@@ -96,6 +116,7 @@ impl Statistic {
             "max" => Statistic::Max,
             "stddev" => Statistic::Stddev,
             "percentile" => Statistic::Percentile(percent?),
+            "share" => Statistic::Share,
             _ => return None,
         })
     }
@@ -184,6 +205,8 @@ pub struct WindowView {
     pub end: Timestamp,
     /// Every pattern of the rule in its order, those without a signal too.
     pub patterns: Vec<PatternView>,
+    /// The events of all patterns together, where the rule asks of them.
+    pub together: Option<PatternView>,
 }
 
 impl WindowView {
@@ -213,6 +236,11 @@ impl PatternView {
     pub(super) fn answer(&self, statistic: Statistic, field: &str) -> Option<&Answer> {
         let found = self.answers.iter().find(|(of, what, _)| *what == statistic && **of == *field);
         found.map(|(.., answer)| answer)
+    }
+
+    /// Of what has one field only.
+    pub(super) fn answer_of_all(&self, statistic: Statistic) -> Option<&Answer> {
+        self.answers.iter().find(|(_, what, _)| *what == statistic).map(|(.., answer)| answer)
     }
 }
 

@@ -8,6 +8,7 @@ mod calls;
 mod chains;
 mod known;
 mod statements;
+mod together;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +21,7 @@ use rhai::{ASTFlags, Expr, FnPtr, Position, Stmt};
 pub(super) use known::Known;
 
 use super::{
-    End, Statistic,
+    End, Statistic, Together,
     diagnostic::{Diagnostic, Level},
     reference::Reference,
     source::{Function, Source},
@@ -61,6 +62,8 @@ pub(super) struct Analysis<'a> {
     pub(super) ends: BTreeSet<(Arc<str>, End, String)>,
     /// Aggregates that are asked for, with their fields.
     pub(super) aggregates: Vec<(Arc<str>, Statistic, String)>,
+    /// What is asked of the events of all patterns together.
+    pub(super) together: Option<Together>,
     /// Patterns that are looked at in any way.
     pub(super) mentioned: BTreeSet<Arc<str>>,
     /// Lists of other rules that are asked, and where first.
@@ -96,6 +99,7 @@ impl<'a> Analysis<'a> {
             kept_reads: BTreeSet::new(),
             ends: BTreeSet::new(),
             aggregates: Vec::new(),
+            together: None,
             mentioned: BTreeSet::new(),
             written_reads: BTreeMap::new(),
             slides: false,
@@ -214,7 +218,7 @@ impl<'a> Analysis<'a> {
                 self.kept_reads.insert((pattern.clone(), path.clone()));
                 self.ends.insert((pattern.clone(), *end, path.clone()));
             }
-            Known::Window | Known::Pattern(_) => self.lost(source, known, position),
+            Known::Window | Known::Pattern(_) | Known::All => self.lost(source, known, position),
             Known::Closure { captured, .. } => {
                 captured.iter().for_each(|captured| self.uses(source, captured, Position::NONE));
             }
@@ -235,6 +239,7 @@ impl<'a> Analysis<'a> {
                 format!("the pattern `{pattern}`"),
                 format!("name what you need of it: `w.{pattern}.count`, `w.{pattern}.last.user.name`"),
             ),
+            Known::All => ("`w.all`".to_owned(), "name what you need of it: `w.all.count`".to_owned()),
             _ => ("the window".to_owned(), "name what you need of it: `w.key`, `w.start`, a pattern".to_owned()),
         };
         let message = format!("{what} goes where it can't be followed: the engine keeps what it sees named");

@@ -13,7 +13,7 @@ const fn code(name: &'static str, says: &'static str) -> Code {
 }
 
 /// In byte order of their names.
-pub const CODES: [Code; 80] = [
+pub const CODES: [Code; 82] = [
     code("alerts-of-alerts", "a rule on alerts of rules on alerts"),
     code("arguments", "a function with other arguments than it takes"),
     code("assignment", "an event is changed"),
@@ -64,6 +64,7 @@ pub const CODES: [Code; 80] = [
     code("sigma-modifier", "a modifier that is unknown, or that does not fit"),
     code("sigma-pipeline", "a rule that a pipeline refuses"),
     code("sigma-placeholder", "a placeholder that nothing fills"),
+    code("sigma-taxonomy", "a taxonomy that nothing translates"),
     code("sigma-unsupported", "something of Sigma that is not supported"),
     code("switch", "`switch` over a field"),
     code("syntax", "a file that does not parse"),
@@ -73,6 +74,7 @@ pub const CODES: [Code; 80] = [
     code("twice", "one thing listed twice"),
     code("two-conditions", "two conditions that exclude each other"),
     code("two-events", "`event` and `events` together"),
+    code("two-fields", "values of different fields asked of `w.all`"),
     code("two-windows", "two windows"),
     code("uneven-key", "keys of different lengths"),
     code("unknown-function", "a function that is unknown"),

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use rhai::{Engine, GlobalRuntimeState, Position};
 
 use super::{
-    Audience, InputSet, Rule, Window,
+    InputSet, Rule, Window,
     analysis::Library,
     data::Data,
     diagnostic::Diagnostic,
@@ -48,7 +48,7 @@ pub(super) struct Built {
     pub(super) found: Vec<Diagnostic>,
 }
 
-const KEYS: [&str; 35] = [
+const KEYS: [&str; 37] = [
     "id",
     "title",
     "severity",
@@ -61,12 +61,14 @@ const KEYS: [&str; 35] = [
     "tags",
     "status",
     "enabled",
+    "audience",
     "input",
     "event",
     "events",
     "by",
     "within",
     "every",
+    "from_first",
     "session",
     "max",
     "silent",
@@ -102,31 +104,33 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     let window = window::read(map, report);
     let has_window = window::is_given(map);
     let mut closures = closures::read(map, declared, around, report);
-    let mut inputs = key::inputs(map, declared.position, has_window, around.inputs, report);
+    let names = closures.names();
+    let (mut inputs, sides) = key::inputs(map, declared.position, has_window, around.inputs, &names, report);
     if let InputSet::Named(names) = &mut inputs
         && !names.contains(ALERTS)
     {
         names.extend(around.read_by_all.cloned());
     }
-    let by = key::by(map, declared.position, has_window, &closures.names(), report);
+    let by = key::by(map, declared.position, has_window, &names, report);
     let condition = condition::read(map, &closures, report);
     let suppress = condition::suppress(map, report);
+    let audience = meta::audience(map, &inputs, report);
     let tests = tests_of::read(map, declared.position, report);
     if report.has_errors() {
         return None;
     }
     let mut told: Vec<Arc<str>> =
         meta.risk.iter().flat_map(|risk| &risk.entities).map(|path| path.as_str().into()).collect();
-    // Evidence names the alert.
-    told.extend(inputs.reads_alerts().then(|| "id".into()));
     if let Window::FirstSeen(first_seen) = &window {
         told.extend(first_seen.fields.iter().cloned());
     }
     let sources = if closures.ask_written() { inputs.and_alerts() } else { inputs.clone() };
     let shape = shape::Shape::new(&sources, &window, &condition, suppress);
     let aggregates = closures.aggregates();
+    let together = closures.together(report);
     let (when, value) = closures.lowered(&aggregates, around);
-    let (patterns, shape) = closures.patterns(&by, &told, &aggregates, shape, around, report);
+    let of = closures::Keyed { by: &by, sides: &sides, reads_alerts: inputs.reads_alerts(), told: &told };
+    let (patterns, shape) = closures.patterns(of, (&aggregates, together.as_ref()), shape, around, report);
     if report.has_errors() {
         return None;
     }
@@ -144,9 +148,9 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
         tells: Vec::new(),
         then: closures.then.map(|closure| closure.into_script()),
         aggregates,
-        together: None,
+        together,
         suppress,
-        audience: Audience::Everyone,
+        audience,
         shape,
         tests,
         place: around.source.place(declared.position),

@@ -17,7 +17,8 @@ pub enum Level {
     Note,
 }
 
-/// A finding in a rule file. As JSON: `level`, `code`, `message`, `file`, `line`, `column`, `length`, `help`, `source`.
+/// A finding in a rule file. As JSON: `level`, `code`, `message`, `file`, `line`, `column`, `length`, `help`, `source`, and
+/// `also` (`file`, `line`, `column`) where there is more of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     pub level: Level,
@@ -30,6 +31,9 @@ pub struct Diagnostic {
     pub length: usize,
     /// What to write instead.
     pub help: Option<String>,
+    /// The first further places where the same is found, where it is said once for all of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Place>,
     /// The line of the file, as written.
     pub source: String,
 }
@@ -55,6 +59,13 @@ impl Diagnostic {
             .path(path.as_str())
             .annotation(AnnotationKind::Primary.span(start..end));
         let group = level.primary_title(self.message.as_str()).id(self.code).element(snippet);
+        let place = |place: &Place| format!("{}:{}:{}", place.file.display(), place.line, place.column);
+        let also = self.also.iter().map(place).collect::<Vec<_>>().join(", ");
+        let also = (!also.is_empty()).then(|| format!("see also {also}"));
+        let group = match &also {
+            Some(also) => group.element(Title::NOTE.message(also.as_str())),
+            None => group,
+        };
         let group = match &self.help {
             Some(help) => group.element(Title::HELP.message(help.as_str())),
             None => group,
@@ -110,10 +121,12 @@ mod tests {
             place: Place { file: "ssh.rhai".into(), line: 7, column: 6 },
             length: 7,
             help: Some("did you mean `severity`?".to_owned()),
+            also: vec![Place { file: "b.rhai".into(), line: 1, column: 2 }],
             source: "  /*ö*/severty: 1".to_owned(),
         };
         let text = diagnostic.render(false);
         assert!(text.contains("error[unknown-key]") && text.contains("ssh.rhai:7:6"), "{text}");
         assert!(text.contains("^^^^^^^") && text.contains("did you mean `severity`?"), "{text}");
+        assert!(text.contains("note: see also b.rhai:1:2"), "{text}");
     }
 }

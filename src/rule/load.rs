@@ -210,7 +210,8 @@ impl<'a> Loading<'a> {
                 rules.extend(built.rule);
             }
         }
-        self.sigma = sigma::load(std::mem::take(&mut self.of_sigma).into_iter(), &self.options.sigma, &rules);
+        let others: Vec<&Rule> = rules.iter().collect();
+        self.sigma = sigma::load(std::mem::take(&mut self.of_sigma).into_iter(), &self.options.sigma, &others);
         self.refused += self.sigma.refused;
         found.append(&mut self.sigma.found);
         rules.append(&mut self.sigma.rules);

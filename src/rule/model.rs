@@ -255,7 +255,7 @@ pub enum Window {
     Sliding(Duration),
     /// `every: d`. `[k·d, (k + 1)·d)` from the epoch, looked at when it ends, by timer; never an empty one.
     Tumbling(Duration),
-    /// `[t, t + d)` from a signal at `t` that lies in no earlier one; looked at when it ends, by timer.
+    /// `from_first: d`. `[t, t + d)` from a signal at `t` that lies in no earlier one; looked at when it ends, by timer.
     FromFirst(Duration),
     /// `session: gap`. The run of signals of the key, of any pattern, each at most `gap` after the one before and at
     /// most `max` after the first; looked at with each signal until it has fired once.

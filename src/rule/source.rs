@@ -199,7 +199,7 @@ pub(super) fn diagnostic(line: &str, level: Level, code: &'static str, place: Pl
     debug_assert!(code::index_of(code).is_some(), "`{code}` is missing in CODES");
     let source = line.to_owned();
     let length = length_at(source.chars().skip(place.column - 1));
-    Diagnostic { level, code, message, place, length, help: None, source }
+    Diagnostic { level, code, message, place, length, help: None, also: Vec::new(), source }
 }
 
 fn length_at(mut rest: impl Iterator<Item = char>) -> usize {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rhai::{ASTFlags, Dynamic, Expr, FnCallExpr, FnPtr, ImmutableString, Stmt};
 
 use super::{
-    Aggregates, Amount, Num, Statistic, WindowScript, WindowTest, WindowValue,
+    ALL, Aggregates, Amount, Num, Statistic, WindowScript, WindowTest, WindowValue,
     analysis::Library,
     compare::Comparison,
     duration,
@@ -25,6 +25,8 @@ const DEPTH_MAX: usize = 40;
 enum Term {
     Window,
     Pattern(usize),
+    /// The events of all patterns together.
+    All,
     Amount(Amount),
     Text(String),
     Test(WindowTest),
@@ -119,6 +121,7 @@ impl Term {
         match self {
             Term::Window => Some(Term::Window),
             Term::Pattern(pattern) => Some(Term::Pattern(*pattern)),
+            Term::All => Some(Term::All),
             Term::Amount(amount) => Some(Term::Amount(amount.clone())),
             Term::Text(text) => Some(Term::Text(text.clone())),
             Term::Test(WindowTest::Constant(value)) => Some(Term::Test(WindowTest::Constant(*value))),
@@ -222,11 +225,22 @@ impl<'a> Frame<'a> {
         match (base, part) {
             (Term::Window, Expr::Property(property, _)) => {
                 let name = as_written(&property.2);
+                match name {
+                    ALL => return Some(Term::All),
+                    "occurring" => {
+                        return Some(Term::Amount(Amount::Occurring { patterns: self.around.patterns.len() }));
+                    }
+                    _ => {}
+                }
                 self.around.patterns.iter().position(|pattern| **pattern == *name).map(Term::Pattern)
             }
             (Term::Pattern(pattern), Expr::Property(property, _)) if as_written(&property.2) == "count" => {
                 Some(Term::Amount(Amount::Count { pattern }))
             }
+            (Term::All, Expr::Property(property, _)) if as_written(&property.2) == "count" => {
+                Some(Term::Amount(Amount::Events))
+            }
+            (Term::All, Expr::MethodCall(call, _)) => self.aggregate_of_all(call).map(Term::Amount),
             (Term::Pattern(pattern), Expr::MethodCall(call, _)) => self.aggregate(pattern, call).map(Term::Amount),
             _ => None,
         }
@@ -245,6 +259,18 @@ impl<'a> Frame<'a> {
             }
             _ => None,
         }
+    }
+
+    /// Of one field for each pattern, which loading knows.
+    fn aggregate_of_all(&mut self, call: &FnCallExpr) -> Option<Amount> {
+        let percent = match call.args.get(1) {
+            Some(percent) => match self.expression(percent)? {
+                Term::Amount(Amount::Number(percent)) => Some(percent.as_f64()),
+                _ => return None,
+            },
+            None => None,
+        };
+        Statistic::named(call.name.as_str(), percent).map(Amount::Together)
     }
 
     fn call(&mut self, call: &FnCallExpr) -> Option<Term> {
@@ -271,9 +297,10 @@ impl<'a> Frame<'a> {
             }
             None => match (name, arguments.pop()) {
                 // Counts are no fields: asking whether they exist is an error, which the script tells.
-                ("exists", Some(Term::Amount(amount @ Amount::Aggregate { statistic, .. })))
-                    if arguments.is_empty() && statistic != Statistic::Distinct =>
-                {
+                (
+                    "exists",
+                    Some(Term::Amount(amount @ (Amount::Aggregate { statistic, .. } | Amount::Together(statistic)))),
+                ) if arguments.is_empty() && statistic != Statistic::Distinct => {
                     Some(Term::Test(WindowTest::Exists(amount)))
                 }
                 _ => None,

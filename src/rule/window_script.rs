@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FLOAT, FnPtr, INT, ImmutableString, Map, Position};
 
 use super::{
-    AlertText, Answer, PatternView, Statistic, WindowView,
+    ALL, AlertText, Answer, PatternView, Statistic, WindowView,
     aggregate::rate,
     duration,
     field::Field,
@@ -24,23 +24,37 @@ pub struct WindowScript(pub(super) Script);
 #[derive(Debug, Clone)]
 struct Window(Arc<WindowView>);
 
-/// A pattern of a window, by its place.
+/// A pattern of a window, by its place; without one, the events of all patterns together.
 #[derive(Debug, Clone)]
 struct Signals {
     window: Arc<WindowView>,
-    at: usize,
+    at: Option<usize>,
 }
 
 impl Signals {
-    fn pattern(&self) -> &PatternView {
-        &self.window.patterns[self.at]
+    fn pattern(&self) -> Result<&PatternView, Box<EvalAltResult>> {
+        match self.at {
+            Some(at) => Ok(&self.window.patterns[at]),
+            None => self.window.together.as_ref().ok_or_else(|| error_of(format!("`{ALL}` is not kept"))),
+        }
     }
 
     /// What loading saw is kept; a name that it did not see is an error of the script.
     fn answer(&self, statistic: Statistic, field: &str) -> Result<&Answer, Box<EvalAltResult>> {
-        let pattern = self.pattern();
+        let pattern = self.pattern()?;
         let not_kept = || error_of(format!("`{}.{}` is not kept", pattern.name, statistic.written(field)));
-        pattern.answer(statistic, field).ok_or_else(not_kept)
+        match self.at {
+            Some(_) => pattern.answer(statistic, field).ok_or_else(not_kept),
+            None => pattern.answer_of_all(statistic).ok_or_else(not_kept),
+        }
+    }
+
+    /// Of several fields, or of one for each pattern: of all together there is one such answer.
+    fn number_of_all(&self, statistic: Statistic) -> Result<Option<Num>, Box<EvalAltResult>> {
+        match self.at {
+            None => self.number(statistic, ""),
+            Some(_) => Err(error_of("a pattern is asked for one field".to_owned())),
+        }
     }
 
     fn number(&self, statistic: Statistic, field: &str) -> Result<Option<Num>, Box<EvalAltResult>> {
@@ -166,6 +180,7 @@ pub(super) fn register(engine: &mut Engine) {
             _ => Ok::<_, Box<EvalAltResult>>(0),
         }
     });
+    register_of_all(engine);
     engine.register_fn("values", |signals: &mut Signals, field: &str| {
         match signals.answer(Statistic::Values, field)? {
             Answer::Values(values) => Ok::<_, Box<EvalAltResult>>(values.iter().map(to_dynamic).collect::<Array>()),
@@ -182,6 +197,7 @@ pub(super) fn register(engine: &mut Engine) {
         ("min", Statistic::Min),
         ("max", Statistic::Max),
         ("stddev", Statistic::Stddev),
+        ("share", Statistic::Share),
     ] {
         engine.register_fn(name, move |signals: &mut Signals, field: &str| signals.field(statistic, field));
     }
@@ -193,9 +209,40 @@ pub(super) fn register(engine: &mut Engine) {
     });
     engine.register_fn("rate", |signals: &mut Signals, span: &str| {
         let span = duration::parse(span).ok_or_else(|| error_of(format!("`{span}` is no duration")))?;
-        let rate = rate(signals.pattern().count, signals.window.length(), span);
+        let rate = rate(signals.pattern()?.count, signals.window.length(), span);
         Ok::<_, Box<EvalAltResult>>(Field::result(rate.map(Num::to_value)))
     });
+}
+
+/// Functions of [`ALL`] that are told several fields, or those of each pattern. Loading has looked at which.
+fn register_of_all(engine: &mut Engine) {
+    fn register<T: Clone + Send + Sync + 'static>(engine: &mut Engine) {
+        engine.register_fn("distinct", |signals: &mut Signals, _: T| {
+            match signals.number_of_all(Statistic::Distinct)? {
+                Some(Num::Int(count)) => Ok(INT::try_from(count).unwrap_or(INT::MAX)),
+                _ => Ok::<_, Box<EvalAltResult>>(0),
+            }
+        });
+        let result = |number: Option<Num>| Field::result(number.map(Num::to_value));
+        for (name, statistic) in [
+            ("sum", Statistic::Sum),
+            ("avg", Statistic::Avg),
+            ("min", Statistic::Min),
+            ("max", Statistic::Max),
+            ("stddev", Statistic::Stddev),
+            ("share", Statistic::Share),
+        ] {
+            engine.register_fn(name, move |signals: &mut Signals, _: T| signals.number_of_all(statistic).map(result));
+        }
+        engine.register_fn("percentile", move |signals: &mut Signals, _: T, percent: INT| {
+            signals.number_of_all(Statistic::Percentile(percent as f64)).map(result)
+        });
+        engine.register_fn("percentile", move |signals: &mut Signals, _: T, percent: FLOAT| {
+            signals.number_of_all(Statistic::Percentile(percent)).map(result)
+        });
+    }
+    register::<Array>(engine);
+    register::<Map>(engine);
 }
 
 /// Makes `.name` a pattern or property of a window, and a property of a pattern.
@@ -207,7 +254,7 @@ pub(super) fn register_name(engine: &mut Engine, name: &str) {
 }
 
 fn signals_property(signals: &Signals, name: &str) -> Result<Dynamic, Box<EvalAltResult>> {
-    let pattern = signals.pattern();
+    let pattern = signals.pattern()?;
     match name {
         "count" => Ok(INT::try_from(pattern.count).unwrap_or(INT::MAX).into()),
         "first" => Ok(Dynamic::from(Field::kept(pattern.first.as_ref()))),
@@ -222,8 +269,13 @@ fn property(window: &Window, name: &str) -> Result<Dynamic, Box<EvalAltResult>> 
         "key" => Ok(view.key.iter().map(|part| Dynamic::from(part.to_string())).collect::<Array>().into()),
         "start" => Ok(view.start.to_string().into()),
         "end" => Ok(view.end.to_string().into()),
+        ALL => Ok(Dynamic::from(Signals { window: view.clone(), at: None })),
+        "occurring" => {
+            let occurring = view.patterns.iter().filter(|pattern| pattern.count > 0).count();
+            Ok(INT::try_from(occurring).unwrap_or(INT::MAX).into())
+        }
         name => match view.patterns.iter().position(|pattern| &*pattern.name == name) {
-            Some(at) => Ok(Dynamic::from(Signals { window: view.clone(), at })),
+            Some(at) => Ok(Dynamic::from(Signals { window: view.clone(), at: Some(at) })),
             None => Err(error_of(format!("the rule has no pattern `{name}`"))),
         },
     }

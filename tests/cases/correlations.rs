@@ -1,5 +1,5 @@
 //! Sigma's meta rules, told as stories: a folder has rules, `events.ndjson`, and in `alerts.ndjson` what `tripline
-//! replay` says of them: every alert in order, each a part of the alert's JSON.
+//! replay` says of them: every alert in order, each a part of the alert's JSON. A file `pipeline` is given to it.
 
 use std::{fs, path::Path, process::Command};
 
@@ -24,9 +24,12 @@ fn is_part(part: &Value, whole: &Value) -> bool {
 
 /// What is wrong with a story.
 fn told(folder: &Path) -> Option<String> {
+    let pipeline = folder.join("pipeline");
+    let with_pipeline = pipeline.exists().then_some(["--pipeline".as_ref(), pipeline.as_os_str()]);
     let output = Command::new(env!("CARGO_BIN_EXE_tripline"))
         .args(["replay", "--format", "json", "--lateness", "1d", "--rules"])
         .args([folder.as_os_str(), "--input".as_ref(), folder.join("events.ndjson").as_os_str()])
+        .args(with_pipeline.iter().flatten())
         .output()
         .expect("the program runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

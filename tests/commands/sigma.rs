@@ -166,3 +166,44 @@ fn a_wrong_pipeline_is_an_error_with_line_and_column() {
     let ran = folder.run("check rules --pipeline sysmn").exits(2);
     assert!(ran.stderr.contains("ecs_windows, linux_auditd, sysmon, windows"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_log_source_that_nothing_maps_is_said_once_with_the_first_rules() {
+    let folder = Folder::new();
+    for number in 0..6 {
+        let rule = format!(
+            "title: R{number}\nlevel: low\nfalsepositives: [none]\nlogsource: {{category: own}}\ndetection:\n  s: {{a: {number}}}\n  condition: s\n"
+        );
+        folder.write(&format!("rules/{number}.yml"), rule);
+    }
+    let text = folder.run("check rules").exits(0).stdout;
+    assert!(text.contains("nothing maps the log source `category: own` of 6 rules"), "{text}");
+    assert!(text.contains("see also rules/1.yml:4:1, rules/2.yml:4:1, rules/3.yml:4:1\n"), "{text}");
+    assert!(text.contains("6 rules, 0 errors, 1 warnings"), "{text}");
+    let found = folder.run("check rules --format json").exits(0).json();
+    assert_eq!((found.len(), found[0]["also"].as_array().unwrap().len()), (1, 3));
+    let sarif: serde_json::Value =
+        serde_json::from_str(&folder.run("check rules --format sarif").exits(0).stdout).unwrap();
+    let related = &sarif["runs"][0]["results"][0]["relatedLocations"];
+    assert_eq!(related[0]["physicalLocation"]["artifactLocation"]["uri"], "rules/1.yml");
+    assert_eq!(related.as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_correlation_is_converted_with_the_rules_of_other_files() {
+    let folder = Folder::new();
+    folder.write("s/cmd.yml", CMD).write("a.log", WINLOGBEAT);
+    folder.write("s/c.yml", "title: Commands\nid: c\ncorrelation:\n  type: event_count\n  rules: [cmd]\n  timespan: 1h\n  condition: {gte: 1}\n");
+    let converted = folder.run("sigma convert s --pipeline ecs_windows").exits(0).stdout;
+    assert!(converted.matches("rule(#{").count() == 1 && converted.contains("within: \"1h\""), "{converted}");
+    folder.write("rules/c.rhai", &converted);
+    let alerts = folder.run("replay --rules rules --input a.log --format json").exits(0).json();
+    assert_eq!((alerts.len(), &alerts[0]["rule"]["id"]), (1, &json!("c")));
+    let ran = folder.run("sigma convert s/c.yml").exits(1);
+    assert!(
+        ran.stderr.contains("s/c.yml:5:11") && ran.stderr.contains("no rule has the id or name `cmd`"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("0 rules written, 1 refused"), "{}", ran.stderr);
+}

@@ -81,7 +81,7 @@ proptest! {
         let mut converted = Vec::new();
         let mut refused = BTreeSet::new();
         for (at, text) in rules.iter().enumerate() {
-            let result = convert_sigma(&PathBuf::from("r.yml"), text, &SigmaOptions::default());
+            let result = convert_sigma(&[("r.yml".into(), text.clone())].into(), &[], &SigmaOptions::default());
             match result.rules.into_iter().next() {
                 Some(rule) => converted.push((PathBuf::from(format!("r{at}.rhai")), rule)),
                 None => {

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
+use serde_json::Value as Json;
 use tripline::{
     config::Config,
     decode::{DecodeSpec, Decoder, Format, Timing},
     detect::Raw,
     replay::{Options, Replay, ReplaySource, Until},
-    rule::{Diagnostic, LoadOptions, Loaded, RuleFiles, SigmaOptions, load},
+    rule::{Diagnostic, LoadOptions, Loaded, RuleFiles, RuleSet, SigmaOptions, load},
     stage::limits,
 };
 
@@ -22,8 +23,8 @@ pub fn errors(loaded: &Loaded) -> Vec<String> {
     loaded.diagnostics.iter().filter(|finding| finding.is_error()).map(Diagnostic::to_string).collect()
 }
 
-/// The pairs of an event's number, from 1, and the id of a rule that fires on it.
-pub fn pairs(loaded: Loaded, events: impl IntoIterator<Item = String>) -> BTreeSet<(usize, String)> {
+/// What the rules say of events, as JSON, in order.
+pub fn alerts(rules: &Arc<RuleSet>, events: impl IntoIterator<Item = String>) -> Vec<Json> {
     let config = Config::default();
     let spec = DecodeSpec { format: Format::Json, ..DecodeSpec::default() };
     let decoder = Decoder::new(&spec, config.detect.decode_limits(), Timing::Replay { year: 2026 }).unwrap();
@@ -34,7 +35,7 @@ pub fn pairs(loaded: Loaded, events: impl IntoIterator<Item = String>) -> BTreeS
         limits: limits(&config),
         quarantine_after: config.detect.quarantine_after,
     };
-    let mut replay = Replay::new(&Arc::new(loaded.set), vec![source], options, Until::default());
+    let mut replay = Replay::new(rules, vec![source], options, Until::default());
     for (offset, line) in (0..).zip(events) {
         replay.read(0, Raw { offset, bytes: line.as_bytes(), timestamp_ms: None, clock: None });
     }
@@ -43,9 +44,14 @@ pub fn pairs(loaded: Loaded, events: impl IntoIterator<Item = String>) -> BTreeS
     let alerts = replay.finish();
     let failures = replay.totals().failures.clone();
     assert!(failures.is_empty(), "{failures:?}");
-    let pair = |json: serde_json::Value| {
+    alerts.iter().map(|alert| serde_json::from_str(&alert.to_json()).expect("JSON")).collect()
+}
+
+/// The pairs of an event's number, from 1, and the id of a rule that fires on it.
+pub fn pairs(loaded: Loaded, events: impl IntoIterator<Item = String>) -> BTreeSet<(usize, String)> {
+    let pair = |json: &Json| {
         let line = json["trigger"]["offset"].as_u64().expect("an offset") as usize + 1;
         (line, json["rule"]["id"].as_str().expect("an id").to_owned())
     };
-    alerts.iter().map(|alert| pair(serde_json::from_str(&alert.to_json()).expect("JSON"))).collect()
+    alerts(&Arc::new(loaded.set), events).iter().map(pair).collect()
 }

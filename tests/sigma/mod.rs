@@ -1,6 +1,7 @@
 //! Sigma: what the specification says, asked of the engine and of an evaluator that shares nothing with it.
 
 mod cases;
+mod converted;
 mod data;
 mod differential;
 mod engine;

@@ -331,7 +331,8 @@ impl WindowFacts for Minute<'_> {
 
     fn view(&self) -> Arc<WindowView> {
         let (start, end) = (Timestamp(0), Timestamp(60_000_000_000));
-        Arc::new(WindowView { key: vec!["203.0.113.9".into()], start, end, patterns: self.1.views(self.0) })
+        let (key, patterns) = (vec!["203.0.113.9".into()], self.1.views(self.0));
+        Arc::new(WindowView { key, start, end, patterns, together: None })
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     client::{self, native_offset, native_partition},
     context::Context,
     lane::Lane,
-    probe::Probe,
+    probe::{ANSWER_MAX, Probe},
     properties::Use,
     reader::KafkaReader,
 };
@@ -61,6 +61,18 @@ pub(super) async fn reader(
     tokio::task::spawn_blocking(open).await.map_err(|_| LogError::Closed)?
 }
 
+/// A reader as above, or an error: a client that can't be had must not hold its line up for ever.
+async fn reader_soon(
+    kafka: &config::Kafka,
+    probe: &Arc<Probe>,
+    at: &TopicPartition,
+    next: u64,
+) -> Result<KafkaReader, LogError> {
+    let TopicPartition { topic, partition } = at;
+    let late = |_| LogError::Broker(format!("{topic}/{partition}: no reader was to be had in {ANSWER_MAX:?}"));
+    timeout(ANSWER_MAX, reader(kafka, probe, at, next)).await.map_err(late)?
+}
+
 /// Every live key with its newest value, up to the end that the partition has when it is called. `progress` hears how
 /// many offsets are read, and of how many; at once, and whenever there are more.
 pub(super) async fn compacted(
@@ -75,7 +87,7 @@ pub(super) async fn compacted(
         return Ok(live);
     }
     progress(0, end - first);
-    let mut reader = reader(kafka, probe, at, first).await?;
+    let mut reader = reader_soon(kafka, probe, at, first).await?;
     let mut standstill = Standstill::at(first);
     while standstill.next < end {
         let drained = reader.drain(DRAIN_MAX, &mut |record| apply(&mut live, record))?;
@@ -89,7 +101,7 @@ pub(super) async fn compacted(
             return Err(standstill.given_up(at, end));
         }
         if standstill.is_to_be_said() && standstill.look(&reader, probe, at, end).await {
-            reader = self::reader(kafka, probe, at, standstill.next).await?;
+            reader = reader_soon(kafka, probe, at, standstill.next).await?;
         }
         // Not within the short time below, which would begin it again and again.
         reader.settle().await?;

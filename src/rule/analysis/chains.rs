@@ -6,14 +6,32 @@ use rhai::{Expr, FnCallExpr, Position};
 
 use super::{Analysis, Frame, Known, Link, calls::Argument, known::below};
 use crate::rule::{
-    End, Statistic, diagnostic::did_you_mean, duration, entry::listed, source::Source, token::as_written,
+    ALL, End, Statistic, diagnostic::did_you_mean, duration, entry::listed, source::Source, token::as_written,
 };
 
 /// Functions of a pattern that take a field's name.
-const AGGREGATES: [&str; 9] = ["distinct", "values", "top", "sum", "avg", "min", "max", "stddev", "percentile"];
+const AGGREGATES: [&str; 10] =
+    ["distinct", "values", "top", "sum", "avg", "min", "max", "stddev", "percentile", "share"];
 
-const PATTERN_WORDS: [&str; 13] =
-    ["count", "first", "last", "distinct", "values", "top", "sum", "avg", "min", "max", "stddev", "percentile", "rate"];
+const PATTERN_WORDS: [&str; 14] = [
+    "count",
+    "first",
+    "last",
+    "distinct",
+    "values",
+    "top",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "stddev",
+    "percentile",
+    "share",
+    "rate",
+];
+
+/// What a window has besides its patterns.
+const WINDOW_WORDS: [&str; 5] = ["key", "start", "end", ALL, "occurring"];
 
 impl<'a> Analysis<'a> {
     pub(super) fn link(&mut self, frame: &mut Frame<'a>, base: Known, part: &Expr, link: Link) -> Known {
@@ -26,7 +44,7 @@ impl<'a> Analysis<'a> {
                 let at = index.start_position();
                 match (self.used(frame, index), &base) {
                     (Known::Text(Some(name)), _) => self.property(frame.source, base, &name, at),
-                    (_, Known::Kept(..) | Known::Window | Known::Pattern(_)) => {
+                    (_, Known::Kept(..) | Known::Window | Known::Pattern(_) | Known::All) => {
                         let message =
                             "a name is needed here, written out: the engine keeps what it sees named".to_owned();
                         self.problem(frame.source, "computed-name", at, message, None);
@@ -54,6 +72,7 @@ impl<'a> Analysis<'a> {
             Known::Event(path) => Known::Event(below(&path, name)),
             Known::Kept(pattern, end, path) => Known::Kept(pattern, end, below(&path, name)),
             Known::Window => self.window_property(source, name, position),
+            Known::All => self.property_of_all(source, name, position),
             Known::Pattern(pattern) => match name {
                 "count" => Known::Counted("count"),
                 "first" => Known::Kept(pattern, End::First, String::new()),
@@ -90,13 +109,17 @@ impl<'a> Analysis<'a> {
         match name {
             "key" => return Known::List,
             "start" | "end" => return Known::Text(None),
+            ALL | "occurring" => {
+                self.mentioned.extend(self.patterns.iter().cloned());
+                return if name == ALL { Known::All } else { Known::Number(None) };
+            }
             _ => {}
         }
         if let Some(pattern) = self.patterns.iter().find(|pattern| &***pattern == name).cloned() {
             self.mentioned.insert(pattern.clone());
             return Known::Pattern(pattern);
         }
-        let names = || self.patterns.iter().map(|pattern| &**pattern).chain(["key", "start", "end"]);
+        let names = || self.patterns.iter().map(|pattern| &**pattern).chain(WINDOW_WORDS);
         let help = did_you_mean(name, names()).or_else(|| Some(format!("it has {}", listed(names()))));
         self.problem(source, "unknown-pattern", position, format!("the window has no pattern `{name}`"), help);
         Known::Unknown
@@ -107,6 +130,9 @@ impl<'a> Analysis<'a> {
             call.args.iter().map(|argument| (self.expression(frame, argument), argument.start_position())).collect();
         if let Known::Pattern(pattern) = &base {
             return self.aggregate(frame.source, pattern, call.name.as_str(), &arguments, position);
+        }
+        if base == Known::All {
+            return self.aggregate_of_all(frame, call, &arguments, position);
         }
         if let (Known::Closure { name, captured }, "call") = (&base, call.name.as_str()) {
             let arguments = arguments.into_iter().map(|(known, _)| known).collect();
@@ -146,6 +172,7 @@ impl<'a> Analysis<'a> {
         if let Some(field) = self.aggregate_argument(source, pattern, name, &arguments[0])
             && let Some(statistic) = Statistic::named(name, percent.flatten())
         {
+            self.check_share(source, statistic, position);
             self.kept_reads.insert((pattern.clone(), field.clone()));
             let aggregate = (pattern.clone(), statistic, field);
             if !self.aggregates.contains(&aggregate) {
@@ -160,7 +187,7 @@ impl<'a> Analysis<'a> {
     }
 
     /// The share that `percentile` asks for.
-    fn percent(&mut self, source: &'a Source, (known, at): &Argument) -> Option<f64> {
+    pub(super) fn percent(&mut self, source: &'a Source, (known, at): &Argument) -> Option<f64> {
         let help = || Some("write `percentile(\"bytes\", 95)`".to_owned());
         match known {
             Known::Number(Some(percent)) if (0.0..=100.0).contains(percent) => return Some(*percent),

@@ -14,6 +14,8 @@ pub(in crate::rule) enum Known {
     Kept(Arc<str>, End, String),
     Window,
     Pattern(Arc<str>),
+    /// The events of all patterns together.
+    All,
     /// A result that may be missing, as a field may.
     Value,
     /// What is known of an address.
@@ -96,7 +98,7 @@ impl Known {
             Known::Event(_) | Known::Kept(..) => "a field",
             Known::Value | Known::Found(_) => "a value",
             Known::Window => "the window",
-            Known::Pattern(_) => "a pattern",
+            Known::Pattern(_) | Known::All => "a pattern",
             Known::Text(_) => "a text",
             Known::Number(_) | Known::Counted(_) => "a number",
             Known::List => "a list",

@@ -7,9 +7,12 @@ use std::{
 
 use rhai::{FnPtr, Position};
 
-use super::{Declared, Surroundings, key::KeyFields};
+use super::{
+    Declared, Surroundings,
+    key::{KeyFields, Sides},
+};
 use crate::rule::{
-    Aggregates, Cost, End, Pattern, Predicate, Side, Statistic, WindowScript, WindowTest, WindowValue,
+    ALL, Aggregates, Cost, End, Pattern, Predicate, Side, Statistic, Together, WindowScript, WindowTest, WindowValue,
     analysis::{Analysis, Known, Wanted},
     data::Data,
     entry::{Entry, Report},
@@ -20,7 +23,7 @@ use crate::rule::{
 };
 
 /// Names that a window has for itself.
-const RESERVED: [&str; 3] = ["key", "start", "end"];
+const RESERVED: [&str; 5] = ["key", "start", "end", ALL, "occurring"];
 
 pub(super) struct Closures {
     /// In byte order of their names.
@@ -42,6 +45,7 @@ pub(super) struct Checked {
     mentioned: BTreeSet<Arc<str>>,
     ends: BTreeSet<(Arc<str>, End, String)>,
     aggregates: Vec<(Arc<str>, Statistic, String)>,
+    together: Option<Together>,
     /// Whether it asks a list that rules write, and where.
     asks_written: Option<Position>,
 }
@@ -161,8 +165,12 @@ fn checked(
         file: around.source.path.clone(),
         position: entry.position,
     };
-    let Analysis { event_reads, kept_reads, mentioned, ends, aggregates, .. } = analysis;
-    Some(Checked { script, text, event_reads, kept_reads, mentioned, ends, aggregates, asks_written })
+    let Analysis { event_reads, kept_reads, mentioned, ends, aggregates, together, .. } = analysis;
+    if let ("value", Some(_)) = (name, &together) {
+        let help = Some("measure one pattern: `w.event.count`".to_owned());
+        report.error("wrong-place", entry.position, "a `baseline` can't measure `w.all`", help);
+    }
+    Some(Checked { script, text, event_reads, kept_reads, mentioned, ends, aggregates, together, asks_written })
 }
 
 /// Parameters that the closure takes beside what it captured; `None` when this file has no such closure.
@@ -189,6 +197,15 @@ fn compiled(script: &Script, around: &Surroundings<'_>, report: &mut Report<'_>)
         report.note("scan", script.position, "every event is looked at: no literal has to be in it", Some(help));
     }
     predicate
+}
+
+/// What a rule says of its patterns beside their closures.
+pub(super) struct Keyed<'a> {
+    pub(super) by: &'a KeyFields,
+    pub(super) sides: &'a Sides,
+    pub(super) reads_alerts: bool,
+    /// Paths that alerts tell of.
+    pub(super) told: &'a [Arc<str>],
 }
 
 impl Closures {
@@ -226,6 +243,27 @@ impl Closures {
         aggregates
     }
 
+    /// What windows have to keep of the events of all patterns together.
+    pub(super) fn together(&self, report: &mut Report<'_>) -> Option<Together> {
+        let mut all: Option<Together> = None;
+        for closure in self.of_window() {
+            let Some(asked) = closure.together.clone() else { continue };
+            let fits = match &mut all {
+                None => {
+                    all = Some(asked);
+                    true
+                }
+                Some(all) => all.join(asked),
+            };
+            if !fits {
+                let message = "`w.all` is asked elsewhere for the values of another field";
+                let help = Some("ask for one field of it, and for others pattern by pattern".to_owned());
+                report.error("two-fields", closure.script.position, message, help);
+            }
+        }
+        all
+    }
+
     /// `when` and `value` as they run. Leaves neither behind.
     pub(super) fn lowered(
         &mut self,
@@ -240,12 +278,11 @@ impl Closures {
     }
 
     /// The patterns with what travels in their signals, and the hash of all that shapes the rule's windows. Leaves
-    /// only `when`, `alert` and `then` behind. `told` are paths that alerts tell of.
+    /// only `when`, `alert` and `then` behind.
     pub(super) fn patterns(
         &mut self,
-        by: &KeyFields,
-        told: &[Arc<str>],
-        aggregates: &Aggregates,
+        of: Keyed<'_>,
+        (aggregates, together): (&Aggregates, Option<&Together>),
         mut shape: Shape,
         around: &Surroundings<'_>,
         report: &mut Report<'_>,
@@ -253,15 +290,21 @@ impl Closures {
         let mut patterns = Vec::new();
         for (name, closure) in std::mem::take(&mut self.patterns) {
             let Some(closure) = closure else { continue };
-            let by = by.get(&name).cloned().unwrap_or_default();
+            let by = of.by.get(&name).cloned().unwrap_or_default();
+            let side = of.sides.get(&name).copied().unwrap_or(Side::Both);
             let mut keep: BTreeSet<Arc<str>> = by.iter().cloned().collect();
-            keep.extend(told.iter().cloned());
+            keep.extend(of.told.iter().cloned());
+            // Evidence names the alert.
+            keep.extend((of.reads_alerts && side != Side::Events).then(|| "id".into()));
             keep.extend(closure.event_reads.iter().map(|path| Arc::from(path.as_str())));
             let kept = self.of_window().flat_map(|closure| &closure.kept_reads);
             keep.extend(kept.filter(|(pattern, _)| *pattern == name).map(|(_, path)| Arc::from(path.as_str())));
-            let sees_closed = closure.event_reads.contains("state");
+            let sees_closed = side != Side::Events && closure.event_reads.contains("state");
             let keep: Vec<Arc<str>> = keep.into_iter().collect();
             shape.pattern(&name, &closure.text, &by, &keep);
+            if side != Side::Both {
+                shape.part("side", if side == Side::Events { "events" } else { "alerts" });
+            }
             let (position, asks_written) = (closure.script.position, closure.asks_written);
             let predicate = compiled(&closure.script, around, report);
             let (predicate, asks_lists) = match asks_written {
@@ -275,9 +318,9 @@ impl Closures {
                 Some(_) if !predicate.asks_written() => (predicate, None),
                 Some(_) => (predicate.whatever_is_written(true), Some(predicate)),
             };
-            patterns.push(Pattern { name, side: Side::Both, predicate, asks_lists, by, keep, sees_closed });
+            patterns.push(Pattern { name, side, predicate, asks_lists, by, keep, sees_closed });
         }
-        shape.aggregates(aggregates, None);
+        shape.aggregates(aggregates, together);
         self.value.iter().for_each(|value| shape.part("value", &value.text));
         (patterns, shape.finish())
     }

@@ -8,9 +8,9 @@ use std::{
 use rhai::Position;
 
 use crate::{
-    event::ALERTS,
+    event::{ALERTS, InputName},
     rule::{
-        InputSet,
+        InputSet, Side,
         data::Data,
         diagnostic::did_you_mean,
         entry::{Entry, Report, listed},
@@ -80,22 +80,87 @@ fn by_pattern(entry: Entry<'_>, patterns: &[Arc<str>], report: &mut Report<'_>) 
     keys
 }
 
+/// What each pattern is asked of, where `input` says so.
+pub(super) type Sides = BTreeMap<Arc<str>, Side>;
+
 pub(super) fn inputs(
     map: Entry<'_>,
     position: Position,
     has_window: bool,
     configured: Option<&BTreeSet<String>>,
+    patterns: &[Arc<str>],
     report: &mut Report<'_>,
-) -> InputSet {
-    let Some(entry) = map.get("input") else {
-        // Where one input is all there is, or nobody has said what there is, there is nothing to choose.
+) -> (InputSet, Sides) {
+    // Where one input is all there is, or nobody has said what there is, there is nothing to choose.
+    let reads_all = |report: &mut Report<'_>| {
         if has_window && configured.is_some_and(|inputs| inputs.len() > 1) {
             let help = "add `input: \"…\"`".to_owned();
             let message = "a window over all inputs waits for the slowest of them";
             report.warning("no-input", position, message, Some(help));
         }
-        return InputSet::All;
     };
+    match map.get("input") {
+        None => {
+            reads_all(report);
+            (InputSet::All, Sides::new())
+        }
+        Some(entry) if matches!(entry.data, Data::Map(_)) => {
+            let (inputs, sides) = by_side(entry, configured, patterns, report);
+            if inputs == InputSet::AllAndAlerts {
+                reads_all(report);
+            }
+            (inputs, sides)
+        }
+        Some(entry) => (InputSet::Named(named(entry, configured, report)), Sides::new()),
+    }
+}
+
+/// `#{ many: "alerts" }`: which patterns read alerts. The others read events: of the inputs that they name, of all
+/// when left out.
+fn by_side(
+    entry: Entry<'_>,
+    configured: Option<&BTreeSet<String>>,
+    patterns: &[Arc<str>],
+    report: &mut Report<'_>,
+) -> (InputSet, Sides) {
+    for (name, value) in entry.entries() {
+        if patterns.iter().all(|pattern| **pattern != *name) {
+            let help = did_you_mean(name, patterns.iter().map(|pattern| &**pattern));
+            report.error("unknown-pattern", value.position, format!("no pattern is called `{name}`"), help);
+        }
+    }
+    let (mut sides, mut of_events) = (Sides::new(), BTreeSet::new());
+    for pattern in patterns {
+        let named = entry.get(pattern).map(|value| (value, named(value, configured, report)));
+        let is_alerts = |(_, names): &(Entry<'_>, BTreeSet<InputName>)| names.contains(ALERTS);
+        if let Some((value, names)) = named.as_ref().filter(|named| is_alerts(named)) {
+            if names.len() > 1 {
+                let help = Some("write one pattern for alerts, and one for events".to_owned());
+                let message = format!("`{pattern}` reads alerts and events at once");
+                report.error("wrong-key", value.position, message, help);
+            }
+            sides.insert(pattern.clone(), Side::Alerts);
+        } else {
+            sides.insert(pattern.clone(), Side::Events);
+            of_events.insert(named.map(|(_, names)| names));
+        }
+    }
+    if of_events.len() > 1 {
+        let help = Some("name the same inputs for each of them".to_owned());
+        let message = "patterns on events read different inputs: a window waits for all of them";
+        report.error("wrong-key", entry.position, message, help);
+    }
+    let reads_alerts = sides.values().any(|side| *side == Side::Alerts);
+    let inputs = match of_events.pop_first() {
+        None => InputSet::Named([ALERTS.into()].into()),
+        Some(None) => InputSet::All,
+        Some(Some(names)) => InputSet::Named(names),
+    };
+    (if reads_alerts { inputs.and_alerts() } else { inputs }, sides)
+}
+
+/// A name, or a list of names.
+fn named(entry: Entry<'_>, configured: Option<&BTreeSet<String>>, report: &mut Report<'_>) -> BTreeSet<InputName> {
     let names = match entry.data {
         Data::Text(_) => report.text(entry, "input").map(|name| (name, entry)).into_iter().collect(),
         _ => report.texts(entry, "input"),
@@ -107,7 +172,7 @@ pub(super) fn inputs(
     for (name, entry) in &names {
         check_input(name, *entry, configured, report);
     }
-    InputSet::Named(names.into_iter().map(|(name, _)| name.into()).collect())
+    names.into_iter().map(|(name, _)| name.into()).collect()
 }
 
 fn check_input(name: &str, entry: Entry<'_>, configured: Option<&BTreeSet<String>>, report: &mut Report<'_>) {

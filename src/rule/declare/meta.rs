@@ -3,7 +3,7 @@
 use rhai::Position;
 
 use crate::rule::{
-    Meta, Risk, Severity, Status,
+    Audience, InputSet, Meta, Risk, Severity, Status,
     diagnostic::did_you_mean,
     entry::{Entry, Report, listed},
 };
@@ -15,6 +15,24 @@ const SEVERITIES: [(&str, Severity); 5] = [
     ("high", Severity::High),
     ("critical", Severity::Critical),
 ];
+
+const AUDIENCES: [(&str, Audience); 2] = [("everyone", Audience::Everyone), ("rules", Audience::Rules)];
+
+/// Who is told of the rule's alerts. What is for rules alone shows in no test, and nobody follows rules on alerts.
+pub(super) fn audience(map: Entry<'_>, inputs: &InputSet, report: &mut Report<'_>) -> Audience {
+    let Some(entry) = map.get("audience") else { return Audience::Everyone };
+    let audience = one_of(entry, "audience", &AUDIENCES, report).unwrap_or(Audience::Everyone);
+    if audience == Audience::Rules && inputs.reads_alerts() {
+        let message = "no rule is told of the alerts of a rule on alerts: this one would tell nobody";
+        report.error("alerts-of-alerts", entry.position, message, Some("take out `audience`".to_owned()));
+    }
+    if audience == Audience::Rules && map.get("tests").is_some() {
+        let help = Some("test the rule on its alerts, with this one in `with`".to_owned());
+        let message = "alerts for rules alone show in no test";
+        report.error("wrong-place", map.key_position("tests"), message, help);
+    }
+    audience
+}
 
 pub(super) fn read(map: Entry<'_>, position: Position, report: &mut Report<'_>) -> Meta {
     let id = match map.get("id") {

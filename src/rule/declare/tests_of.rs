@@ -19,6 +19,10 @@ const EVENTS_MAX: usize = 100_000;
 
 pub(super) fn read(map: Entry<'_>, position: Position, report: &mut Report<'_>) -> Vec<RuleTest> {
     let Some(entry) = map.get("tests") else {
+        if map.get("audience").is_some() {
+            // Its alerts show in the tests of the rules on them.
+            return Vec::new();
+        }
         let help = "add `tests: [ #{ name: \"…\", events: […], alerts: […] } ]`".to_owned();
         report.warning("no-tests", position, "the rule has no tests", Some(help));
         return Vec::new();

@@ -8,7 +8,7 @@ use crate::rule::{
 };
 
 /// Keys that are a window each; a rule has at most one.
-const WINDOWS: [&str; 6] = ["within", "every", "session", "silent", "first_seen", "baseline"];
+const WINDOWS: [&str; 7] = ["within", "every", "from_first", "session", "silent", "first_seen", "baseline"];
 
 /// Keys that say more of a window, and of which.
 const DETAILS: [(&str, &str); 3] = [("max", "session"), ("forget", "silent"), ("learn", "first_seen")];
@@ -42,6 +42,7 @@ fn one(map: Entry<'_>, name: &str, report: &mut Report<'_>) -> Option<Window> {
     match name {
         "within" => span(name, report).map(Window::Sliding),
         "every" => span(name, report).map(Window::Tumbling),
+        "from_first" => span(name, report).map(Window::FromFirst),
         "session" => {
             let (gap, max) = (span(name, report), span("max", report));
             if gap.zip(max).is_some_and(|(gap, max)| max < gap) {

@@ -1,10 +1,12 @@
 //! The `detection` of a rule as a typed tree: named detections, their items with modified values, and the conditions
 //! over them. Pipelines change this tree before it is lowered.
 
+use std::sync::Arc;
+
 use super::{
     condition::{self, Condition},
     modifier::Modifier,
-    report::Report,
+    report::{Report, SigmaFile},
     value::Text,
     yaml::{Entry, Mark, Node, ScalarKind, Yaml},
 };
@@ -26,6 +28,8 @@ pub struct Named {
     pub name: String,
     pub at: Mark,
     pub detection: Detection,
+    /// Where it is written, if it comes of a filter.
+    pub of_filter: Option<Arc<SigmaFile>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -184,7 +188,7 @@ fn conditions(node: &Node, report: &mut Report<'_>) -> Option<Vec<Condition>> {
 /// A named detection. It says where its findings are.
 fn named(entry: &Entry, report: &mut Report<'_>) -> Option<Named> {
     let detection = detection(&entry.value, entry.at, report)?;
-    Some(Named { name: entry.key.clone(), at: entry.at, detection })
+    Some(Named { name: entry.key.clone(), at: entry.at, detection, of_filter: None })
 }
 
 /// A map, a list of maps, or keywords; `at` is where it is named.
@@ -248,6 +252,10 @@ fn modified(
     if all && values.len() == 1 {
         let help = Some("leave it out".to_owned());
         report.warning("sigma-modifier", at, "`all` says nothing of a single value", help);
+    }
+    if let Some(null) = values.iter().find(|valued| valued.value == Value::Null).filter(|_| values.len() > 1) {
+        let help = Some("give it a detection of its own, and write `1 of` in the condition".to_owned());
+        report.warning("wrong-type", null.at, "`null` among other values: other tools refuse such a list", help);
     }
     let is_odd = |value: &Value| {
         matches!(

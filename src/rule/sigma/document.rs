@@ -35,6 +35,8 @@ pub struct Common {
     pub title: String,
     pub id: Option<Named>,
     pub name: Option<Named>,
+    /// One other than Sigma's own.
+    pub taxonomy: Option<Named>,
     pub status: Option<Status>,
     pub level: Option<Severity>,
     pub description: String,
@@ -59,6 +61,9 @@ const LEVELS: [(&str, Severity); 5] = [
     ("high", Severity::High),
     ("critical", Severity::Critical),
 ];
+
+/// The taxonomy of rules that name none.
+const TAXONOMY: &str = "sigma";
 
 /// Keys that the specification names. Others are the author's own.
 const KEYS: [&str; 23] = [
@@ -263,6 +268,7 @@ impl Common {
             title: title.map_or(String::new(), |title| title.text),
             id: text(root, "id", report).filter(|id| !id.text.is_empty()),
             name: text(root, "name", report).filter(|name| !name.text.is_empty()),
+            taxonomy: text(root, "taxonomy", report).filter(|taxonomy| !taxonomy.text.eq_ignore_ascii_case(TAXONOMY)),
             status: root.entry("status").and_then(|entry| one_of(entry, &Status::NAMES, report)),
             level: level.and_then(|entry| one_of(entry, &LEVELS, report)),
             description: text(root, "description", report).map_or(String::new(), |text| text.text),

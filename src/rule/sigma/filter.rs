@@ -3,7 +3,10 @@
 //!
 //! A filter changes the tree of a rule, before pipelines do and before it is lowered. It changes no correlation.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     condition::Condition,
@@ -11,7 +14,7 @@ use super::{
     document::{Common, Document},
     logsource::LogSource,
     lower,
-    report::Report,
+    report::{Report, SigmaFile},
     rule::DetectionRule,
     yaml::{Entry, Mark, Node, Yaml},
 };
@@ -35,6 +38,7 @@ struct Filter {
     /// `None` for every rule of the log source.
     rules: Option<Vec<Reference>>,
     detections: Detections,
+    file: Arc<SigmaFile>,
 }
 
 #[derive(Debug)]
@@ -113,7 +117,8 @@ impl Filter {
         let detections = Node { at: entry.value.at, yaml: Yaml::Map(entries) };
         let detections = Detections::parse(&detections, report);
         detections.iter().for_each(|detections| check_alone(detections, report));
-        let filter = Filter { logsource: logsource?, at: entry.at, rules: rules?, detections: detections? };
+        let file = Arc::new(report.file.clone());
+        let filter = Filter { logsource: logsource?, at: entry.at, rules: rules?, detections: detections?, file };
         (!report.has_errors()).then_some(filter)
     }
 
@@ -159,12 +164,11 @@ impl Filter {
     /// Names of detections that start with `_` are not in `them`, so those of the rule go on meaning its own.
     fn add_to(&self, rule: &mut Detections, number: usize) {
         let prefix = format!("_filter{number}_");
-        rule.named.extend(
-            self.detections
-                .named
-                .iter()
-                .map(|named| Named { name: format!("{prefix}{}", named.name), ..named.clone() }),
-        );
+        rule.named.extend(self.detections.named.iter().map(|named| Named {
+            name: format!("{prefix}{}", named.name),
+            of_filter: Some(self.file.clone()),
+            ..named.clone()
+        }));
         let Some(condition) = self.detections.conditions.first() else { return };
         for own in &mut rule.conditions {
             *own = Condition::And(vec![own.clone(), renamed(condition, &prefix)]);

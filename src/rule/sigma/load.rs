@@ -7,16 +7,16 @@ use std::{
 };
 
 use super::{
-    correlation::{self, Detected},
+    correlation::{self, Correlated, Detected},
     document::{self, Common, Document, DocumentKind},
     filter,
     pipeline::{Pipeline, Pipelines},
     report::{Report, SigmaFile},
     rule::{Around, DetectionRule},
-    sources::{self, LogSources, Row},
-    yaml::{Node, YamlError},
+    sources::{self, Limit, LogSources, Row},
+    yaml::{Mark, Node, YamlError},
 };
-use crate::rule::{Diagnostic, Rule, source::hash_of};
+use crate::rule::{Diagnostic, Level, Rule, source::hash_of};
 
 /// What Sigma rules are read with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(in crate::rule) struct SigmaLoaded {
 pub(in crate::rule) fn load<'a>(
     texts: impl Iterator<Item = (&'a PathBuf, &'a String)>,
     options: &SigmaOptions,
-    others: &[Rule],
+    others: &[&Rule],
 ) -> SigmaLoaded {
     let mut loaded = SigmaLoaded::default();
     let texts: Vec<_> = texts.collect();
@@ -65,23 +65,93 @@ pub(in crate::rule) fn load<'a>(
         texts.iter().map(|(path, text)| ((*path).clone(), SigmaFile::new(path, text))).collect();
     if !texts.is_empty() {
         let around = around(options, &mut loaded.found);
-        let mut sorted = Sorted::default();
-        texts.iter().for_each(|(path, text)| sorted.read(&files[*path], text, &mut loaded));
-        sorted.build(&around, others, &mut loaded);
+        let texts = texts.iter().map(|(path, text)| (&files[*path], text.as_str()));
+        Whole::of(texts, &around, others, &mut loaded).finish(&mut loaded);
     }
     loaded.files = files;
     loaded
+}
+
+/// The rules of all files: changed by filters and pipelines, lowered, and with correlations over them.
+pub struct Whole<'f> {
+    pub drafts: Vec<Draft<'f>>,
+    /// Of each draft; `None` of one that did not load.
+    pub lowered: Vec<Option<Rule>>,
+    pub correlated: Correlated,
+}
+
+impl<'f> Whole<'f> {
+    /// Reads and lowers; what is wrong, and how many did not load, goes into `loaded`.
+    pub fn of<'t>(
+        texts: impl Iterator<Item = (&'f SigmaFile, &'t str)>,
+        around: &Around,
+        others: &[&Rule],
+        loaded: &mut SigmaLoaded,
+    ) -> Self {
+        let mut sorted = Sorted::default();
+        texts.for_each(|(file, text)| sorted.read(file, text, loaded));
+        sorted.lower(around, others, loaded)
+    }
+
+    /// What runs.
+    fn finish(self, loaded: &mut SigmaLoaded) {
+        loaded.found.extend(self.unmapped());
+        for (at, (draft, rule)) in self.drafts.into_iter().zip(self.lowered).enumerate() {
+            let is_silenced = self.correlated.silenced.contains(&at);
+            match is_silenced {
+                true => loaded.besides.extend([draft.report.file.path.clone()]),
+                false => loaded.rules.extend(rule),
+            }
+            let found = draft.report.found.into_iter();
+            loaded.found.extend(found.filter(|finding| !is_silenced || !OF_ALERTS.contains(&finding.code)));
+        }
+        loaded.found.extend(self.correlated.found);
+        loaded.rules.extend(self.correlated.rules.into_iter().map(|built| built.rule));
+    }
+}
+
+impl Whole<'_> {
+    /// Of each log source that nothing maps, once: how many rules have it, and where the first are.
+    fn unmapped(&self) -> Vec<Diagnostic> {
+        let mut of_source: BTreeMap<String, Vec<(&SigmaFile, Mark)>> = BTreeMap::new();
+        for draft in self.drafts.iter().filter(|draft| draft.is_unmapped) {
+            let Some(rule) = &draft.rule else { continue };
+            of_source.entry(rule.logsource.to_string()).or_default().push((draft.report.file, rule.logsource.at));
+        }
+        let once = |(source, places): (&String, &Vec<(&SigmaFile, Mark)>)| {
+            let (file, at) = places[0];
+            let of = if places.len() > 1 { format!(" of {} rules", places.len()) } else { String::new() };
+            let message = format!("nothing maps the log source {source}{of}: any event may be of it");
+            let also = places[1..].iter().take(ALSO_MAX).map(|(file, at)| file.place(*at)).collect();
+            let help = "map it in a file for `--pipeline FILE`, or `[sigma] pipelines`".to_owned();
+            Diagnostic { help: Some(help), also, ..file.finding(Level::Warning, "sigma-log-source", at, message) }
+        };
+        of_source.iter().map(once).collect()
+    }
+}
+
+/// Places besides the first that a finding about many rules names.
+const ALSO_MAX: usize = 3;
+
+/// Names of another taxonomy have to become those of the events (specification, "Taxonomy").
+fn check_taxonomy(common: &Common, is_translated: bool, report: &mut Report<'_>) {
+    let Some(taxonomy) = common.taxonomy.as_ref().filter(|_| !is_translated) else { return };
+    let message = format!("nothing translates the taxonomy `{}`: its names are read as they are", taxonomy.text);
+    let help = "name a pipeline that maps its names to those of the events: `--pipeline FILE`, or `[sigma] pipelines`";
+    report.warning("sigma-taxonomy", taxonomy.at, message, Some(help.to_owned()));
 }
 
 /// Findings about what alerts say: a rule that does not alert by itself may leave it out.
 const OF_ALERTS: [&str; 2] = ["no-false-positives", "no-severity"];
 
 /// A rule over single events on its way.
-struct Draft<'f> {
-    common: Common,
-    report: Report<'f>,
+pub struct Draft<'f> {
+    pub common: Common,
+    pub report: Report<'f>,
     /// `None` where something is wrong.
-    rule: Option<DetectionRule>,
+    pub rule: Option<DetectionRule>,
+    /// Nothing says what the events of its log source look like.
+    is_unmapped: bool,
 }
 
 /// The documents of all files by their kind.
@@ -101,7 +171,7 @@ impl<'f> Sorted<'f> {
             match document.kind {
                 DocumentKind::Detection => {
                     let rule = DetectionRule::parse(&document, &mut report);
-                    self.detections.push(Draft { common: document.common, report, rule });
+                    self.detections.push(Draft { common: document.common, report, rule, is_unmapped: false });
                 }
                 DocumentKind::Correlation => self.correlations.push((document, report)),
                 DocumentKind::Filter => self.filters.push((document, report)),
@@ -110,8 +180,11 @@ impl<'f> Sorted<'f> {
     }
 
     /// Filters change rules, then pipelines do; they are lowered, and correlations are built over them.
-    fn build(mut self, around: &Around, others: &[Rule], loaded: &mut SigmaLoaded) {
+    fn lower(mut self, around: &Around, others: &[&Rule], loaded: &mut SigmaLoaded) -> Whole<'f> {
         loaded.besides.extend(self.filters.iter().map(|(_, report)| report.file.path.clone()));
+        for (document, report) in self.filters.iter_mut().chain(&mut self.correlations) {
+            check_taxonomy(&document.common, !around.pipelines.is_empty(), report);
+        }
         let of_correlations: Vec<&Common> = self.correlations.iter().map(|(document, _)| &document.common).collect();
         let mut rules: Vec<&mut DetectionRule> =
             self.detections.iter_mut().filter_map(|draft| draft.rule.as_mut()).collect();
@@ -129,17 +202,7 @@ impl<'f> Sorted<'f> {
             .collect();
         let correlated = correlation::build(&detected, self.correlations, others);
         loaded.refused += correlated.refused;
-        loaded.found.extend(correlated.found);
-        for (at, (draft, rule)) in self.detections.into_iter().zip(lowered).enumerate() {
-            let is_silenced = correlated.silenced.contains(&at);
-            match is_silenced {
-                true => loaded.besides.extend([draft.report.file.path.clone()]),
-                false => loaded.rules.extend(rule),
-            }
-            let found = draft.report.found.into_iter();
-            loaded.found.extend(found.filter(|finding| !is_silenced || !OF_ALERTS.contains(&finding.code)));
-        }
-        loaded.rules.extend(correlated.rules);
+        Whole { drafts: self.detections, lowered, correlated }
     }
 }
 
@@ -149,7 +212,10 @@ impl Draft<'_> {
         if !rule.pass(around, &mut self.report) {
             return None;
         }
-        let predicate = rule.predicate(around, &mut self.report)?;
+        check_taxonomy(&self.common, rule.is_translated(), &mut self.report);
+        let Limit { detection: limit, is_mapped } = rule.limit(around, self.report.file);
+        self.is_unmapped = !is_mapped;
+        let predicate = rule.predicate(&limit, &mut self.report)?;
         (!self.report.has_errors()).then(|| rule.build(predicate, &self.report))
     }
 

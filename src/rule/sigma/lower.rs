@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     condition::{self, Condition, Quantity},
     detection::{Detection, Detections, Flags, Item, Value, Valued},
-    report::Report,
+    report::{Report, SigmaFile},
     value::{Piece, Text},
     yaml::Mark,
 };
@@ -26,7 +26,7 @@ const TESTS_MAX: usize = 100_000;
 
 /// The predicate of a rule's detections. `None` where something is wrong, which is then reported.
 pub fn lower(detections: &Detections, report: &mut Report<'_>) -> Option<Predicate> {
-    let mut lowering = Lowering { detections, named: HashMap::new(), tests: 0, fits: true, report };
+    let mut lowering = Lowering { detections, named: HashMap::new(), tests: 0, fits: true, of_filter: None, report };
     let conditions: Vec<Predicate> =
         detections.conditions.iter().filter_map(|condition| lowering.condition(condition)).collect();
     let at = detections.named.first().map_or(Mark::START, |named| named.at);
@@ -49,7 +49,8 @@ pub fn lower(detections: &Detections, report: &mut Report<'_>) -> Option<Predica
 /// which is then reported.
 pub fn lower_alone(detection: &Detection, report: &mut Report<'_>) -> Option<Predicate> {
     let detections = Detections { named: Vec::new(), conditions: Vec::new() };
-    let mut lowering = Lowering { detections: &detections, named: HashMap::new(), tests: 0, fits: true, report };
+    let mut lowering =
+        Lowering { detections: &detections, named: HashMap::new(), tests: 0, fits: true, of_filter: None, report };
     let predicate = lowering.detection(detection);
     predicate.filter(|_| lowering.fits)
 }
@@ -82,6 +83,8 @@ struct Lowering<'d, 'r, 'f> {
     named: HashMap<&'d str, Option<Predicate>>,
     tests: usize,
     fits: bool,
+    /// Whose detection is looked at, if it is that of a filter.
+    of_filter: Option<Arc<SigmaFile>>,
     report: &'r mut Report<'f>,
 }
 
@@ -113,7 +116,9 @@ impl<'d> Lowering<'d, '_, '_> {
     fn named(&mut self, name: &'d str) -> Option<Predicate> {
         if !self.named.contains_key(name) {
             let named = self.detections.named.iter().find(|named| named.name == name)?;
+            let outer = std::mem::replace(&mut self.of_filter, named.of_filter.clone());
             let predicate = self.detection(&named.detection);
+            self.of_filter = outer;
             self.named.insert(name, predicate);
         }
         let predicate = self.named.get(name)?.as_ref()?;
@@ -223,8 +228,10 @@ impl<'d> Lowering<'d, '_, '_> {
     }
 
     fn placeholder<T>(&mut self, name: &str, at: Mark) -> Option<T> {
-        let help = Some("name a pipeline with its values: `--pipeline FILE`, or `[sigma] pipelines`".to_owned());
-        self.wrong("sigma-placeholder", at, &format!("nothing says what `%{name}%` stands for"), help)
+        let help = format!(
+            "name a pipeline with `vars: {{{name}: [..]}}` and `type: value_placeholders`: `--pipeline FILE`, or `[sigma] pipelines`"
+        );
+        self.wrong("sigma-placeholder", at, &format!("nothing says what `%{name}%` stands for"), Some(help))
     }
 
     fn regex(&mut self, path: &Arc<str>, regex: &Text, flags: Flags, at: Mark) -> Predicate {
@@ -249,7 +256,8 @@ impl<'d> Lowering<'d, '_, '_> {
 
     fn wrong<T>(&mut self, code: &'static str, at: Mark, message: &str, help: Option<String>) -> Option<T> {
         self.fits = false;
-        self.report.error(code, at, message, help);
+        let rule_at = self.detections.named.first().map_or(Mark::START, |named| named.at);
+        self.report.error_of(self.of_filter.as_deref(), rule_at, code, (at, message.to_owned()), help);
         None
     }
 }

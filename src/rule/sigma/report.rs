@@ -6,7 +6,7 @@ use super::yaml::Mark;
 use crate::rule::{Diagnostic, Level, Place, source};
 
 /// A Sigma file as findings show it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigmaFile {
     pub path: PathBuf,
     /// The first 12 hex digits of the text's SHA-256.
@@ -52,6 +52,21 @@ impl<'f> Report<'f> {
     pub fn error(&mut self, code: &'static str, at: Mark, message: impl Into<String>, help: Option<String>) {
         let finding = self.file.finding(Level::Error, code, at, message);
         self.found.push(Diagnostic { help, ..finding });
+    }
+
+    /// An error in what a filter put into the rule: it is told in the filter's file, and that there is one at `rule_at`.
+    pub fn error_of(
+        &mut self,
+        of_filter: Option<&SigmaFile>,
+        rule_at: Mark,
+        code: &'static str,
+        (at, message): (Mark, String),
+        help: Option<String>,
+    ) {
+        let Some(file) = of_filter else { return self.error(code, at, message, help) };
+        let of_rule = self.file.finding(Level::Error, code, rule_at, "a filter does not fit this rule");
+        self.found.push(Diagnostic { help, ..file.finding(Level::Error, code, at, message) });
+        self.found.push(Diagnostic { also: vec![file.place(at)], ..of_rule });
     }
 
     pub fn warning(&mut self, code: &'static str, at: Mark, message: impl Into<String>, help: Option<String>) {

@@ -72,16 +72,20 @@ impl DetectionRule {
         around.pipelines.apply(&mut before, fields, &mut Report::new(file)).unwrap_or_else(as_they_are)
     }
 
-    /// What an event of the rule has: its detections, and that it is from its log source. `None` where something is
-    /// wrong, which is then reported.
-    pub fn predicate(&self, around: &Around, report: &mut Report<'_>) -> Option<Predicate> {
+    /// Whether a pipeline changed what it looks for.
+    pub fn is_translated(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| before.detections != self.detections)
+    }
+
+    /// What an event of the rule has: its detections, and `limit`, which says that it is from its log source. `None` where
+    /// something is wrong, which is then reported.
+    pub fn predicate(&self, limit: &Detection, report: &mut Report<'_>) -> Option<Predicate> {
         let detections = lower::lower(&self.detections, report)?;
         if let Predicate::Constant(answer) = detections {
             let message = format!("the rule's condition is always {answer}, whatever the event");
             report.warning("constant", self.at, message, None);
         }
-        let limit = self.limit(around, report);
-        let limit = lower::lower_alone(&limit, report);
+        let limit = lower::lower_alone(limit, report);
         let predicate = Predicate::all(limit.into_iter().chain([detections]));
         if predicate.cost() == Cost::Scan {
             let help = Some("begin with a text, a number or a network that has to be in a field".to_owned());
@@ -90,21 +94,15 @@ impl DetectionRule {
         Some(predicate)
     }
 
-    /// What the events of its log source have.
-    pub fn limit(&self, around: &Around, report: &mut Report<'_>) -> Detection {
+    /// What the events of its log source have, and whether something says so.
+    pub fn limit(&self, around: &Around, file: &SigmaFile) -> Limit {
         let fields: Vec<&str> = around.sources.fields().into_iter().collect();
-        let renamed = self.names_of(&fields, around, report.file);
+        let renamed = self.names_of(&fields, around, file);
         let names = |field: &str| {
             let known = fields.iter().position(|own| *own == field);
             known.map_or(vec![field.to_owned()], |at| renamed[at].clone())
         };
-        let Limit { detection, is_mapped } = around.sources.limit(&self.logsource, &names);
-        if !is_mapped {
-            let message = format!("nothing maps the log source {}: any event may be of it", self.logsource);
-            let help = Some("map it in a file for `--pipeline FILE`, or `[sigma] pipelines`".to_owned());
-            report.warning("sigma-log-source", self.logsource.at, message, help);
-        }
-        detection
+        around.sources.limit(&self.logsource, &names)
     }
 
     /// The rule that fires on each event of which the predicate holds.

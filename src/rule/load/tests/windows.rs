@@ -62,6 +62,7 @@ fn view(failures: u64, users: &[&str], success: Option<Arc<Seen>>) -> Arc<Window
             pattern("failure", failures, None, failure),
             pattern("success", u64::from(success.is_some()), success, nothing),
         ],
+        together: None,
     })
 }
 

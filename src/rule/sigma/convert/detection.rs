@@ -124,7 +124,7 @@ fn cidr(path: &str, networks: &[String]) -> Expression {
     }
 }
 
-fn number(of: Num, at: Mark) -> Result<String, Refusal> {
+pub fn number(of: Num, at: Mark) -> Result<String, Refusal> {
     match of {
         Num::Int(number) if i64::try_from(number).is_ok() => Ok(number.to_string()),
         Num::Int(_) => refused(at, "a number beyond 64 bits"),

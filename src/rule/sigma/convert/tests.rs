@@ -6,7 +6,7 @@ const HEAD: &str =
     "title: T\nid: i\nlevel: high\nfalsepositives: [none]\nlogsource: {product: windows, category: process_creation}\n";
 
 fn converted(rule: &str) -> Result<String, String> {
-    let converted = convert(Path::new("r.yml"), rule, &SigmaOptions::default());
+    let converted = convert(&[("r.yml".into(), rule.to_owned())].into(), &[], &SigmaOptions::default());
     match converted.rules.into_iter().next() {
         Some(rule) => Ok(rule),
         None => {
@@ -102,5 +102,115 @@ fn what_rhai_can_not_say_is_refused_at_its_place() {
     );
     assert!(refused("a|cased|fieldref: b").contains("two fields with `==`"));
     assert!(refused("a|expand: '%x%'").contains("nothing says what `%x%` stands for"));
-    assert!(converted("title: T\ncorrelation: {}\n").unwrap_err().contains("correlations"));
+}
+
+/// All rules that come of a file, or what can't be said.
+fn all_of(text: &str) -> String {
+    let converted = convert(&[("r.yml".into(), text.to_owned())].into(), &[], &SigmaOptions::default());
+    let errors: Vec<String> =
+        converted.found.iter().filter(|finding| finding.is_error()).map(|finding| finding.message.clone()).collect();
+    if errors.is_empty() { converted.rules.join("\n") } else { errors.join("\n") }
+}
+
+const FAILED: &str = "---\ntitle: Failed\nname: failed\nlogsource: {product: windows, service: security}\ndetection:\n  \
+    selection: {EventID: 4625}\n  condition: selection\n";
+
+#[test]
+fn a_correlation_reads_as_an_analyst_would_write_it() {
+    let chain = "title: Failures, then a login\nid: c\nlevel: high\ncorrelation:\n  type: temporal_ordered\n  rules: [many, login]\n  \
+        group-by: [User]\n  timespan: 90m\n---\ntitle: Many\nname: many\nid: m\ncorrelation:\n  type: event_count\n  \
+        rules: [failed]\n  group-by: [User]\n  timespan: 1h\n  condition: {gte: 10}\n---\ntitle: Login\nname: login\n\
+        logsource: {product: windows, service: security}\ndetection:\n  selection: {EventID: 4624}\n  filter: {User|endswith: $}\n  \
+        condition: selection and not filter\n";
+    assert_eq!(
+        all_of(&format!("{chain}{FAILED}")),
+        r#"rule(#{
+    id: "m",
+    title: "Many",
+    severity: "medium",
+    audience: "rules",
+
+    events: #{
+        failed: |e| ieq(e.Channel, "Security") && e.EventID == 4625,
+    },
+    by: ["User"],
+    within: "1h",
+    all_of: [times(10, "failed")],
+});
+
+rule(#{
+    id: "c",
+    title: "Failures, then a login",
+    severity: "high",
+    input: #{ many: "alerts" },
+
+    events: #{
+        login: |e| {
+            let source = ieq(e.Channel, "Security");
+            let selection = e.EventID == 4624;
+            let filter = e.User.iends_with("$");
+            source && selection && !filter
+        },
+        many: |e| e.rule.id == "m",
+    },
+    by: #{
+        login: ["User"],
+        many: ["entity.User"],
+    },
+    within: "90m",
+    sequence: ["many", "login"],
+});
+"#
+    );
+}
+
+#[test]
+fn every_kind_of_bound_has_its_words() {
+    let asked = |rest: &str| {
+        let rule = format!("title: C\ncorrelation:\n  rules: [failed]\n  timespan: 2d\n{rest}\n{FAILED}");
+        let text = all_of(&rule);
+        let line = |start: &str| text.lines().find_map(|line| line.trim().strip_prefix(start)).map(str::to_owned);
+        let window = line("within: ").or_else(|| line("from_first: ").map(|span| format!("from first {span}")));
+        let asks = line("when: |w| ").or_else(|| line("all_of: ")).unwrap_or(text.clone());
+        format!("{} {}", window.unwrap_or_default().trim_end_matches(','), asks.trim_end_matches(','))
+    };
+    let of = |kind: &str, condition: &str| asked(&format!("  type: {kind}\n  condition: {{{condition}}}"));
+    assert_eq!(of("event_count", "lt: 3"), "from first \"2d\" w.failed.count < 3");
+    assert_eq!(of("value_count", "field: User, gte: 3"), "\"2d\" w.failed.distinct(\"User\") >= 3");
+    assert_eq!(of("value_count", "field: [User, Host], gt: 3"), "\"2d\" w.all.distinct([\"User\", \"Host\"]) > 3");
+    assert_eq!(of("value_sum", "field: n, gt: 1.5"), "\"2d\" w.failed.sum(\"n\") > 1.5");
+    assert_eq!(
+        of("value_avg", "field: n, gt: 1, lte: 3"),
+        "\"2d\" w.failed.avg(\"n\") > 1 && w.failed.avg(\"n\") <= 3"
+    );
+    assert_eq!(of("value_median", "field: n, gt: 1"), "\"2d\" w.failed.percentile(\"n\", 50) > 1");
+    assert_eq!(
+        of("value_percentile", "field: n, percentile: 99.5, gt: 1"),
+        "\"2d\" w.failed.percentile(\"n\", 99.5) > 1"
+    );
+    assert_eq!(of("value_percentile", "field: image, lte: 1"), "\"2d\" w.failed.share(\"image\") <= 1");
+    let much = of("event_count", "lt: 20000");
+    assert!(much.contains("not to be said in Rhai: a bound of 10000 or more"), "{much}");
+}
+
+#[test]
+fn a_filter_is_folded_into_the_rule() {
+    let text = all_of(&format!(
+        "title: F\nlogsource: {{product: windows}}\nfilter:\n  rules: any\n  selection: {{User: x}}\n  condition: not selection\n{FAILED}"
+    ));
+    assert!(text.contains("let filter0_selection = ieq(e.User, \"x\");"), "{text}");
+    assert!(text.contains("source && selection && !filter0_selection\n"), "{text}");
+    let twice = format!(
+        "{FAILED}---\ntitle: C\ncorrelation:\n  type: event_count\n  rules: [faild]\n  timespan: 1h\n  condition: {{gt: 1}}\n"
+    );
+    assert_eq!(all_of(&twice), "no rule has the id or name `faild`");
+}
+
+#[test]
+fn what_a_correlation_can_not_say_is_refused_at_the_correlation() {
+    let text = all_of(
+        "title: C\ncorrelation:\n  type: event_count\n  rules: [r]\n  timespan: 1h\n  condition: {gt: 1}\n---\ntitle: R\nname: r\n\
+         logsource: {category: x}\ndetection:\n  s: {a|hour: 5}\n  condition: s\n",
+    );
+    assert!(text.contains("parts of a time that a field holds (`R`, line 12)"), "{text}");
 }

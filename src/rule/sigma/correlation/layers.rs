@@ -6,7 +6,7 @@ use crate::rule::Rule;
 
 /// The places of the correlations that can be built, each after those that it refers to. The others are reported, and
 /// lose their correlation.
-pub fn order(drafts: &mut [Draft<'_>], others: &[Rule]) -> Vec<usize> {
+pub fn order(drafts: &mut [Draft<'_>], others: &[&Rule]) -> Vec<usize> {
     let follows = |at: usize| others[at].follows();
     let is_good = |draft: &Draft<'_>| draft.correlation.is_some();
     let refers = |draft: &Draft<'_>, among: &dyn Fn(usize) -> bool| {

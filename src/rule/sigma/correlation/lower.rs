@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Detected,
+    Built, Detected, Looks,
     read::{Correlation, Criterion},
     window::{Asked, Member},
 };
@@ -43,6 +43,7 @@ pub enum Source<'a> {
 pub struct Part<'a> {
     pub reference: &'a Named,
     pub source: Source<'a>,
+    pub looks: Looks,
 }
 
 /// What is the same of all rules of a document.
@@ -53,11 +54,17 @@ pub struct Head {
     pub told: BTreeSet<String>,
 }
 
-impl Part<'_> {
-    fn id(&self) -> &Arc<str> {
-        match self.source {
+impl<'a> Source<'a> {
+    pub fn id(&self) -> &'a Arc<str> {
+        match self {
             Source::Events(_, rule) | Source::Alerts(rule, _) => rule.id(),
         }
+    }
+}
+
+impl Part<'_> {
+    fn id(&self) -> &Arc<str> {
+        self.source.id()
     }
 
     fn name(&self) -> Arc<str> {
@@ -108,8 +115,15 @@ impl Part<'_> {
             Source::Events(detected, _) => match &(detected.paths)(field)[..] {
                 [path] => Some(path.clone()),
                 paths => {
-                    let message = format!("a pipeline reads `{field}` at {} places: a group needs one", paths.len());
-                    report.error("wrong-key", at.at, message, None);
+                    let places: Vec<String> = paths.iter().map(|path| format!("`{path}`")).collect();
+                    let message = match places.len() {
+                        0 => format!("a pipeline leaves no name for `{field}`"),
+                        _ => {
+                            format!("pipelines read `{field}` at {}: a correlation needs one place", places.join(", "))
+                        }
+                    };
+                    let help = "let the pipeline give one name to it, for these rules by `rule_conditions`".to_owned();
+                    report.error("wrong-key", at.at, message, Some(help));
                     None
                 }
             },
@@ -159,7 +173,7 @@ impl Correlation {
 }
 
 /// Builds the rule. `None` where something is wrong, which is then reported.
-pub fn lower(correlation: &Correlation, parts: &[Part<'_>], head: Head, report: &mut Report<'_>) -> Option<Rule> {
+pub fn lower(correlation: &Correlation, parts: &[Part<'_>], head: Head, report: &mut Report<'_>) -> Option<Built> {
     check_aliases(correlation, parts, report);
     let parts = by_name(parts, report)?;
     let (by, values) = paths(correlation, &parts, report)?;
@@ -184,7 +198,8 @@ pub fn lower(correlation: &Correlation, parts: &[Part<'_>], head: Head, report: 
         patterns.push(Pattern { name, side: part.side(), predicate, asks_lists: None, by, keep, sees_closed: false });
     }
     shape.aggregates(&aggregates, together.as_ref());
-    Some(Rule {
+    let looks = parts.iter().map(|(_, part)| part.looks.clone()).collect();
+    let rule = Rule {
         meta: head.meta,
         sources: inputs.clone(),
         inputs,
@@ -204,7 +219,8 @@ pub fn lower(correlation: &Correlation, parts: &[Part<'_>], head: Head, report: 
         shape: shape.finish(),
         tests: Vec::new(),
         place: head.place,
-    })
+    };
+    Some(Built { rule, looks })
 }
 
 /// The parts in byte order of their pattern names, each another.

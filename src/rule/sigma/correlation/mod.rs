@@ -38,10 +38,28 @@ pub struct Detected<'a> {
     pub paths: &'a dyn Fn(&str) -> Vec<Arc<str>>,
 }
 
+/// A rule that a correlation makes.
+#[derive(Debug)]
+pub struct Built {
+    pub rule: Rule,
+    /// What each of its patterns looks at.
+    pub looks: Vec<Looks>,
+}
+
+/// What a pattern of a correlation looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Looks {
+    /// The events of a rule, by its place among the detected.
+    Events(usize),
+    /// The alerts of the rule with this id.
+    Alerts(Arc<str>),
+}
+
 /// The rules that correlations make.
 #[derive(Debug, Default)]
 pub struct Correlated {
-    pub rules: Vec<Rule>,
+    /// Each after those that it refers to.
+    pub rules: Vec<Built>,
     pub found: Vec<Diagnostic>,
     /// Correlations that did not load.
     pub refused: usize,
@@ -61,21 +79,21 @@ struct Draft<'f> {
 }
 
 /// Builds the rules of correlations; `others` are rules that are not Sigma's.
-pub fn build(detected: &[Detected<'_>], documents: Vec<(Document, Report<'_>)>, others: &[Rule]) -> Correlated {
+pub fn build(detected: &[Detected<'_>], documents: Vec<(Document, Report<'_>)>, others: &[&Rule]) -> Correlated {
     let mut drafts: Vec<Draft<'_>> = documents.into_iter().map(|(document, report)| draft(document, report)).collect();
     let directory = directory(detected, &drafts, others);
     let loaded = |at: usize| detected[at].rule.is_some();
     drafts.iter_mut().for_each(|draft| find_targets(draft, &directory, &loaded));
     let order = layers::order(&mut drafts, others);
     let told = told(&drafts);
-    let mut built: BTreeMap<usize, Rule> = BTreeMap::new();
-    for at in order {
-        let told = told.get(&at).cloned().unwrap_or_default();
-        if let Some(rule) = rule_of(&mut drafts, at, (detected, others), &built, told) {
-            built.insert(at, rule);
+    let mut built: BTreeMap<usize, Built> = BTreeMap::new();
+    for at in &order {
+        let told = told.get(at).cloned().unwrap_or_default();
+        if let Some(rule) = rule_of(&mut drafts, *at, (detected, others), &built, told) {
+            built.insert(*at, rule);
         }
     }
-    finish(drafts, built)
+    finish(drafts, built, &order)
 }
 
 fn draft<'f>(document: Document, mut report: Report<'f>) -> Draft<'f> {
@@ -83,7 +101,7 @@ fn draft<'f>(document: Document, mut report: Report<'f>) -> Draft<'f> {
     Draft { common: document.common, report, correlation, targets: Vec::new() }
 }
 
-fn directory(detected: &[Detected<'_>], drafts: &[Draft<'_>], others: &[Rule]) -> Directory {
+fn directory(detected: &[Detected<'_>], drafts: &[Draft<'_>], others: &[&Rule]) -> Directory {
     let mut directory = Directory::default();
     let mut add = |common: &Common, file: &SigmaFile, target| {
         let name = common.name.as_ref().map(|name| name.text.as_str());
@@ -112,6 +130,7 @@ fn find_targets(draft: &mut Draft<'_>, directory: &Directory, loaded: &dyn Fn(us
             }
             Err(Unfound::Unknown(help)) => {
                 let message = format!("no rule has the id or name `{}`", reference.text);
+                let help = help.or_else(|| Some("it is looked for in all files that are given".to_owned()));
                 draft.report.error("unknown-rule", reference.at, message, help);
             }
         }
@@ -145,10 +164,10 @@ fn told(drafts: &[Draft<'_>]) -> BTreeMap<usize, BTreeSet<String>> {
 fn rule_of(
     drafts: &mut [Draft<'_>],
     at: usize,
-    (detected, others): (&[Detected<'_>], &[Rule]),
-    built: &BTreeMap<usize, Rule>,
+    (detected, others): (&[Detected<'_>], &[&Rule]),
+    built: &BTreeMap<usize, Built>,
     told: BTreeSet<String>,
-) -> Option<Rule> {
+) -> Option<Built> {
     let correlation = drafts[at].correlation.clone()?;
     let targets = drafts[at].targets.clone();
     let names: Vec<Option<String>> = targets.iter().map(|target| name_of(target, drafts)).collect();
@@ -157,11 +176,17 @@ fn rule_of(
     for ((reference, target), name) in correlation.rules.iter().zip(&targets).zip(&names) {
         let source = match target {
             Target::Detected(at) => detected[*at].rule.map(|rule| Source::Events(&detected[*at], rule)),
-            Target::Correlation(at) => built.get(at).map(|rule| Source::Alerts(rule, name.as_deref())),
+            Target::Correlation(at) => built.get(at).map(|built| Source::Alerts(&built.rule, name.as_deref())),
             Target::Other(at) => others.get(*at).map(|rule| Source::Alerts(rule, None)),
         };
         match source {
-            Some(source) => parts.push(Part { reference, source }),
+            Some(source) => {
+                let looks = match target {
+                    Target::Detected(at) => Looks::Events(*at),
+                    Target::Correlation(_) | Target::Other(_) => Looks::Alerts(source.id().clone()),
+                };
+                parts.push(Part { reference, source, looks });
+            }
             None => not_loaded(reference, report),
         }
     }
@@ -175,8 +200,8 @@ fn rule_of(
     }
     let (meta, place) = (meta(&drafts[at].common, &drafts[at].report), drafts[at].report.file.place(correlation.at));
     let report = &mut drafts[at].report;
-    let rule = lower(&correlation, &parts, Head { meta, place, told }, report);
-    rule.filter(|_| !report.has_errors())
+    let built = lower(&correlation, &parts, Head { meta, place, told }, report);
+    built.filter(|_| !report.has_errors())
 }
 
 fn name_of(target: &Target, drafts: &[Draft<'_>]) -> Option<String> {
@@ -184,7 +209,7 @@ fn name_of(target: &Target, drafts: &[Draft<'_>]) -> Option<String> {
 }
 
 /// What correlations refer to alerts by itself where one of them says so.
-fn finish(drafts: Vec<Draft<'_>>, mut built: BTreeMap<usize, Rule>) -> Correlated {
+fn finish(drafts: Vec<Draft<'_>>, mut built: BTreeMap<usize, Built>, order: &[usize]) -> Correlated {
     let of_built = || drafts.iter().enumerate().filter(|(at, _)| built.contains_key(at)).map(|(_, draft)| draft);
     let generates = |draft: &Draft<'_>| draft.correlation.as_ref().is_some_and(|correlation| correlation.generate);
     let targets =
@@ -193,15 +218,15 @@ fn finish(drafts: Vec<Draft<'_>>, mut built: BTreeMap<usize, Rule>) -> Correlate
     let silenced: HashSet<&Target> = targets(false).filter(|target| !generated.contains(target)).collect();
     let correlations: BTreeSet<usize> = silenced.iter().filter_map(|target| target.correlation()).collect();
     let silenced = silenced.iter().filter_map(|target| target.detected()).collect();
-    for (at, rule) in &mut built {
+    for (at, built) in &mut built {
         if correlations.contains(at) {
-            rule.audience = Audience::Rules;
+            built.rule.audience = Audience::Rules;
         }
     }
     Correlated {
         refused: drafts.len() - built.len(),
         found: drafts.into_iter().flat_map(|draft| draft.report.found).collect(),
-        rules: built.into_values().collect(),
+        rules: order.iter().filter_map(|at| built.remove(at)).collect(),
         silenced,
     }
 }

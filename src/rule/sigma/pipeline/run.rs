@@ -219,11 +219,12 @@ impl<'r> Run<'r> {
         let before = parts.clone();
         let facts = Facts { rule: self.rule, parts: &before, applied: &self.applied, state: &self.state };
         let mut walk = Walk { step, facts, change, made: self.made };
-        let failure = parts.iter_mut().find_map(|part| walk.part(part).err());
+        let failure = parts.iter_mut().enumerate().find_map(|(number, part)| Some((number, walk.part(part).err()?)));
         self.made = walk.made;
         self.parts = parts;
-        if let Some((at, code, message)) = failure {
-            report.error(code, at, message, None);
+        if let Some((number, (at, code, message))) = failure {
+            let of_filter = self.rule.detections.named[number].of_filter.as_deref();
+            report.error_of(of_filter, self.rule.at, code, (at, message), None);
             return false;
         }
         true
@@ -256,7 +257,8 @@ impl<'r> Run<'r> {
         while detections.named.iter().any(|named| named.name == name) {
             name.push('_');
         }
-        detections.named.push(detection::Named { name: name.clone(), at, detection: Detection::All(Vec::new()) });
+        let detection = Detection::All(Vec::new());
+        detections.named.push(detection::Named { name: name.clone(), at, detection, of_filter: None });
         self.parts.push(part);
         for condition in &mut detections.conditions {
             let own = Condition::Name { name: name.clone(), at };
