@@ -53,6 +53,8 @@ rule(#{ id: "texts", title: "t", severity: "low",
     event: |e| matches(e.CommandLine, "(?i)-enc\\s+[a-z]{40}") || e.Hashes in ["a", "b"] || ieq(e.User, "NOBODY") });
 rule(#{ id: "others", title: "t", severity: "low", by: ["source.ip"],
     event: |e| cidr(e.source.ip, "192.0.2.0/24") || e.bytes > 1000000 || e.tags == "evil" || e.items.name == "x" });
+rule(#{ id: "keywords", title: "t", severity: "low",
+    event: |e| e.icontains("sekurlsa::logonpasswords") || e.icontains("\\perfc.dat") });
 rule(#{ id: "exists", title: "t", severity: "low", event: |e| exists(e.gone.below) && !exists(e.User) });
 "#;
 

@@ -61,12 +61,14 @@ struct Parser<'a> {
     depth_max: usize,
     fields: usize,
     fields_max: usize,
+    /// No escape so far is one that [`crate::event::JsonText`] would write otherwise.
+    is_plain: bool,
 }
 
 impl<'a> Parser<'a> {
     fn new(text: &'a str, limits: &Limits) -> Self {
         let depth_max = limits.depth_max.min(DEPTH_CEILING);
-        Parser { text, at: 0, depth: 0, depth_max, fields: 0, fields_max: limits.fields_max }
+        Parser { text, at: 0, depth: 0, depth_max, fields: 0, fields_max: limits.fields_max, is_plain: true }
     }
 
     /// An object's members, each put under its dotted path; `path` is the object's own.
@@ -225,13 +227,19 @@ impl<'a> Parser<'a> {
         let escaped = match self.text.as_bytes().get(start + 1) {
             Some(b'"') => '"',
             Some(b'\\') => '\\',
-            Some(b'/') => '/',
+            Some(b'/') => {
+                self.is_plain = false;
+                '/'
+            }
             Some(b'b') => '\u{8}',
             Some(b'f') => '\u{c}',
             Some(b'n') => '\n',
             Some(b'r') => '\r',
             Some(b't') => '\t',
-            Some(b'u') => return self.unicode(start),
+            Some(b'u') => {
+                self.is_plain = false;
+                return self.unicode(start);
+            }
             _ => return Err(Fault { at: start, ..self.bad("an unknown escape in a string") }),
         };
         Ok(escaped)

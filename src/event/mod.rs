@@ -3,6 +3,7 @@
 mod dead_letter;
 mod fields;
 pub mod frame;
+mod json_text;
 mod position;
 mod scalar;
 mod slots;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use dead_letter::DeadLetter;
 pub use fields::{Fields, FieldsBuilder};
+pub use json_text::{JsonText, escape};
 pub use position::{ALERTS, ENTITY, InputName, Position};
 pub use scalar::Scalar;
 pub use slots::{RECORD_BYTES_MAX, Scalars, Slots, View, Written};

@@ -36,6 +36,8 @@ pub struct Slots {
     gathered: Vec<(Slot, u32, u32)>,
     /// Texts that do not stand in the record as they are.
     scratch: String,
+    /// Whether the record that they came from is plain JSON; `None` where it is no JSON.
+    json_is_plain: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -91,6 +93,7 @@ impl Slots {
         self.nodes.clear();
         self.leading.clear();
         self.gathered.clear();
+        self.json_is_plain = None;
         self.scratch.clear();
         self.scratch.shrink_to(KEPT_BYTES_MAX);
         self.nodes.shrink_to(KEPT_BYTES_MAX / size_of::<Node>());
@@ -164,6 +167,11 @@ impl Slots {
     /// There is something below the slot's path.
     pub fn put_below(&mut self, slot: Slot) {
         self.touch(slot).below = true;
+    }
+
+    /// The record is JSON, and has all values of the event; `is_plain` as [`super::JsonText`] means it.
+    pub fn came_of_json(&mut self, is_plain: bool) {
+        self.json_is_plain = Some(is_plain);
     }
 
     /// Reads what is wanted through arrays of objects; `record` is the text that the values point into. Afterwards

@@ -55,6 +55,7 @@ impl Projection {
         walk.members(Some(Place::ROOT), 0)?;
         walk.parser.end().map_err(|_| Unusual)?;
         walk.slots.settle(wanted, text);
+        walk.slots.came_of_json(walk.parser.is_plain);
         Ok(())
     }
 }
@@ -297,9 +298,7 @@ impl Walk<'_> {
                     self.parser.at = stop + 1;
                     return Ok(());
                 }
-                b'\\' if matches!(self.parser.text.as_bytes().get(stop + 1), Some(b'\\' | b'"' | b'/')) => {
-                    from = stop + 2
-                }
+                b'\\' if matches!(self.parser.text.as_bytes().get(stop + 1), Some(b'\\' | b'"')) => from = stop + 2,
                 b'\\' => {
                     self.parser.at = stop;
                     self.parser.escape().map_err(|_| Unusual)?;
@@ -351,7 +350,7 @@ fn unescape(
                 return Ok(());
             }
             // these stand for themselves: the next piece starts with them
-            b'\\' if matches!(parser.text.as_bytes().get(stop + 1), Some(b'\\' | b'"' | b'/')) => {
+            b'\\' if matches!(parser.text.as_bytes().get(stop + 1), Some(b'\\' | b'"')) => {
                 from = stop + 1;
                 stop = stops.next(stop + 2).ok_or(Unusual)?;
             }

@@ -1,7 +1,7 @@
 //! Reading the slots of one event.
 
 use super::{Held, Kind, Node, Slots, after};
-use crate::event::{Number, Scalar, Slot, Value, Wanted, wanted::Place};
+use crate::event::{JsonText, Number, Scalar, Slot, Value, Wanted, wanted::Place};
 
 /// Values and the texts that they point into.
 #[derive(Debug, Clone, Copy)]
@@ -89,19 +89,32 @@ impl<'a> Tape<'a> {
 pub struct View<'a> {
     wanted: &'a Wanted,
     held: &'a [Held],
+    touched: &'a [Slot],
     tape: Tape<'a>,
+    json_is_plain: Option<bool>,
 }
 
 impl Slots {
     /// To read what was filled in; `record` is the text that it was filled from, empty after [`Slots::fill`].
     pub fn view<'a>(&'a self, wanted: &'a Wanted, record: &'a str) -> View<'a> {
-        View { wanted, held: &self.held, tape: Tape { nodes: &self.nodes, record, scratch: &self.scratch } }
+        let tape = Tape { nodes: &self.nodes, record, scratch: &self.scratch };
+        View { wanted, held: &self.held, touched: &self.touched, tape, json_is_plain: self.json_is_plain }
     }
 }
 
 impl<'a> View<'a> {
     pub fn wanted(self) -> &'a Wanted {
         self.wanted
+    }
+
+    /// The slots that [exist](View::exists), each once, in no order.
+    pub fn slots(self) -> &'a [Slot] {
+        self.touched
+    }
+
+    /// The record with all values of the event; `None` where it is no JSON, or not all of it.
+    pub fn json_text(self) -> Option<JsonText<'a>> {
+        self.json_is_plain.map(|is_plain| JsonText::new(self.tape.record, is_plain))
     }
 
     /// The slot of a path, for those who did not keep it.

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 
 use super::{
     super::{
@@ -60,7 +60,7 @@ pub(super) struct Signs {
     /// The numbers prove the test.
     pub(super) numbers_prove: bool,
     pub(super) networks: Option<Arc<[Network]>>,
-    /// They are looked for in all values of the event, which has to be read in full.
+    /// The needles are looked for in the text of the whole event.
     pub(super) everywhere: bool,
 }
 
@@ -136,7 +136,10 @@ impl<'a> Atoms<'a> {
             return *known;
         }
         let cue = match cue(&test.asks) {
-            Some(Cue::Signs(signs)) => Cue::Signs(Signs { everywhere: &*test.path == EVERYWHERE, ..signs }),
+            Some(Cue::Signs(signs)) if &*test.path == EVERYWHERE => signs.everywhere().map(Cue::Signs),
+            cue => cue,
+        };
+        let cue = match cue {
             Some(cue) => cue,
             None => Cue::Instead(self.exists(&test.path)),
         };
@@ -225,6 +228,14 @@ impl Signs {
         }
     }
 
+    /// The same for all values of an event; `None` where other things than texts are signs.
+    fn everywhere(self) -> Option<Self> {
+        let is_text = |needle: &Needle| !needle.text.is_empty();
+        let is_all = self.numbers.is_empty() && self.networks.is_none() && self.needles.iter().all(is_text);
+        let needles = self.needles.iter().map(Needle::within_json).collect();
+        is_all.then_some(Signs { needles, everywhere: true, ..self })
+    }
+
     /// What looking for these costs, found or not, beside asking a predicate: short needles are looked for at more
     /// places.
     pub(super) fn effort(&self) -> f32 {
@@ -303,6 +314,7 @@ impl FieldAtom {
     /// The answer for an event.
     pub(super) fn holds(&self, seen: Shown<'_>, event: u32, folds: &mut Folds) -> bool {
         match (&self.asks, &self.ready) {
+            _ if !self.may_hold(seen, event, folds) => false,
             (Asks::Exists, _) => seen.has(self.slot),
             (_, Ready::Folded(test, finder)) => folds.of(event, seen, self.slot).any(|text| holds(*test, finder, text)),
             (_, Ready::AsIs(test, finder)) => {
@@ -310,6 +322,17 @@ impl FieldAtom {
             }
             (_, Ready::Glob(pattern)) => seen.any_of(self.slot, |scalar| pattern.matches(scalar.as_text())),
             (asks, Ready::Plain) => seen.any_of(self.slot, |scalar| asks.holds(scalar, &seen)),
+        }
+    }
+
+    /// Looks for what a test of all values needs in the text of the whole event, which is cheaper than its values.
+    fn may_hold(&self, seen: Shown<'_>, event: u32, folds: &mut Folds) -> bool {
+        match &self.cue {
+            Cue::Signs(signs) if signs.everywhere => {
+                let text = folds.whole(event, seen);
+                signs.needles.iter().any(|needle| memmem::find(text, &needle.text).is_some())
+            }
+            _ => true,
         }
     }
 

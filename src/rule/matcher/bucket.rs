@@ -16,9 +16,12 @@ use super::{
     networks::Networks,
     numbers::Numbers,
     program::{Before, Node, Programs},
-    shown::Shown,
+    shown::{ALL_VALUES, Shown},
 };
 use crate::event::Slot;
+
+/// As many times the fields that an event has: where gates are in more fields, those are looked up that it has.
+const SPARSE: usize = 4;
 
 /// Predicates with their gates, ready to be asked which of them an event may match.
 #[derive(Debug, Default)]
@@ -40,7 +43,7 @@ pub(super) struct Bucket {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Behind(u32);
 
-/// The gates of all fields.
+/// The gates of all fields, by slot.
 #[derive(Debug, Default)]
 pub(super) struct FieldsGates(Vec<FieldGates>);
 
@@ -168,11 +171,22 @@ impl FieldsGates {
     /// same gate may be found more than once.
     pub(super) fn scan(&self, seen: Shown<'_>, event: u32, folds: &mut Folds, found: &mut impl FnMut(u32, bool)) {
         let mut found = |entry: u32| found(entry >> 1, entry & 1 == 1);
-        for field in &self.0 {
-            if seen.has(field.slot) {
-                field.exists.iter().for_each(|entry| found(*entry));
+        let mut scan = |field: &FieldGates| {
+            field.exists.iter().for_each(|entry| found(*entry));
+            if field.slot != ALL_VALUES {
                 field.scan(folds.of(event, seen, field.slot), &mut found);
+            } else if let Some(grams) = &field.grams {
+                grams.scan(folds.whole(event, seen), &mut found);
             }
+        };
+        let slots = seen.view.slots();
+        if self.0.len() <= slots.len() * SPARSE {
+            self.0.iter().filter(|field| seen.has(field.slot)).for_each(scan);
+        } else {
+            let all = std::iter::once(&ALL_VALUES);
+            let own =
+                slots.iter().chain(all).filter_map(|slot| self.0.binary_search_by_key(slot, |field| field.slot).ok());
+            own.for_each(|at| scan(&self.0[at]));
         }
     }
 }

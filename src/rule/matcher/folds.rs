@@ -4,7 +4,7 @@ use super::{
     super::text::fold_into,
     shown::{ALL_VALUES, Shown},
 };
-use crate::event::Slot;
+use crate::event::{Slot, escape};
 
 /// Room that is kept for the next event: one huge record does not hold its memory for ever.
 const KEPT_BYTES_MAX: usize = 1 << 20;
@@ -17,6 +17,10 @@ pub(super) struct Folds {
     ends: Vec<(u32, u32)>,
     /// By slot, [`ALL_VALUES`] last: the event that it was folded for, and where its scalars are in `ends`.
     slots: Vec<(u32, u32, u32)>,
+    /// The event whose text as a whole is in `bytes`, and where.
+    whole: (u32, u32, u32),
+    /// Storage for one escaped text.
+    escaped: String,
 }
 
 impl Folds {
@@ -39,6 +43,31 @@ impl Folds {
         self.ends.clear();
         self.bytes.shrink_to(KEPT_BYTES_MAX);
         self.ends.shrink_to(KEPT_BYTES_MAX / size_of::<(u32, u32)>());
+    }
+
+    /// All values of the event as one folded text: its record where that is JSON, else one value after the other,
+    /// escaped as they would be there. A text that is not in it, escaped and folded, is in no value.
+    pub(super) fn whole(&mut self, event: u32, seen: Shown<'_>) -> &[u8] {
+        if self.whole.0 != event {
+            let Folds { bytes, escaped, .. } = self;
+            let start = bytes.len() as u32;
+            if let Some(json) = seen.view.json_text() {
+                json.each_piece(&mut |piece| fold_into(piece, bytes));
+            } else {
+                seen.any_of(ALL_VALUES, |scalar| {
+                    escaped.clear();
+                    escape(scalar.as_text(), escaped);
+                    fold_into(escaped, bytes);
+                    // which no escaped text has
+                    bytes.push(b'\n');
+                    false
+                });
+                escaped.shrink_to(KEPT_BYTES_MAX);
+            }
+            self.whole = (event, start, self.bytes.len() as u32);
+        }
+        let (_, start, end) = self.whole;
+        &self.bytes[start as usize..end as usize]
     }
 
     /// The folded scalars of a field, in order; numbers and booleans as they are written.

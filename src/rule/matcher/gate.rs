@@ -40,7 +40,7 @@ const EXISTS: f32 = 0.95;
 /// A gate seen in a greater share of events is worth a second one.
 const RARE: f32 = 0.005;
 
-/// A second gate of a higher price tells little, or would have every event read in full.
+/// A second gate of a higher price tells little, or would have every event looked through as a whole.
 const TELLING: f32 = 0.4;
 
 impl Known<'_> {

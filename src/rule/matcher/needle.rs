@@ -8,6 +8,7 @@ use super::super::{
     glob::{Glob, globs},
     text::{TextTest, fold},
 };
+use crate::event::escape;
 
 /// More alternatives than this are no needles of a regex.
 const ALTERNATIVES_MAX: usize = 64;
@@ -40,6 +41,13 @@ impl Needle {
     /// Of a whole text.
     pub(super) fn whole(text: &str, ignore_case: bool) -> Self {
         Needle { place: Place::Whole, text: bytes(&fold(text)), proves: ignore_case }
+    }
+
+    /// The same, to be looked for in a record that is JSON.
+    pub(super) fn within_json(&self) -> Self {
+        let mut escaped = String::new();
+        escape(&String::from_utf8_lossy(&self.text), &mut escaped);
+        Needle { place: Place::Anywhere, text: bytes(&escaped), proves: false }
     }
 
     /// Of a test of a text; `None` when nothing has to be there.

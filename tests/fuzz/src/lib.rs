@@ -42,6 +42,9 @@ const PREDICATES: &[&str] = &[
     r#"e.channel == "Security" && e.id in [4624, 4625] && !e.user.ends_with("$")"#,
     r#"cidr(e.source.ip, "10.0.0.0/8", "::1")"#,
     r#"e.tags == "x" && "y" in e.tags"#,
+    r#"e.icontains("WHOAMI\" & ")"#,
+    r#"e.iends_with("\\CMD.exe") && !e.contains("host$")"#,
+    r#"matches(e, "(?i)power.*l") || e.starts_with("admin")"#,
 ];
 
 /// Records to start from.

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{decode::json, event::Slot};
+use crate::{
+    decode::json,
+    event::{Fields, Scalar, Slot, View, escape},
+};
 
 const LIMITS: Limits = Limits { record_bytes_max: 1 << 20, depth_max: 5, fields_max: 12 };
 const PATHS: [&str; 12] = ["a", "b", "a.b", "a.b.c", "b.a", "c.a.b", "a.a", "b.c", "c", "a.b.a.c", "a..b", "b."];
@@ -21,7 +24,21 @@ fn is_taken(text: &str, projection: &mut Projection, slots: &mut Slots) -> bool 
         assert_eq!(view.value(slot), fields.get(path).map(|value| value.into_owned()), "{path} of {text}");
         assert_eq!(view.exists(slot), fields.exists(path), "{path} exists in {text}");
     }
+    all_values_are_in_its_json(view, &fields);
     true
+}
+
+fn all_values_are_in_its_json(view: View<'_>, fields: &Fields) {
+    let mut json = String::new();
+    view.json_text().unwrap().each_piece(&mut |piece| json.push_str(piece));
+    for (path, value) in fields.iter() {
+        value.any_scalar_within(&mut |scalar| {
+            let mut plain = String::new();
+            Scalar::of(scalar).into_iter().for_each(|scalar| escape(scalar.as_text(), &mut plain));
+            assert!(json.contains(&plain), "{path}: {plain} in {json}");
+            false
+        });
+    }
 }
 
 fn wanting<'p>(paths: impl IntoIterator<Item = &'p str>) -> Projection {
