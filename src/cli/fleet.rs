@@ -1,6 +1,6 @@
 //! `tripline rules`: giving a fleet its rules, and seeing who runs what.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Result, bail};
 use serde::Serialize;
@@ -22,9 +22,6 @@ use crate::{
     stage::{Push, Report, Rulebook, Topics, reports},
     telemetry::Table,
 };
-
-/// A process that was not heard of for so long is shown as silent.
-const SILENT_AFTER: Duration = Duration::from_secs(30);
 
 /// Hex digits of a hash that are enough for people.
 const HASH_SHOWN: usize = 12;
@@ -144,11 +141,10 @@ fn table(processes: &[Report], now_ms: i64) -> Table {
     for report in processes {
         let rules = &report.rules;
         let from = rules.revision.map_or_else(|| "files".to_owned(), |revision| format!("revision {revision}"));
-        let silent_ms = now_ms - report.reported_ms;
-        let state = match (silent_ms > SILENT_AFTER.as_millis() as i64, report.not_ready.is_empty()) {
-            (true, _) => format!("silent for {} s", silent_ms / 1_000),
-            (false, true) => "ready".to_owned(),
-            (false, false) => "not ready".to_owned(),
+        let state = match (report.silent_since(now_ms), report.not_ready.is_empty()) {
+            (Some(silent), _) => format!("silent for {} s", silent.as_secs()),
+            (None, true) => "ready".to_owned(),
+            (None, false) => "not ready".to_owned(),
         };
         table.row(&[
             &report.process,
@@ -187,6 +183,7 @@ mod tests {
             loaded: 3,
             refused: 1,
             errors: vec!["a.rhai: wrong\u{1b}[31m".to_owned()],
+            others: 0,
         };
         let switching = Report {
             process: "one".to_owned(),

@@ -80,6 +80,12 @@ pub struct Commit {
     pub committed: Committed,
 }
 
+impl Commit {
+    pub fn at(&self) -> TopicPartition {
+        TopicPartition { topic: self.topic.clone(), partition: self.partition }
+    }
+}
+
 /// What one step of a stage says: records and how far it got.
 ///
 /// With `state` it takes effect whole or not at all, unless Kafka is configured for at-least-once. Without, a crash on

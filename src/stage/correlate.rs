@@ -51,11 +51,17 @@ pub struct Correlating {
 
 /// The work of the line that owns `assignment`.
 pub fn work(shared: Arc<Correlating>, assignment: Assignment, seat: Seat) -> Work {
-    Box::new(move |orders| {
+    Box::new(move |mut orders| {
         Box::pin(async move {
             let (telemetry, at) = (shared.telemetry.clone(), assignment.at.clone());
             telemetry.line_state("correlate", "", &at, LineState::Restoring);
-            match CorrelateLine::restore(shared, assignment, seat).await {
+            let restored = tokio::select! {
+                biased;
+                // Nothing is to be committed yet, and a restore may wait for others for long.
+                _ = orders.recv() => Err(Ended::Stopped),
+                restored = CorrelateLine::restore(shared, assignment, seat) => restored,
+            };
+            match restored {
                 Ok(line) => {
                     telemetry.line_state("correlate", "", &at, LineState::Running);
                     line.run(orders).await.unwrap_or_else(|ended| ended)

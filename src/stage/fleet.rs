@@ -1,5 +1,6 @@
 //! What each process of a fleet says of itself, in a compacted topic: which rules it runs, and how many of its
-//! partitions have switched to them. Nobody decides anything by it; `tripline rules status` shows it.
+//! partitions have switched to them. Nobody decides anything by it; `tripline rules status` shows it. Processes that read
+//! their rules from files of their own warn of one another, where those are not the same.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +24,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A process that was not heard of for so long has ended: whoever starts removes what it said.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// A process that was not heard of for so long is taken for silent.
+const SILENT_AFTER: Duration = Duration::from_secs(30);
+
+/// How often a process with rules from files looks whether the others have the same.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// For the last word.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
@@ -63,6 +70,12 @@ impl Progress {
 }
 
 impl Report {
+    /// For how long it was not heard of, if that is too long; by its clock and the asker's.
+    pub fn silent_since(&self, now_ms: i64) -> Option<Duration> {
+        let silent = Duration::from_millis(u64::try_from(now_ms - self.reported_ms).unwrap_or(0));
+        (silent > SILENT_AFTER).then_some(silent)
+    }
+
     fn of(status: Status, process: &str, stages: Stages, now_ms: i64) -> Self {
         let not_ready = status.not_ready();
         let newest = status.rule_set.revision;
@@ -96,7 +109,7 @@ impl Herald {
     pub async fn run(self, stop: CancellationToken) {
         self.forget_others().await;
         let mut told = None;
-        let mut age = Duration::ZERO;
+        let (mut age, mut compared) = (Duration::ZERO, Duration::ZERO);
         while !stop.is_cancelled() {
             let report = Report::of(self.telemetry.status(), &self.process, self.stages, self.clock.now_ms());
             let state = Some((report.rules.clone(), report.sources, report.signals));
@@ -105,9 +118,16 @@ impl Herald {
                 self.write(&self.process, Some(value.into())).await;
                 (told, age) = (state, Duration::ZERO);
             }
+            if compared >= COMPARE_INTERVAL {
+                self.compare().await;
+                compared = Duration::ZERO;
+            }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(LOOK_INTERVAL) => age += LOOK_INTERVAL,
+                () = tokio::time::sleep(LOOK_INTERVAL) => {
+                    age += LOOK_INTERVAL;
+                    compared += LOOK_INTERVAL;
+                }
             }
         }
         // Brokers that do not answer hold no stop up.
@@ -122,6 +142,32 @@ impl Herald {
                 for report in reports.iter().filter(|report| is_over(report)) {
                     self.write(&report.process, None).await;
                 }
+            }
+            Err(error) => warn!(%error, "what other processes said of themselves can't be read"),
+        }
+    }
+
+    /// Counts the processes that run other rules from files of their own; says so when there are some for the first time.
+    /// Those that take what was pushed are on their way to the same.
+    async fn compare(&self) {
+        let own = self.telemetry.status().rule_set;
+        let now_ms = self.clock.now_ms();
+        let differs = |other: &&Report| {
+            own.revision.is_none() && other.silent_since(now_ms).is_none() && other.rules.hash != own.hash
+        };
+        match reports(&*self.log, &self.topics).await {
+            Ok(reports) => {
+                let others: Vec<&Report> = reports.iter().filter(differs).collect();
+                if let (Some(other), 0) = (others.first(), own.others) {
+                    warn!(
+                        processes = others.len(),
+                        process = other.process,
+                        hash = other.rules.hash,
+                        ours = own.hash,
+                        "other processes of this fleet run other rules: which ones an event meets depends on who has it"
+                    );
+                }
+                self.telemetry.other_rules(others.len() as u64);
             }
             Err(error) => warn!(%error, "what other processes said of themselves can't be read"),
         }
@@ -166,6 +212,27 @@ mod tests {
             telemetry: Telemetry::default(),
             clock,
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn processes_with_different_files_count_one_another_until_they_are_the_same() {
+        let log = MemoryLog::new();
+        log.ensure(&[Topics::new("t").fleet_spec()]).await.expect("a topic");
+        let stop = CancellationToken::new();
+        let start = |process: &str, hash: &str| {
+            let herald = herald(&log, process, Clock::manual(0));
+            let telemetry = herald.telemetry.clone();
+            telemetry.set_rules(RuleSetStatus { hash: hash.to_owned(), ..RuleSetStatus::default() }, []);
+            tokio::spawn(herald.run(stop.clone()));
+            telemetry
+        };
+        let processes = [start("one", "a"), start("two", "a"), start("three", "b")];
+        let others = || processes.each_ref().map(|process| process.status().rule_set.others);
+        tokio::time::sleep(COMPARE_INTERVAL * 2).await;
+        assert_eq!(others(), [1, 1, 2]);
+        processes[2].set_rules(RuleSetStatus { hash: "a".to_owned(), ..RuleSetStatus::default() }, []);
+        tokio::time::sleep(COMPARE_INTERVAL * 2).await;
+        assert_eq!(others(), [0, 0, 0]);
     }
 
     async fn names(log: &MemoryLog) -> Vec<String> {

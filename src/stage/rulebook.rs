@@ -7,7 +7,7 @@
 mod records;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -90,13 +90,15 @@ impl Rulebook {
         Rulebook { log, at, options, loaded: Mutex::default(), loading: tokio::sync::Mutex::default() }
     }
 
-    /// Writes a bundle, and lets go of old ones. What is pushed already is not written again; `false` says so.
+    /// Writes a bundle, and lets go of old ones and of what pushes that broke off left. What is pushed already and whole
+    /// is not written again; `false` says so.
     ///
     /// # Errors
     /// When the bundle is too large, or the log does not take it.
     pub async fn push(&self, bundle: &Bundle, rules: u64, now_ms: i64) -> Result<(Push, bool), RulebookError> {
         let entries = self.entries().await?;
-        if let Some(newest) = entries.pushes.last().filter(|newest| *newest.mark.hash == *bundle.hash) {
+        let is_this = |newest: &&Push| *newest.mark.hash == *bundle.hash && entries.packed(&newest.mark.hash).is_some();
+        if let Some(newest) = entries.pushes.last().filter(is_this) {
             return Ok((newest.clone(), false));
         }
         let packed =
@@ -118,8 +120,9 @@ impl Rulebook {
         Ok((push, true))
     }
 
-    /// Removes the oldest pushes beyond the bounds, with the chunks that no other names. Chunks of no push at all are left:
-    /// theirs may be under way.
+    /// Removes the oldest pushes beyond the bounds, with the chunks that no other names; and chunks that no push named
+    /// before this one, nor names now: theirs broke off. A push that takes longer than all of this one did is taken for
+    /// one of those. Its processes miss it by name, go on with what they have, and it can be pushed again.
     async fn let_go(&self, before: &Entries, push: &Push, now_ms: i64) -> Result<(), RulebookError> {
         let mut kept_bytes = push.bytes;
         let is_kept = |(at, old): &(usize, &Push)| {
@@ -130,13 +133,24 @@ impl Rulebook {
         let is_named = |hash: &str| *push.mark.hash == *hash || kept.iter().any(|old| *old.mark.hash == *hash);
         let old: Vec<&Push> = before.pushes.iter().filter(|old| !kept.contains(old)).collect();
         let is_over = |hash: &str| !is_named(hash) && old.iter().any(|old| *old.mark.hash == *hash);
-        let chunks = before.chunks.keys().filter(|(hash, _)| is_over(hash)).map(|(hash, at)| Chunk::key(hash, *at));
+        let strays = self.still_strays(before).await?;
+        let goes = |hash: &str| is_over(hash) || strays.contains(hash);
+        let chunks = before.chunks.keys().filter(|(hash, _)| goes(hash)).map(|(hash, at)| Chunk::key(hash, *at));
         let pushes = old.iter().map(|old| old.record().0);
         let gone: Vec<Record> = pushes.chain(chunks).map(|key| self.record((key, None), now_ms)).collect();
         if !gone.is_empty() {
             self.log.append(gone).await?;
         }
         Ok(())
+    }
+
+    /// The hashes of chunks that no push named before and none names now.
+    async fn still_strays(&self, before: &Entries) -> Result<BTreeSet<Arc<str>>, RulebookError> {
+        let strays = before.strays();
+        if strays.is_empty() {
+            return Ok(strays);
+        }
+        Ok(self.entries().await?.strays().intersection(&strays).cloned().collect())
     }
 
     fn record(&self, (key, value): Entry, timestamp_ms: i64) -> Record {
@@ -282,6 +296,12 @@ impl Entries {
             None => self.pushes.push(Push::read(value)?),
         }
         Ok(())
+    }
+
+    /// The hashes of chunks that no push names: theirs is under way, or broke off.
+    fn strays(&self) -> BTreeSet<Arc<str>> {
+        let is_named = |hash: &Arc<str>| self.pushes.iter().any(|push| push.mark.hash == *hash);
+        self.chunks.keys().map(|(hash, _)| hash).filter(|hash| !is_named(hash)).cloned().collect()
     }
 
     /// The compressed bytes of a bundle; `None` when one of its chunks is not there.

@@ -91,6 +91,10 @@ impl Board {
         }
     }
 
+    pub fn other_rules(&self, processes: u64) {
+        self.rule_set.rcu(|rules| RuleSetStatus { others: processes, ..(**rules).clone() });
+    }
+
     pub fn watch_intake(&self, input: &str, intake: Arc<Intake>) {
         self.intakes.insert(input.into(), intake);
     }

@@ -52,6 +52,11 @@ impl Telemetry {
         self.board.set_rules(of, ids.into_iter().cloned().collect());
     }
 
+    /// So many processes of the fleet run other rules than this one.
+    pub fn other_rules(&self, processes: u64) {
+        self.board.other_rules(processes);
+    }
+
     /// The whole board as it stands.
     pub fn status(&self) -> Status {
         self.board.snapshot()

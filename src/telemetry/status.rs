@@ -125,6 +125,9 @@ pub struct RuleSetStatus {
     pub refused: u64,
     /// Why, for the first few.
     pub errors: Vec<String>,
+    /// Processes of the fleet that run other rules, where each reads files of its own.
+    #[serde(default)]
+    pub others: u64,
 }
 
 /// What the receivers of an input took in.

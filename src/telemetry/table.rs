@@ -15,6 +15,9 @@ impl Display for Status {
         writeln!(f, "tripline {}: {}", self.version, self.phase.as_str())?;
         let from = rules.revision.map(|revision| format!(", revision {revision}")).unwrap_or_default();
         writeln!(f, "{} rules loaded, {} refused{from}", rules.loaded, rules.refused)?;
+        if rules.others > 0 {
+            writeln!(f, "{} other processes run other rules", rules.others)?;
+        }
         for reason in self.not_ready() {
             writeln!(f, "not ready: {}", printable(&reason))?;
         }

@@ -45,6 +45,17 @@ const EVENT_PARTITIONS: u32 = 4;
 const SIGNAL_PARTITIONS: u32 = 6;
 /// How fast the story is told.
 const SCENES_PER_SECOND: u64 = 40;
+/// So much faster while more comes than is worked off.
+const FLOOD: usize = 50;
+/// What a correlate line takes in at once. It commits after each alert, so a small number makes it slow.
+const BATCH_RECORDS: u64 = 2;
+/// What is fetched ahead for a line, and so its mailbox: so many records, beyond which nothing is fetched, and one fetch
+/// of so many bytes, or of one batch of so many records.
+const MAILBOX_RECORDS: u64 = 8;
+const FETCH_BYTES: u64 = 4096;
+const PRODUCER_BATCH_RECORDS: u64 = 16;
+/// No record takes less.
+const RECORD_BYTES_MIN: u64 = 32;
 /// What one kill and the accidents beside it take at most; only so much story is made up.
 const SECONDS_PER_KILL: u64 = 60;
 /// A partition is back by then.
@@ -68,6 +79,15 @@ enum Accident {
     Push,
     /// Who is told takes no alerts: they fill what there is, and wait in the log.
     Full,
+    /// More comes than correlate works off: its mailbox is full, and the signals wait in the log.
+    Flood,
+}
+
+/// How the story is told.
+#[derive(Default)]
+struct Pace {
+    flooding: AtomicBool,
+    over: AtomicBool,
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -87,6 +107,7 @@ struct Fleet {
     proxies: Vec<Proxy>,
     watch: Watch,
     told: Receiver,
+    pace: Arc<Pace>,
     pushes: u32,
     recoveries: Vec<Duration>,
 }
@@ -94,6 +115,14 @@ struct Fleet {
 /// Of the signals.
 fn partitions_of(process: &Process) -> BTreeSet<u32> {
     process.lines("correlate").into_iter().map(|(_, partition)| partition).collect()
+}
+
+/// The most signals that wait, unread, for one of its lines: the log's end as it was told last, less what is read.
+fn longest_wait(process: &Process) -> Option<u64> {
+    let status = process.status();
+    let line = |partition| status.lines.iter().find(|line| *line.stage == *"correlate" && line.partition == partition);
+    let waiting = status.signals.iter().filter_map(|read| line(read.partition)?.end?.checked_sub(read.next));
+    waiting.max()
 }
 
 impl Fleet {
@@ -104,7 +133,9 @@ impl Fleet {
         let prefix = unique_prefix();
         let head = format!(
             "[kafka]\nbrokers = [\"{}\"]\ngroup = \"{prefix}\"\ntopic_prefix = \"{prefix}\"\nreplication = 1\n\
-             [kafka.properties]\n\"session.timeout.ms\" = 3000\n\"heartbeat.interval.ms\" = 500\n",
+             [kafka.properties]\n\"session.timeout.ms\" = 3000\n\"heartbeat.interval.ms\" = 500\n\
+             \"queued.min.messages\" = {MAILBOX_RECORDS}\n\"fetch.message.max.bytes\" = {FETCH_BYTES}\n\
+             \"batch.num.messages\" = {PRODUCER_BATCH_RECORDS}\n[correlate]\nbatch_records_max = {BATCH_RECORDS}\n",
             broker.bootstrap
         );
         let told = Receiver::start();
@@ -122,7 +153,8 @@ impl Fleet {
             let has_work = |process: &Process| !process.lines("correlate").is_empty();
             processes.iter().flatten().all(has_work).then_some(())
         });
-        Fleet { site, broker, proxies, processes, watch, told, pushes: 0, recoveries: Vec::new() }
+        let pace = Arc::default();
+        Fleet { site, broker, proxies, processes, watch, told, pace, pushes: 0, recoveries: Vec::new() }
     }
 
     fn happen(&mut self, accident: Accident, dice: &mut Dice) {
@@ -149,6 +181,7 @@ impl Fleet {
             }
             Accident::Push => self.push(),
             Accident::Full => self.fill(),
+            Accident::Flood => self.flood(),
         }
         for process in self.processes.iter_mut().flatten() {
             assert_eq!(process.has_ended(), None, "a process gave up");
@@ -215,6 +248,18 @@ impl Fleet {
         self.told.set_full(false);
     }
 
+    /// Tells the story so fast that a correlate line has more before it than its mailbox takes.
+    fn flood(&mut self) {
+        let mailbox = MAILBOX_RECORDS + PRODUCER_BATCH_RECORDS + FETCH_BYTES / RECORD_BYTES_MIN + BATCH_RECORDS;
+        self.pace.flooding.store(true, Ordering::Release);
+        let waiting = until("full mailbox", || {
+            let longest = self.processes.iter().flatten().filter_map(longest_wait).max();
+            longest.filter(|waiting| *waiting > mailbox)
+        });
+        self.pace.flooding.store(false, Ordering::Release);
+        say(&format!("         {waiting} signals wait for a line that takes {mailbox}"));
+    }
+
     /// Other rules of which none says anything about the story.
     fn push(&mut self) {
         self.pushes += 1;
@@ -242,6 +287,13 @@ impl Fleet {
     }
 }
 
+impl Drop for Fleet {
+    /// Says what the processes said about state that they waited for, the dead ones too.
+    fn drop(&mut self) {
+        self.site.said_by_any("restore stands still").iter().for_each(|line| say(line));
+    }
+}
+
 /// Whether the broker took the site's rules.
 fn push_rules(site: &Site) -> bool {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
@@ -262,11 +314,12 @@ fn accidents(kills: u64, dice: &mut Dice) -> Vec<Accident> {
         Accident::Broker,
         Accident::Rebalance,
         Accident::Full,
+        Accident::Flood,
         Accident::Push,
         Accident::Suspend,
         Accident::Cut,
     ];
-    let others = others.into_iter().cycle().take((kills as usize * 9).div_ceil(10));
+    let others = others.into_iter().cycle().take(kills as usize);
     let mut all: Vec<Accident> = std::iter::repeat_n(Accident::Kill, kills as usize).chain(others).collect();
     for last in (1..all.len()).rev() {
         all.swap(last, dice.roll(last as u64 + 1) as usize);
@@ -275,25 +328,24 @@ fn accidents(kills: u64, dice: &mut Dice) -> Vec<Accident> {
 }
 
 /// Tells the story from a thread of its own until it is over; gives what was told.
-fn tell(site: &Arc<Site>, entries: Vec<Entry>, over: &Arc<AtomicBool>) -> thread::JoinHandle<Vec<Entry>> {
-    let (site, over) = (site.clone(), over.clone());
+fn tell(site: &Arc<Site>, entries: Vec<Entry>, pace: &Arc<Pace>) -> thread::JoinHandle<Vec<Entry>> {
+    let (site, pace) = (site.clone(), pace.clone());
     thread::spawn(move || {
         let writer = Writer::of(&site);
         let step = Duration::from_millis(100);
         let at_once = (SCENES_PER_SECOND as usize * 12 / 10).div_ceil(10);
-        let mut told = Vec::new();
-        for some in entries.chunks(at_once) {
-            if over.load(Ordering::Acquire) {
-                break;
-            }
-            some.iter().for_each(|entry| {
+        let (mut told, mut untold) = (0, &entries[..]);
+        while !pace.over.load(Ordering::Acquire) && !untold.is_empty() {
+            let many = if pace.flooding.load(Ordering::Acquire) { FLOOD * at_once } else { at_once };
+            let (now, later) = untold.split_at(many.min(untold.len()));
+            now.iter().for_each(|entry| {
                 writer.write(&site.topic(entry.input), entry.partition(EVENT_PARTITIONS), &entry.bytes);
             });
-            told.extend_from_slice(some);
+            (told, untold) = (told + now.len(), later);
             writer.serve(step);
         }
         writer.flush();
-        told
+        entries[..told].to_vec()
     })
 }
 
@@ -322,16 +374,16 @@ fn nothing_is_lost_nothing_is_there_twice_and_nothing_is_wrong() {
     let mut dice = Dice::new(seed);
     let begun = Instant::now();
     let mut fleet = Fleet::start();
-    let over = Arc::new(AtomicBool::new(false));
     let scenes = kills * SECONDS_PER_KILL * SCENES_PER_SECOND;
-    let telling = tell(&fleet.site, story(scenes), &over);
+    let telling = tell(&fleet.site, story(scenes), &fleet.pace);
 
     for accident in accidents(kills, &mut dice) {
+        // Nothing is waited for: accidents come at any distance from one another.
         thread::sleep(Duration::from_millis(500 + dice.roll(2_000)));
         say(&format!("{:6.1} s {accident:?}", begun.elapsed().as_secs_f64()));
         fleet.happen(accident, &mut dice);
     }
-    over.store(true, Ordering::Release);
+    fleet.pace.over.store(true, Ordering::Release);
     let told = telling.join().expect("the story is told");
     Writer::of(&fleet.site).end(&fleet.site, &epilogue(scenes, Duration::from_secs(60)), EVENT_PARTITIONS);
 

@@ -574,15 +574,12 @@ async fn a_compacted_partition_restores_the_newest_value_of_every_live_key() {
     assert_eq!(live, wanted);
 }
 
-fn transactional(id: &str) -> BaseProducer {
-    transactional_for(id, "60000")
-}
-
-fn transactional_for(id: &str, timeout_ms: &str) -> BaseProducer {
+/// A producer with transactions, which time does not end while a test runs.
+pub fn transactional(id: &str) -> BaseProducer {
     let producer: BaseProducer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", &broker().bootstrap)
         .set("transactional.id", id)
-        .set("transaction.timeout.ms", timeout_ms)
+        .set("transaction.timeout.ms", "600000")
         .create()
         .expect("a producer");
     producer.init_transactions(SOON).expect("transactions");
@@ -590,7 +587,7 @@ fn transactional_for(id: &str, timeout_ms: &str) -> BaseProducer {
 }
 
 /// Sends one record in a transaction that is left open.
-fn open_transaction(producer: &BaseProducer, topic: &str, key: &str, value: &str) {
+pub fn open_transaction(producer: &BaseProducer, topic: &str, key: &str, value: &str) {
     producer.begin_transaction().expect("a transaction");
     producer.send(BaseRecord::to(topic).partition(0).key(key).payload(value)).map_err(|(e, _)| e).expect("room");
     producer.flush(SOON).expect("the record is delivered");
@@ -630,11 +627,14 @@ async fn an_open_transaction_counts_to_the_end_and_its_records_are_seen_when_it_
     let mut reader = log.reader(&place, Start::Earliest).await.expect("a reader");
     assert_eq!(reader.end().await.expect("the broker answers"), 1);
     assert!(timeout(Duration::from_millis(600), reader.ready()).await.is_err(), "it is not committed");
-    // A restore that is begun now waits for the outcome: the state must not miss what is committed in a moment.
+    // A restore that is begun now waits for the outcome: the state must not miss what is committed in a moment. How
+    // much it waits for is told before there is any of it.
+    let (begun, mut told) = mpsc::unbounded_channel();
     let restored = {
         let (log, place) = (log.clone(), place.clone());
-        tokio::spawn(async move { log.compacted(&place).await })
+        tokio::spawn(async move { log.restore(&place, &|read, of| begun.send((read, of)).expect("it is heard")).await })
     };
+    assert_eq!(soon("its beginning", told.recv()).await, Some((0, 1)));
     tokio::task::spawn_blocking(move || producer.commit_transaction(SOON).expect("the commit"))
         .await
         .expect("it commits");
@@ -697,7 +697,7 @@ async fn what_a_dead_owner_left_open_is_ended_by_its_successor_and_not_by_time()
     let signed = list(&place, 1);
     signed.find_partition(&signals, 0).expect("the partition").set_metadata(format!("tx:{prefix}-dead its words"));
     lookup(&group).commit(&signed, CommitMode::Sync).expect("the signed position");
-    let dead = transactional_for(&format!("{prefix}-dead"), "600000");
+    let dead = transactional(&format!("{prefix}-dead"));
     open_transaction(&dead, &alerts, "a", "one");
     dead.send_offsets_to_transaction(&list(&place, 2), &lookup(&group).group_metadata().expect("a group"), SOON)
         .expect("the position");
@@ -714,6 +714,36 @@ async fn what_a_dead_owner_left_open_is_ended_by_its_successor_and_not_by_time()
     assert!(signed_by(&group, &place).is_some_and(|id| !id.ends_with("-dead")), "the successor signs");
     soon("leaving", seat.member.leave()).await;
     assert_eq!(signed_by(&group, &place), None, "who gives a partition back has nothing open");
+}
+
+/// Who leaves in an orderly way may still have a transaction that does not end.
+#[tokio::test]
+async fn who_gives_a_partition_back_inside_a_transaction_leaves_his_name_there() {
+    let prefix = unique_prefix();
+    let mut process = kafka(&prefix);
+    // Two records of a partition are sent at once, and one of another is kept for long: so the transaction stays open.
+    let slow = [("transaction.timeout.ms", "600000"), ("linger.ms", "50000"), ("batch.num.messages", "2")];
+    process.properties.extend(slow.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let (leaver, successor) = (connect(&process), connect(&kafka(&prefix)));
+    let [alerts, state, signals] = three_topics(&successor, &prefix).await;
+    let (group, place, state_place) = (format!("{prefix}.group"), at(&signals, 0), at(&state, 0));
+    produce(&signals, 0, &["a"]);
+    let mut seat = join(&leaver, &group, &signals, Start::Earliest);
+    seat.only().await;
+    let mut endless = step(&alerts, &state, &group, &place, "endless");
+    endless.state.push(record(&state, 0, "t", "endless"));
+    let endless = tokio::spawn(leaver.commit(endless));
+    let written = async { while successor.offsets(&state_place).await.expect("an answer").1 < 2 {} };
+    soon("the state to be written", written).await;
+
+    let owner = signed_by(&group, &place);
+    soon("leaving", seat.member.leave()).await;
+    assert!(owner.is_some() && signed_by(&group, &place) == owner, "{owner:?}");
+    let mut seat = join(&successor, &group, &signals, Start::Earliest);
+    assert_eq!(seat.only().await.committed, None);
+    let restored = soon("a restore that nobody holds up", successor.compacted(&state_place)).await;
+    assert!(restored.expect("it is readable").is_empty(), "nothing was committed");
+    endless.abort();
 }
 
 /// A client of the group that sees what is committed, without a seat.
@@ -733,7 +763,7 @@ fn list(at: &TopicPartition, next: i64) -> rdkafka::TopicPartitionList {
 fn signed_by(group: &str, at: &TopicPartition) -> Option<String> {
     let found = lookup(group).committed_offsets(list(at, 0), SOON).expect("an answer");
     let element = found.find_partition(&at.topic, at.partition as i32).expect("the partition");
-    Some(element.metadata().strip_prefix("tx:")?.split_once(' ')?.0.to_owned())
+    element.metadata().strip_prefix("tx:")?.split(' ').find(|id| !id.is_empty()).map(str::to_owned)
 }
 
 #[tokio::test]

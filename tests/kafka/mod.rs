@@ -3,4 +3,4 @@
 pub mod broker;
 mod chaos;
 mod e2e;
-mod log;
+pub mod log;

@@ -212,6 +212,12 @@ impl Lane {
         Ok((next, next - asked))
     }
 
+    /// The end as its own client sees it, which reads committed records: where the first open transaction begins.
+    pub async fn stable_end(&self) -> Result<u64, LogError> {
+        let (_, end) = self.probe.offsets_for(&self.client, &self.at).await?;
+        Ok(end)
+    }
+
     /// Resolves when [`Lane::drain`] would find a record or a gap to report.
     pub async fn ready(&self, ticket: Ticket) -> Result<(), LogError> {
         loop {

@@ -1,8 +1,9 @@
 //! A seat in a consumer group: turns rebalances into [`Membership`] messages and commits for the partitions it owns.
 //!
 //! Where steps are transactions, a partition's owner signs the group's position with the transactional id of its
-//! process, and takes the name away when it gives the partition back. The next owner ends by that id what a process
-//! left open that died, at once; by itself the broker would, some time after the transaction's time limit.
+//! process, and takes the name away when it gives the partition back, unless a transaction of it is not known to have
+//! ended. The next owner ends by that id what a process left open, at once; by itself the broker would, some time after
+//! the transaction's time limit.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -27,7 +28,7 @@ use super::{
     probe::Probe,
     properties::Use,
     reader::KafkaReader,
-    transactor,
+    transactor::{self, Signature},
 };
 use crate::{
     config,
@@ -46,8 +47,8 @@ pub(super) struct Seat {
     pub client: Client,
     starts: HashMap<String, Start>,
     probe: Arc<Probe>,
-    /// The transactional id that positions are signed with.
-    owner: Option<Arc<str>>,
+    /// What positions are signed with, where steps are transactions.
+    signature: Option<Arc<Signature>>,
     /// Where steps are transactions: ends those of former owners, and reads their positions.
     former: Option<Former>,
     owned: Mutex<BTreeMap<TopicPartition, Owned>>,
@@ -59,6 +60,8 @@ struct Owned {
     from: u64,
     /// What the group committed last, by nobody but us.
     committed: Option<Committed>,
+    /// It is on its way to its next owner, and nothing is committed for it any more.
+    given_back: bool,
 }
 
 impl Seat {
@@ -67,7 +70,7 @@ impl Seat {
         number: u32,
         client: &Client,
         probe: &Arc<Probe>,
-        owner: Option<Arc<str>>,
+        signature: Option<Arc<Signature>>,
         former: Option<Former>,
     ) -> Seat {
         Seat {
@@ -76,7 +79,7 @@ impl Seat {
             client: client.clone(),
             starts: subscription.topics.iter().cloned().collect(),
             probe: probe.clone(),
-            owner,
+            signature,
             former,
             owned: Mutex::default(),
         }
@@ -89,11 +92,11 @@ impl Seat {
     /// Whether a commit for the partition is its owner's. One that was lost and has come back is not, until the line
     /// that had it before is gone: what that line commits comes before what another process has done since.
     pub fn may_commit(&self, at: &TopicPartition) -> bool {
-        lock(&self.owned).get(at).is_some_and(|owned| !owned.lane.has_former_reader())
+        lock(&self.owned).get(at).is_some_and(|owned| !owned.given_back && !owned.lane.has_former_reader())
     }
 
     pub fn owner(&self) -> Option<&str> {
-        self.owner.as_deref()
+        self.signature.as_ref().map(|signature| &*signature.id)
     }
 
     /// What the group committed last in a partition of ours, where that is known.
@@ -109,7 +112,7 @@ impl Seat {
 
     /// Commits one partition's position and waits for the coordinator's word. Blocks.
     pub fn commit(&self, commit: &Commit) -> Result<(), LogError> {
-        let at = TopicPartition { topic: commit.topic.clone(), partition: commit.partition };
+        let at = commit.at();
         let consumer = self.client.consumer().map_err(|_| not_ours(&at, &self.group))?;
         let list = commits::listed([commits::position(&at, &commit.committed)], self.owner())?;
         let ours = || if self.may_commit(&at) { Ok(()) } else { Err(not_ours(&at, &self.group)) };
@@ -199,14 +202,15 @@ impl SeatedMember {
                 .map_err(|error| LogError::Broker(format!("{}/{}: {error}", at.topic, at.partition)))?;
             let lane = self.lane(consumer, at)?;
             let reader = Box::new(KafkaReader::new(lane.clone(), lane.open(next)));
-            lock(&self.seat.owned).insert(at.clone(), Owned { lane, from: next, committed: committed.clone() });
+            lock(&self.seat.owned)
+                .insert(at.clone(), Owned { lane, from: next, committed: committed.clone(), given_back: false });
             assignments.push(Assignment { at: at.clone(), committed, reader });
         }
         consumer
             .incremental_assign(&list)
             .map_err(|error| LogError::Broker(format!("group {}: can't take partitions: {error}", self.seat.group)))?;
-        if self.seat.owner.is_some()
-            && let Err(error) = self.seat.sign(consumer, partitions, self.seat.owner())
+        if let Some(owner) = self.seat.owner()
+            && let Err(error) = self.seat.sign(consumer, partitions, Some(owner))
         {
             warn!(group = self.seat.group, %error, "partitions not signed: a successor would wait for what is left open");
         }
@@ -253,13 +257,26 @@ impl SeatedMember {
         }
     }
 
-    /// Nothing of these partitions is under way any more: their next owner need not end it.
+    /// Where nothing of these partitions is under way any more, their next owner need not end it.
     fn give_back(&self, consumer: &Consumer, partitions: &[TopicPartition]) {
-        if self.seat.owner.is_some()
+        if let Some(signature) = &self.seat.signature
             && !consumer.assignment_lost()
-            && let Err(error) = self.seat.sign(consumer, partitions, None)
         {
-            debug!(group = self.seat.group, %error, "partitions given back under our name");
+            // First, so that no transaction begins behind the look at which there are.
+            for at in partitions {
+                lock(&self.seat.owned).get_mut(at).into_iter().for_each(|owned| owned.given_back = true);
+            }
+            let (open, ended): (Vec<_>, Vec<_>) = partitions.iter().cloned().partition(|at| signature.is_open(at));
+            if !open.is_empty() {
+                warn!(
+                    group = self.seat.group,
+                    partitions = open.len(),
+                    "partitions given back inside a transaction, which their next owner ends"
+                );
+            }
+            if let Err(error) = self.seat.sign(consumer, &ended, None) {
+                debug!(group = self.seat.group, %error, "partitions given back under our name");
+            }
         }
         self.release(partitions);
     }

@@ -37,7 +37,7 @@ use self::{
     probe::Probe,
     producer::Producer,
     properties::Use,
-    transactor::{Offer, Transactor},
+    transactor::{Offer, Signature, Transactor},
 };
 pub use self::{
     properties::{Scope, TUNED, Tuned},
@@ -80,8 +80,7 @@ impl KafkaLog {
 /// The groups of this process: the seats it has, and clients for groups in which it has none.
 struct Seats {
     kafka: config::Kafka,
-    /// The transactional id of this process: no other has it, nor had it.
-    id: Arc<str>,
+    signature: Arc<Signature>,
     taken: Mutex<Vec<Weak<Seat>>>,
     /// Groups in which this process has or had a seat.
     joined: Mutex<HashSet<String>>,
@@ -93,15 +92,15 @@ impl Seats {
     fn new(kafka: &config::Kafka) -> Seats {
         Seats {
             kafka: kafka.clone(),
-            id: format!("{}-{:016x}", kafka.group, rand::random::<u64>()).into(),
+            signature: Arc::new(Signature::new(format!("{}-{:016x}", kafka.group, rand::random::<u64>()))),
             taken: Mutex::default(),
             joined: Mutex::default(),
             strangers: Mutex::default(),
         }
     }
 
-    fn id(&self) -> &str {
-        &self.id
+    fn signature(&self) -> &Signature {
+        &self.signature
     }
 
     fn is_exactly_once(&self) -> bool {
@@ -134,7 +133,7 @@ impl Seats {
 
     /// Commits through the seat that owns the partition. Blocks.
     fn commit(&self, commit: &Commit) -> Result<(), LogError> {
-        let at = TopicPartition { topic: commit.topic.clone(), partition: commit.partition };
+        let at = commit.at();
         let seats = self.of(&commit.group);
         match seats.iter().find(|seat| seat.owns(&at)).or(seats.first()) {
             Some(seat) => seat.commit(commit),
@@ -238,7 +237,7 @@ impl Log for KafkaLog {
             number => format!("{instance}-{}", number + 1),
         });
         let exactly_once = self.seats.is_exactly_once();
-        let owner = (subscription.with_state && exactly_once).then(|| self.seats.id.clone());
+        let owner = (subscription.with_state && exactly_once).then(|| self.seats.signature.clone());
         let former = subscription.with_state.then(|| Former::new(&self.kafka, &subscription.group)).transpose()?;
         let mut seat = None;
         let purpose = Use::Seat(&subscription.group, instance.as_deref());

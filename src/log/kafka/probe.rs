@@ -72,7 +72,12 @@ impl Probe {
 
     /// (first offset still there, next offset to be written), open transactions included.
     pub async fn offsets(&self, at: &TopicPartition) -> Result<(u64, u64), LogError> {
-        let (consumer, trouble, asked) = (self.client.consumer()?, self.trouble.clone(), at.clone());
+        self.offsets_for(&self.client, at).await
+    }
+
+    /// The same as another client sees it: one that reads committed records sees the end before open transactions.
+    pub async fn offsets_for(&self, client: &Client, at: &TopicPartition) -> Result<(u64, u64), LogError> {
+        let (consumer, trouble, asked) = (client.consumer()?, self.trouble.clone(), at.clone());
         let answer = tokio::task::spawn_blocking(move || patiently(&consumer, &trouble, watermarks(&asked))).await;
         answer.map_err(|_| LogError::Closed)?.map_err(|error| self.failed_at(at, &error))
     }

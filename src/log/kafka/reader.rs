@@ -33,7 +33,17 @@ impl KafkaReader {
     /// Goes on at `offset` and waits until librdkafka does.
     pub async fn go_on_at(&mut self, offset: u64) -> Result<(), LogError> {
         self.lane.want(self.ticket, offset)?;
+        self.settle().await
+    }
+
+    /// Waits until librdkafka reads where it is to.
+    pub async fn settle(&self) -> Result<(), LogError> {
         self.lane.settle(self.ticket).await
+    }
+
+    /// Where the records end that are committed or that nothing is to be committed of: the log's last stable offset.
+    pub async fn stable_end(&self) -> Result<u64, LogError> {
+        self.lane.stable_end().await
     }
 }
 

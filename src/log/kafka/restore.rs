@@ -1,9 +1,13 @@
 //! Reads partitions outside any group: one at leisure, or a compacted one from its first record to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{TopicPartitionList, consumer::Consumer as _};
 use tokio::time::timeout;
+use tracing::{info, warn};
 
 use super::{
     client::{self, native_offset, native_partition},
@@ -24,6 +28,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a restore bears to get no further. A dead writer's open transaction holds readers back until the broker
 /// ends it, by default after 60 s.
 const STANDSTILL_MAX: Duration = Duration::from_secs(75);
+/// A restore that gets no further asks why, says so, and does it again after as long.
+const STANDSTILL_SAID: Duration = Duration::from_secs(5);
 
 /// A reader with a client of its own, at `next`.
 pub(super) async fn reader(
@@ -54,7 +60,7 @@ pub(super) async fn reader(
 }
 
 /// Every live key with its newest value, up to the end that the partition has when it is called. `progress` hears how
-/// many offsets are read, and of how many.
+/// many offsets are read, and of how many; at once, and whenever there are more.
 pub(super) async fn compacted(
     kafka: &config::Kafka,
     probe: &Arc<Probe>,
@@ -66,27 +72,89 @@ pub(super) async fn compacted(
     if first >= end {
         return Ok(live);
     }
+    progress(0, end - first);
     let mut reader = reader(kafka, probe, at, first).await?;
-    let (mut next, mut stood) = (first, Duration::ZERO);
-    while next < end {
+    let mut standstill = Standstill::at(first);
+    while standstill.next < end {
         let drained = reader.drain(DRAIN_MAX, &mut |record| apply(&mut live, record))?;
-        if drained.next > next {
-            (next, stood) = (drained.next, Duration::ZERO);
-            progress(next.min(end) - first, end - first);
+        if drained.next > standstill.next {
+            standstill.over(at);
+            standstill = Standstill::at(drained.next);
+            progress(drained.next.min(end) - first, end - first);
             continue;
         }
-        if stood > STANDSTILL_MAX {
-            let TopicPartition { topic, partition } = at;
-            return Err(LogError::Broker(format!(
-                "{topic}/{partition}: nothing more to read at {next} of {end}; is a transaction open?"
-            )));
+        if standstill.since.elapsed() > STANDSTILL_MAX {
+            return Err(standstill.given_up(at, end));
         }
-        match timeout(LOOK_AGAIN, reader.ready()).await {
-            Ok(ready) => ready?,
-            Err(_) => stood += LOOK_AGAIN,
+        if standstill.is_to_be_said() && standstill.look(&reader, probe, at, end).await {
+            reader = self::reader(kafka, probe, at, standstill.next).await?;
+        }
+        // Not within the short time below, which would begin it again and again.
+        reader.settle().await?;
+        if let Ok(ready) = timeout(LOOK_AGAIN, reader.ready()).await {
+            ready?;
         }
     }
     Ok(live)
+}
+
+/// A place that a restore does not get beyond.
+struct Standstill {
+    next: u64,
+    since: Instant,
+    said: u32,
+    /// What the brokers said last, in words.
+    why: String,
+}
+
+impl Standstill {
+    fn at(next: u64) -> Standstill {
+        Standstill { next, since: Instant::now(), said: 0, why: "not asked yet".to_owned() }
+    }
+
+    fn is_to_be_said(&self) -> bool {
+        self.since.elapsed() > STANDSTILL_SAID * (self.said + 1)
+    }
+
+    /// Asks the brokers why there is nothing to read, and says what is known. `true` when there is something: then it is
+    /// the reader that does not go on.
+    async fn look(&mut self, reader: &KafkaReader, probe: &Probe, at: &TopicPartition, end: u64) -> bool {
+        self.said += 1;
+        let (stable, written) = (reader.stable_end().await, probe.offsets(at).await);
+        let is_readable = matches!(&stable, Ok(stable) if *stable > self.next);
+        self.why = match (&stable, &written) {
+            (Err(error), _) | (_, Err(error)) => error.to_string(),
+            _ if is_readable => {
+                "there is more to read, and the reader does not get it: another one is begun".to_owned()
+            }
+            _ => "a transaction that is open holds back what comes after it".to_owned(),
+        };
+        warn!(
+            topic = at.topic,
+            partition = at.partition,
+            next = self.next,
+            of = end,
+            last_stable = stable.ok(),
+            high_watermark = written.ok().map(|(_, high)| high),
+            millis = self.since.elapsed().as_millis() as u64,
+            why = self.why,
+            "restore stands still"
+        );
+        is_readable
+    }
+
+    /// It went on.
+    fn over(&self, at: &TopicPartition) {
+        if self.said > 0 {
+            let millis = self.since.elapsed().as_millis() as u64;
+            info!(topic = at.topic, partition = at.partition, next = self.next, millis, "restore goes on");
+        }
+    }
+
+    fn given_up(&self, at: &TopicPartition, end: u64) -> LogError {
+        let (TopicPartition { topic, partition }, Standstill { next, why, .. }) = (at, self);
+        LogError::Broker(format!("{topic}/{partition}: nothing more to read at {next} of {end}: {why}"))
+    }
 }
 
 fn apply(live: &mut Live, record: RecordRef<'_>) {

@@ -6,12 +6,14 @@
 //! take 128 threads in place of 4.
 //!
 //! A former owner is fenced twice: its commit of offsets names a generation that the group has left, and the new owner
-//! ends what it left open by its transactional id (see [`super::member`]), instead of waiting for the broker to.
+//! ends what it left open by its transactional id (see [`super::member`]), instead of waiting for the broker to. For
+//! that, which partitions are in a transaction that is not known to have ended is noted in [`Signature`]; and a process
+//! that was fenced writes nothing more before the group has taken its word: nobody would end that.
 //!
 //! A step whose fate is not known is never tried again here: its line starts anew from what the log says.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, mpsc},
     thread,
     time::{Duration, Instant},
@@ -45,6 +47,33 @@ const RENEW_PAUSE: Duration = Duration::from_millis(500);
 
 /// Records that one transaction takes from waiting steps; a single larger step is taken whole.
 const RECORDS_MAX: usize = 50_000;
+
+/// What the partitions of this process are signed with.
+pub(super) struct Signature {
+    /// Its transactional id: no other process has it, nor had it.
+    pub id: Arc<str>,
+    /// The partitions whose positions are in a transaction that may have begun and is not known to have ended.
+    open: Mutex<BTreeSet<TopicPartition>>,
+}
+
+impl Signature {
+    pub fn new(id: String) -> Signature {
+        Signature { id: id.into(), open: Mutex::default() }
+    }
+
+    /// Whether readers may be held up at what follows from the partition until our id begins anew.
+    pub fn is_open(&self, at: &TopicPartition) -> bool {
+        lock(&self.open).contains(at)
+    }
+
+    fn begin(&self, steps: &[Step]) {
+        lock(&self.open).extend(steps.iter().flat_map(|step| &step.commits).map(Commit::at));
+    }
+
+    fn end(&self) {
+        lock(&self.open).clear();
+    }
+}
 
 /// A line's commit on its way.
 struct Step {
@@ -84,8 +113,8 @@ impl Transactor {
             Some(sender) => sender,
             None => {
                 let (sender, receiver) = mpsc::channel();
-                let thread =
-                    Thread { kafka: self.kafka.clone(), seats: self.seats.clone(), queue: None, unended: false };
+                let (kafka, seats) = (self.kafka.clone(), self.seats.clone());
+                let thread = Thread { kafka, seats, queue: None, unended: false, is_new: true };
                 thread::Builder::new()
                     .name("kafka-transactor".to_owned())
                     .spawn(move || thread.serve(&receiver))
@@ -104,6 +133,9 @@ struct Thread {
     queue: Option<Queue>,
     /// A producer was given up whose transaction may be open: readers wait until its id begins anew.
     unended: bool,
+    /// The producer has committed nothing yet. Where one was given up before it, that may be because it was fenced, and
+    /// what its process takes to be its own is another's.
+    is_new: bool,
 }
 
 /// A seat's word for the positions of a transaction.
@@ -157,6 +189,7 @@ impl Thread {
                 }
             }
         }
+        self.seats.signature().end();
         true
     }
 
@@ -164,17 +197,7 @@ impl Thread {
     fn commit(&mut self, mut steps: Vec<Step>) {
         let deadline = Instant::now() + TRY_MAX;
         loop {
-            let failure = match self.offers(&mut steps) {
-                _ if steps.is_empty() => return,
-                Ok(offers) => match self.attempt(&steps, &offers) {
-                    Ok(()) => {
-                        offers.iter().for_each(Offer::taken);
-                        return answer_all(steps, &Ok(()));
-                    }
-                    Err(failure) => failure,
-                },
-                Err(error) => Failure::Again(error.to_string()),
-            };
+            let Err(failure) = self.try_once(&mut steps) else { return answer_all(steps, &Ok(())) };
             match failure {
                 Failure::Again(reason) if Instant::now() < deadline => {
                     debug!(reason, "kafka transaction is tried again");
@@ -195,6 +218,23 @@ impl Thread {
                 }
             }
         }
+    }
+
+    /// One transaction of the steps that are whose they should be.
+    fn try_once(&mut self, steps: &mut Vec<Step>) -> Result<(), Failure> {
+        // Before it is asked who owns what: a seat that gives a partition back sees this, or the asking sees that.
+        self.seats.signature().begin(steps);
+        let tried = self.offers(steps).map_err(|error| Failure::Again(error.to_string())).and_then(|offers| {
+            if !steps.is_empty() {
+                self.attempt(steps, &offers)?;
+                offers.iter().for_each(Offer::taken);
+            }
+            Ok(())
+        });
+        if !matches!(tried, Err(Failure::Broken(_))) {
+            self.seats.signature().end();
+        }
+        tried
     }
 
     /// Asks the seats for their word; steps that none of them has the partitions of are answered and taken out.
@@ -225,8 +265,11 @@ impl Thread {
         }
         let Some(queue) = &self.queue else { return Err(Failure::Again("no producer".to_owned())) };
         queue.native().begin_transaction().map_err(|error| broken(queue, &error))?;
-        match write(queue, steps, offers) {
-            Ok(()) => Ok(()),
+        match write(queue, steps, offers, self.is_new) {
+            Ok(()) => {
+                self.is_new = false;
+                Ok(())
+            }
             Err(Failure::Broken(error)) => Err(Failure::Broken(error)),
             Err(failure) => {
                 abort(queue)?;
@@ -237,27 +280,26 @@ impl Thread {
 
     /// A producer whose id has nothing open, and whose namesakes of before are fenced.
     fn renew(&mut self) -> Result<(), LogError> {
-        let queue = Queue::new(&self.kafka, Use::Transactions(self.seats.id()))?;
+        let queue = Queue::new(&self.kafka, Use::Transactions(&self.seats.signature().id))?;
         init(&queue)?;
         self.queue = Some(queue);
-        self.unended = false;
+        (self.unended, self.is_new) = (false, true);
         Ok(())
     }
 }
 
 /// Adds a step's positions to the words of the seats that own them, or to none.
 fn place(offers: &mut BTreeMap<String, Vec<Offer>>, step: &Step) -> Result<(), LogError> {
-    let at = |commit: &Commit| TopicPartition { topic: commit.topic.clone(), partition: commit.partition };
     let mut places = Vec::with_capacity(step.commits.len());
     for commit in &step.commits {
-        let covers = |offer: &Offer| offer.seat.as_ref().is_none_or(|seat| seat.may_commit(&at(commit)));
+        let covers = |offer: &Offer| offer.seat.as_ref().is_none_or(|seat| seat.may_commit(&commit.at()));
         let place = offers.get(&commit.group).and_then(|of_group| of_group.iter().position(covers));
         let not_ours = || LogError::Fenced(format!("{}/{} is not ours any more", commit.topic, commit.partition));
         places.push(place.ok_or_else(not_ours)?);
     }
     for (commit, place) in step.commits.iter().zip(places) {
         if let Some(offer) = offers.get_mut(&commit.group).and_then(|of_group| of_group.get_mut(place)) {
-            offer.positions.insert(at(commit), commit.committed.clone());
+            offer.positions.insert(commit.at(), commit.committed.clone());
         }
     }
     Ok(())
@@ -288,11 +330,15 @@ fn answer_all(steps: Vec<Step>, outcome: &Result<(), LogError>) {
     steps.into_iter().for_each(|step| drop(step.answer.send(outcome.clone())));
 }
 
-/// Everything of a transaction that has begun, up to its commit.
-fn write(queue: &Queue, steps: &[Step], offers: &[Offer]) -> Result<(), Failure> {
+/// Everything of a transaction that has begun, up to its commit. The group is asked last, so that whoever has the
+/// partitions next finds the records in the log, and waits for their end; with `ask_first` also before there are any.
+fn write(queue: &Queue, steps: &[Step], offers: &[Offer], ask_first: bool) -> Result<(), Failure> {
     // Before anything is written: most of the time it is known by now that it would be in vain.
     if offers.iter().any(|offer| offer.generation.is_none()) {
         return Err(Failure::Again("the group gives us no place in it now".to_owned()));
+    }
+    if ask_first {
+        offers.iter().try_for_each(|offer| offer.send(queue))?;
     }
     deliver(queue, steps)?;
     offers.iter().try_for_each(|offer| offer.send(queue))?;

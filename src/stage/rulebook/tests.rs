@@ -90,6 +90,38 @@ async fn old_pushes_go_with_their_chunks_and_are_missed_by_name() {
     assert!(matches!(&gone, RulebookError::Gone { hash, .. } if *hash == pushes[0].mark.hash), "{gone}");
 }
 
+fn chunk(book: &Rulebook, hash: &str) -> Record {
+    book.record(Chunk { index: 0, of: 2, bytes: vec![1] }.record(hash), 5)
+}
+
+async fn hashes_of_chunks(book: &Rulebook) -> Vec<Arc<str>> {
+    book.entries().await.expect("it can be read").chunks.into_keys().map(|(hash, _)| hash).collect()
+}
+
+#[tokio::test]
+async fn what_a_push_left_that_broke_off_goes_with_the_next_one() {
+    let (log, book) = rulebook().await;
+    log.append(vec![chunk(&book, &"b".repeat(64))]).await.expect("the log takes it");
+    let before = book.entries().await.expect("it can be read");
+    let (push, _) = book.push(&bundle("// one"), 0, 5).await.expect("it is pushed");
+    assert_eq!(hashes_of_chunks(&book).await, std::slice::from_ref(&push.mark.hash));
+    // What was not there when the push began may be another's that is under way.
+    log.append(vec![chunk(&book, &"a".repeat(64))]).await.expect("the log takes it");
+    book.let_go(&before, &push, 6).await.expect("it can be read");
+    assert_eq!(hashes_of_chunks(&book).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_push_that_lost_its_chunks_is_mended_by_pushing_it_again() {
+    let (log, book) = rulebook().await;
+    let (push, _) = book.push(&bundle(&rule("one")), 1, 5).await.expect("it is pushed");
+    log.append(vec![book.record((Chunk::key(&push.mark.hash, 0), None), 6)]).await.expect("the log takes it");
+    assert!(matches!(book.ruling(&push.mark).await, Err(RulebookError::Gone { .. })));
+    let (again, is_new) = book.push(&bundle(&rule("one")), 1, 7).await.expect("it is pushed");
+    assert!(is_new);
+    book.ruling(&again.mark).await.expect("it loads");
+}
+
 #[tokio::test]
 async fn chunks_that_are_not_what_the_hash_names_are_refused() {
     let (log, book) = rulebook().await;

@@ -57,6 +57,12 @@ pub(super) const FAMILIES: &[Family] = &[
         labels: &[],
         read: |status, samples| samples.put_some(&[], status.rule_set.revision),
     },
+    Family {
+        name: "tripline_rules_other_processes",
+        help: "Processes of the fleet that run other rules from files of their own",
+        labels: &[],
+        read: |status, samples| samples.put(&[], status.rule_set.others),
+    },
     each!("tripline_dead_letters_total", "Records in dead letters", STAGE_REASON, dead_letters, |letters, samples| {
         samples.put(&[&letters.stage, &letters.reason], letters.count)
     }),

@@ -9,6 +9,7 @@ use super::{
     process::{Process, Site, until},
     story::{RULES, Writer, inputs},
 };
+use crate::kafka::log::{open_transaction, transactional};
 
 fn sudo(user: &str) -> Vec<u8> {
     let event = json!({"@timestamp": "2024-03-01T00:00:00Z", "event": {"action": "sudo"},
@@ -89,4 +90,23 @@ fn a_state_that_can_not_be_read_stops_its_partition_by_name_and_no_other() {
     let reasons = server.status().not_ready();
     assert_eq!(reasons.len(), 2, "{reasons:?}");
     assert!(reasons[0].contains("signals/2 is halted"), "{reasons:?}");
+}
+
+/// Somebody's transaction in the topic of the state that never ends.
+#[test]
+fn a_process_that_waits_for_state_says_so_and_still_ends_when_it_is_asked() {
+    let site = Site::new(RULES, &inputs("1s"));
+    assert!(site.start().terminate().success(), "the topics are made");
+    let held = transactional(&site.prefix);
+    open_transaction(&held, &site.topic("state"), "held", "up");
+
+    let mut server = site.start();
+    let said = until("word that it waits", || server.said("restore stands still"));
+    let facts = ["partition", "next", "of", "last_stable", "high_watermark"].map(|name| said[name].clone());
+    assert_eq!(facts, [0, 0, 1, 0, 1].map(|number| json!(number)), "{said}");
+    let status = server.status();
+    let line = status.lines.iter().find(|line| &*line.stage == "correlate" && line.partition == 0);
+    assert_eq!(line.map(|line| line.state), Some(LineState::Restoring));
+    assert!(server.terminate().success());
+    assert!(server.said("stopped").is_some(), "{}", server.log());
 }

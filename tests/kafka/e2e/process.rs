@@ -127,6 +127,16 @@ impl Site {
         Process { child, http: String::new(), log, out }
     }
 
+    /// The lines with that message in the logs of all processes that there were.
+    pub fn said_by_any(&self, message: &str) -> Vec<String> {
+        let files = fs::read_dir(self.path()).expect("the folder").map(|entry| entry.expect("an entry").path());
+        let logs =
+            files.filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"stderr-")));
+        let texts = logs.map(|path| fs::read_to_string(path).expect("a log"));
+        let is_it = |line: &&str| line.contains(&format!("\"message\":\"{message}\""));
+        texts.flat_map(|text| text.lines().filter(is_it).map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
     pub fn topic(&self, name: &str) -> String {
         format!("{}.{name}", self.prefix)
     }
