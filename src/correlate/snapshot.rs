@@ -97,12 +97,14 @@ impl Snapshot {
     ///
     /// # Errors
     /// When a record can't be read, with its key in hex: the partition must not go on as if it had no state.
-    pub fn read<'a>(records: impl Iterator<Item = (&'a Bytes, &'a Bytes)>) -> Result<Option<Self>, SnapshotError> {
+    pub fn read<'a, T: AsRef<[u8]> + ?Sized + 'a>(
+        records: impl Iterator<Item = (&'a T, &'a T)>,
+    ) -> Result<Option<Self>, SnapshotError> {
         let mut header = None;
         let (mut keys, mut lists) = (Vec::new(), Vec::new());
-        for (key, value) in records {
+        for (key, value) in records.map(|(key, value)| (key.as_ref(), value.as_ref())) {
             let unreadable = |reason| SnapshotError::Record { key: hex(key), reason };
-            if **key == *HEADER_KEY {
+            if key == HEADER_KEY {
                 header = Some(frame::open(STATE_VERSION, value).map_err(unreadable)?);
             } else if key.first() == Some(&LIST_TAG) {
                 lists.push(frame::open(STATE_VERSION, value).map_err(unreadable)?);

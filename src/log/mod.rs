@@ -5,6 +5,7 @@
 
 mod group;
 pub mod kafka;
+mod live;
 pub mod local;
 pub mod memory;
 mod refuse;
@@ -14,6 +15,8 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
+
+pub use self::live::Live;
 
 /// A topic's settings at creation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,8 +198,8 @@ pub trait Log: Send + Sync {
         &'a self,
         at: &'a TopicPartition,
         _progress: &'a (dyn Fn(u64, u64) + Send + Sync),
-    ) -> BoxFuture<'a, Result<BTreeMap<Bytes, Bytes>, LogError>> {
-        self.compacted(at)
+    ) -> BoxFuture<'a, Result<Live, LogError>> {
+        Box::pin(async move { self.compacted(at).await.map(Live::from) })
     }
     /// A reader outside any group.
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>>;

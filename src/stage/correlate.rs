@@ -130,6 +130,8 @@ impl CorrelateLine {
         };
         let snapshot = Snapshot::read(records.iter())
             .map_err(|error| Ended::Halted(format!("{}/{}: {error}", state.topic, state.partition)))?;
+        // Their bytes make room for the keys.
+        drop(records);
         let (limits, quarantine_after) = (limits(&shared.config), shared.config.detect.quarantine_after);
         let mut seat = seat;
         let rules = shared.rules_of(&mut seat, snapshot.as_ref().map(|snapshot| &snapshot.header)).await?;

@@ -45,7 +45,7 @@ pub use self::{
     topics::{FoundTopic, PlannedTopic},
 };
 use super::{
-    Commit, Committed, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
+    Commit, Committed, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
     TopicSpec, Transaction,
 };
 use crate::config::{self, Delivery};
@@ -265,14 +265,17 @@ impl Log for KafkaLog {
 
     fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>> {
         let at = at.clone();
-        Box::pin(async move { restore::compacted(&self.kafka, &self.probe, &at, &|_, _| {}).await })
+        Box::pin(async move {
+            let live = restore::compacted(&self.kafka, &self.probe, &at, &|_, _| {}).await?;
+            Ok(live.iter().map(|(key, value)| (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))).collect())
+        })
     }
 
     fn restore<'a>(
         &'a self,
         at: &'a TopicPartition,
         progress: &'a (dyn Fn(u64, u64) + Send + Sync),
-    ) -> BoxFuture<'a, Result<BTreeMap<Bytes, Bytes>, LogError>> {
+    ) -> BoxFuture<'a, Result<Live, LogError>> {
         Box::pin(restore::compacted(&self.kafka, &self.probe, at, progress))
     }
 

@@ -1,12 +1,10 @@
 //! Reads partitions outside any group: one at leisure, or a compacted one from its first record to its end.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use rdkafka::{TopicPartitionList, consumer::Consumer as _};
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -21,7 +19,7 @@ use super::{
 };
 use crate::{
     config,
-    log::{LogError, Reader as _, RecordRef, TopicPartition},
+    log::{Live, LogError, Reader as _, RecordRef, TopicPartition},
 };
 
 const DRAIN_MAX: usize = 4096;
@@ -80,8 +78,8 @@ pub(super) async fn compacted(
     probe: &Arc<Probe>,
     at: &TopicPartition,
     progress: &(dyn Fn(u64, u64) + Send + Sync),
-) -> Result<BTreeMap<Bytes, Bytes>, LogError> {
-    let mut live = BTreeMap::new();
+) -> Result<Live, LogError> {
+    let mut live = Live::default();
     let (first, end) = probe.offsets(at).await?;
     if first >= end {
         return Ok(live);
@@ -171,10 +169,8 @@ impl Standstill {
     }
 }
 
-fn apply(live: &mut BTreeMap<Bytes, Bytes>, record: RecordRef<'_>) {
-    match (record.key, record.value) {
-        (Some(key), Some(value)) => drop(live.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))),
-        (Some(key), None) => drop(live.remove(key)),
-        (None, _) => {}
+fn apply(live: &mut Live, record: RecordRef<'_>) {
+    if let Some(key) = record.key {
+        live.apply(key, record.value);
     }
 }
