@@ -95,7 +95,10 @@ mod tests {
         let producer: BaseProducer<Deliveries> =
             config.create_with_context(Deliveries::default()).expect("a producer without a broker");
         let wake = Wake::of(producer.client()).expect("a queue");
-        wake.wait(Duration::from_secs(600));
+        // It rings when the queue stops being empty, which may have been before there was a bell.
+        if wake.is_empty() {
+            wake.wait(Duration::from_secs(600));
+        }
         assert!(!wake.is_empty());
         while !wake.is_empty() {
             producer.poll(Duration::ZERO);
