@@ -170,6 +170,16 @@ fn to_dynamic(value: &Value) -> Dynamic {
     }
 }
 
+/// Functions that give one number of a field's values.
+const NUMBERS: [(&str, Statistic); 6] = [
+    ("sum", Statistic::Sum),
+    ("avg", Statistic::Avg),
+    ("min", Statistic::Min),
+    ("max", Statistic::Max),
+    ("stddev", Statistic::Stddev),
+    ("share", Statistic::Share),
+];
+
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Window>("window").register_type_with_name::<Signals>("pattern");
     engine.register_indexer_get(|window: &mut Window, name: ImmutableString| property(window, &name));
@@ -191,14 +201,7 @@ pub(super) fn register(engine: &mut Engine) {
         Answer::Value(value) => Ok::<_, Box<EvalAltResult>>(Field::result(value.clone())),
         _ => Ok(Field::Missing),
     });
-    for (name, statistic) in [
-        ("sum", Statistic::Sum),
-        ("avg", Statistic::Avg),
-        ("min", Statistic::Min),
-        ("max", Statistic::Max),
-        ("stddev", Statistic::Stddev),
-        ("share", Statistic::Share),
-    ] {
+    for (name, statistic) in NUMBERS {
         engine.register_fn(name, move |signals: &mut Signals, field: &str| signals.field(statistic, field));
     }
     engine.register_fn("percentile", |signals: &mut Signals, field: &str, percent: INT| {
@@ -224,14 +227,7 @@ fn register_of_all(engine: &mut Engine) {
             }
         });
         let result = |number: Option<Num>| Field::result(number.map(Num::to_value));
-        for (name, statistic) in [
-            ("sum", Statistic::Sum),
-            ("avg", Statistic::Avg),
-            ("min", Statistic::Min),
-            ("max", Statistic::Max),
-            ("stddev", Statistic::Stddev),
-            ("share", Statistic::Share),
-        ] {
+        for (name, statistic) in NUMBERS {
             engine.register_fn(name, move |signals: &mut Signals, _: T| signals.number_of_all(statistic).map(result));
         }
         engine.register_fn("percentile", move |signals: &mut Signals, _: T, percent: INT| {
