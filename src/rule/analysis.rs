@@ -40,18 +40,23 @@ pub(super) enum Wanted {
     Writes,
 }
 
-/// Files that can be imported, and what can be looked up.
-pub(super) struct Library<'a>(pub(super) &'a BTreeMap<PathBuf, Source>, pub(super) &'a Reference);
+/// What stands beside a rule for its closures to name.
+pub(super) struct Beside<'a> {
+    /// Files that can be imported.
+    pub(super) sources: &'a BTreeMap<PathBuf, Source>,
+    /// What can be looked up.
+    pub(super) reference: &'a Reference,
+}
 
-impl<'a> Library<'a> {
+impl<'a> Beside<'a> {
     pub(super) fn get(&self, import: &str) -> Option<&'a Source> {
-        self.0.get(Path::new(import)).or_else(|| self.0.get(Path::new(&format!("{import}.rhai"))))
+        self.sources.get(Path::new(import)).or_else(|| self.sources.get(Path::new(&format!("{import}.rhai"))))
     }
 }
 
 /// The findings of one closure.
 pub(super) struct Analysis<'a> {
-    library: &'a Library<'a>,
+    beside: &'a Beside<'a>,
     patterns: &'a [Arc<str>],
     run_depth: usize,
     /// Paths of the event that are read.
@@ -90,9 +95,9 @@ struct Frame<'a> {
 }
 
 impl<'a> Analysis<'a> {
-    pub(super) fn new(library: &'a Library<'a>, patterns: &'a [Arc<str>], run_depth: usize) -> Self {
+    pub(super) fn new(beside: &'a Beside<'a>, patterns: &'a [Arc<str>], run_depth: usize) -> Self {
         Analysis {
-            library,
+            beside,
             patterns,
             run_depth,
             event_reads: BTreeSet::new(),

@@ -13,7 +13,7 @@ use rhai::{Engine, GlobalRuntimeState, Position};
 
 use super::{
     InputSet, Rule, Window,
-    analysis::Library,
+    analysis::Beside,
     data::Data,
     diagnostic::Diagnostic,
     entry::{Entry, Report},
@@ -32,7 +32,7 @@ pub(super) struct Declared {
 /// What rules of a file are built with.
 pub(super) struct Surroundings<'a> {
     pub(super) source: &'a Source,
-    pub(super) library: &'a Library<'a>,
+    pub(super) beside: &'a Beside<'a>,
     /// The engine that closures run on.
     pub(super) engine: &'a Arc<Engine>,
     pub(super) inputs: Option<&'a BTreeSet<String>>,

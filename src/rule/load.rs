@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Diagnostic, Enrichment, Level, ListText, Lists, Place, Rule, RuleSet, ScriptLimits,
-    analysis::Library,
+    analysis::Beside,
     declare::{self, Surroundings},
     engine, layers,
     reference::Reference,
@@ -188,7 +188,7 @@ impl<'a> Loading<'a> {
         let fields = || self.fields.iter().take(FIELDS_MAX).map(String::as_str);
         let runner = Arc::new(engine::runner(limits, limits.call_operations, fields(), &self.reference));
         let evaluator = evaluate::Evaluator::new(limits, fields(), &self.sources, &self.unparsed, &self.reference);
-        let library = Library(&self.sources, &self.reference);
+        let beside = Beside { sources: &self.sources, reference: &self.reference };
         let mut rules: Vec<Rule> = Vec::new();
         let mut found = std::mem::take(&mut self.found);
         for (path, source) in self.sources.iter().filter(|(path, _)| !is_library(path)) {
@@ -197,7 +197,7 @@ impl<'a> Loading<'a> {
             found.extend(errors);
             let around = Surroundings {
                 source,
-                library: &library,
+                beside: &beside,
                 engine: &runner,
                 inputs: self.options.inputs.as_ref(),
                 read_by_all: self.options.read_by_all.as_ref(),

@@ -17,7 +17,7 @@ use rhai::{ASTFlags, ASTNode, Expr, ImmutableString, Position, Stmt, StmtBlock};
 
 use super::{
     Predicate, ScriptTest,
-    analysis::Library,
+    analysis::Beside,
     bound::Bound,
     predicate::Code,
     script::{Fragment, Script},
@@ -54,8 +54,8 @@ impl Why {
 type Result<T> = std::result::Result<T, Why>;
 
 /// The same answers as the closure gives.
-pub(super) fn lower(source: &Source, library: &Library<'_>, script: &Script) -> Lowered {
-    let mut lowering = Lowering { library, root: source, script, steps: 0, scripts: Vec::new() };
+pub(super) fn lower(source: &Source, beside: &Beside<'_>, script: &Script) -> Lowered {
+    let mut lowering = Lowering { beside, root: source, script, steps: 0, scripts: Vec::new() };
     lowering.closure().map_or_else(
         |why| Lowered {
             predicate: Predicate::Script(ScriptTest(Arc::new(Code::Closure(script.clone())))),
@@ -66,7 +66,7 @@ pub(super) fn lower(source: &Source, library: &Library<'_>, script: &Script) -> 
 }
 
 struct Lowering<'a> {
-    library: &'a Library<'a>,
+    beside: &'a Beside<'a>,
     /// The file of the closure.
     root: &'a Source,
     script: &'a Script,

@@ -10,7 +10,7 @@ use rhai::{ASTFlags, Dynamic, Expr, FnCallExpr, FnPtr, ImmutableString, Stmt};
 
 use super::{
     ALL, Aggregates, Amount, Num, Statistic, WindowScript, WindowTest, WindowValue,
-    analysis::Library,
+    analysis::Beside,
     compare::Comparison,
     duration,
     source::{Function, Source},
@@ -34,7 +34,7 @@ enum Term {
 
 /// A closure of a rule with these patterns and aggregates.
 pub(super) struct WindowLowering<'a> {
-    pub(super) library: &'a Library<'a>,
+    pub(super) beside: &'a Beside<'a>,
     pub(super) patterns: &'a [Arc<str>],
     pub(super) aggregates: &'a Aggregates,
 }
@@ -283,7 +283,7 @@ impl<'a> Frame<'a> {
             false => {
                 let alias = call.namespace.root();
                 let import = self.source.imports.iter().find(|import| import.alias == alias)?;
-                self.around.library.get(&import.path)?
+                self.around.beside.get(&import.path)?
             }
         };
         let mut arguments = Vec::new();

@@ -109,7 +109,7 @@ impl<'a> Analysis<'a> {
         let arguments: Vec<Known> = call.args.iter().map(|argument| self.expression(frame, argument)).collect();
         let alias = call.namespace.root().to_owned();
         let import = frame.source.imports.iter().find(|import| import.alias == alias);
-        let Some(library) = import.and_then(|import| self.library.get(&import.path)) else {
+        let Some(library) = import.and_then(|import| self.beside.get(&import.path)) else {
             let help = did_you_mean(&alias, frame.source.imports.iter().map(|import| import.alias.as_str()));
             let message = format!("nothing is imported as `{alias}`");
             self.problem(frame.source, "unknown-import", position, message, help);
@@ -285,7 +285,7 @@ impl<'a> Analysis<'a> {
 
     /// Without a database there is no answer.
     fn check_database(&mut self, source: &'a Source, lookup: Lookup, position: Position) {
-        let reference = self.library.1;
+        let reference = self.beside.reference;
         if reference.enrichment.has(lookup) {
             return;
         }
@@ -302,8 +302,8 @@ impl<'a> Analysis<'a> {
             let message = "the name of a list is needed here, written out".to_owned();
             return self.problem(source, "computed-name", *at, message, Some("write `in_list(e.a, \"name\")`".into()));
         };
-        let lists = &self.library.1.lists;
-        if self.library.1.written.contains(name) {
+        let lists = &self.beside.reference.lists;
+        if self.beside.reference.written.contains(name) {
             self.written_reads.entry(name.clone()).or_insert(*at);
         } else if lists.get(name).is_none() {
             let (message, help) = lists.unknown(name);
@@ -318,11 +318,11 @@ impl<'a> Analysis<'a> {
             self.problem(source, "wrong-place", *at, "only `then` adds to lists".to_owned(), usage());
         }
         match name {
-            Known::Text(Some(name)) if self.library.1.lists.get(name).is_some() => {
+            Known::Text(Some(name)) if self.beside.reference.lists.get(name).is_some() => {
                 let message = format!("the list `{name}` is a file: rules can't add to it");
                 self.problem(source, "list-of-file", *at, message, Some("give the list another name".to_owned()));
             }
-            Known::Text(Some(name)) if self.library.1.written.contains(name) => {}
+            Known::Text(Some(name)) if self.beside.reference.written.contains(name) => {}
             _ => {
                 let message = "the name of a list is needed here, written out".to_owned();
                 self.problem(source, "computed-name", *at, message, usage());

@@ -138,7 +138,7 @@ fn checked(
         report.error("wrong-closure", entry.position, message, help);
         return None;
     }
-    let mut analysis = Analysis::new(around.library, of.patterns, around.run_depth);
+    let mut analysis = Analysis::new(around.beside, of.patterns, around.run_depth);
     analysis.slides = of.slides;
     analysis.closure(
         around.source,
@@ -182,7 +182,7 @@ fn parameters(closure: &FnPtr, around: &Surroundings<'_>) -> Option<usize> {
 
 /// The predicate, with warnings of what stayed a script and of what needs no event.
 fn compiled(script: &Script, around: &Surroundings<'_>, report: &mut Report<'_>) -> Predicate {
-    let Lowered { predicate, scripts } = lower(around.source, around.library, script);
+    let Lowered { predicate, scripts } = lower(around.source, around.beside, script);
     for why in scripts {
         let position = if why.position.is_none() { script.position } else { why.position };
         let message = format!("not compiled: {} runs as a script", why.what);
@@ -271,7 +271,7 @@ impl Closures {
         around: &Surroundings<'_>,
     ) -> (Option<WindowTest>, Option<WindowValue>) {
         let patterns = self.names();
-        let lowering = WindowLowering { library: around.library, patterns: &patterns, aggregates };
+        let lowering = WindowLowering { beside: around.beside, patterns: &patterns, aggregates };
         let script = |checked: &Checked| WindowScript(checked.script.clone());
         let when = self.when.as_ref().map(|when| lowering.test(around.source, script(when)));
         (when, self.value.as_ref().map(|value| lowering.value(around.source, script(value))))

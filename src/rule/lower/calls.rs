@@ -33,7 +33,7 @@ impl<'a> Lowering<'a> {
             false => {
                 let alias = call.namespace.to_string();
                 let import = frame.source.imports.iter().find(|import| import.alias == alias);
-                let library = import.and_then(|import| self.library.get(&import.path));
+                let library = import.and_then(|import| self.beside.get(&import.path));
                 library.ok_or_else(|| Why::new(position, format!("`{alias}::{name}`")))?
             }
         };
@@ -92,7 +92,7 @@ impl<'a> Lowering<'a> {
 
     fn built_in(&mut self, name: &str, arguments: Vec<Bound>, position: Position) -> Result<Bound> {
         self.each_choice(arguments, position, &|lowering, arguments| {
-            let reference = lowering.library.1;
+            let reference = lowering.beside.reference;
             function(reference, name, &arguments).ok_or_else(|| Why::new(position, format!("`{}`", as_written(name))))
         })
     }
