@@ -28,7 +28,8 @@ use super::{
     probe::Probe,
     properties::Use,
     reader::KafkaReader,
-    transactor::{self, Signature},
+    transaction,
+    transactor::Signature,
 };
 use crate::{
     config,
@@ -314,7 +315,7 @@ impl Former {
         let owners: BTreeSet<String> = kept.into_iter().flatten().filter_map(|kept| kept.owner).collect();
         for owner in owners.iter().filter(|owner| ours != Some(owner)) {
             let began = Instant::now();
-            transactor::fence(&self.kafka, owner)?;
+            transaction::fence(&self.kafka, owner)?;
             info!(owner, millis = began.elapsed().as_millis() as u64, "a former owner's transactions are ended");
         }
         Ok(())

@@ -18,6 +18,7 @@ mod queue;
 mod reader;
 mod restore;
 mod topics;
+mod transaction;
 mod transactor;
 mod wake;
 
@@ -38,7 +39,8 @@ use self::{
     probe::Probe,
     producer::Producer,
     properties::Use,
-    transactor::{Offer, Signature, Transactor},
+    transaction::Offer,
+    transactor::{Signature, Transactor},
 };
 pub use self::{
     properties::{Scope, TUNED, Tuned},

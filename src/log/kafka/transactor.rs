@@ -19,29 +19,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    consumer::ConsumerGroupMetadata,
-    error::{KafkaError, RDKafkaErrorCode},
-    producer::Producer as _,
-};
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use rdkafka::producer::Producer as _;
+use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
-use super::{Seats, commits, context::lock, member::Seat, producer::Queue, properties::Use};
+use super::{
+    Seats,
+    context::lock,
+    producer::Queue,
+    properties::Use,
+    transaction::{self, Failure, Offer, Step},
+};
 use crate::{
     config,
-    log::{Commit, Committed, LogError, Record, TopicPartition, Transaction},
+    log::{Commit, LogError, TopicPartition, Transaction},
 };
 
 /// How long a step is tried before its line hears that it failed: group and coordinators may be on the move.
-const TRY_MAX: Duration = Duration::from_secs(15);
+pub(super) const TRY_MAX: Duration = Duration::from_secs(15);
 const TRY_PAUSE: Duration = Duration::from_millis(20);
-/// One call to librdkafka; it goes on with the same call afterwards.
-const CALL_MAX: Duration = Duration::from_secs(5);
-/// One call to end a transaction without effect: in between, the deliveries have to be served.
-const ABORT_CALL_MAX: Duration = Duration::from_millis(20);
-/// While deliveries are under way: each of them ends the wait, and so does a fatal error.
-const DELIVERY_POLL: Duration = Duration::from_millis(5);
 /// Between two tries to begin anew after a failure.
 const RENEW_PAUSE: Duration = Duration::from_millis(500);
 
@@ -73,13 +69,6 @@ impl Signature {
     fn end(&self) {
         lock(&self.open).clear();
     }
-}
-
-/// A line's commit on its way.
-struct Step {
-    records: Vec<Record>,
-    commits: Vec<Commit>,
-    answer: oneshot::Sender<Result<(), LogError>>,
 }
 
 pub(super) struct Transactor {
@@ -136,25 +125,6 @@ struct Thread {
     /// The producer has committed nothing yet. Where one was given up before it, that may be because it was fenced, and
     /// what its process takes to be its own is another's.
     is_new: bool,
-}
-
-/// A seat's word for the positions of a transaction.
-pub(super) struct Offer {
-    /// `None` in a group without members.
-    pub seat: Option<Arc<Seat>>,
-    /// The seat's place in its group when it was asked; `None` between two generations.
-    pub generation: Option<ConsumerGroupMetadata>,
-    pub positions: BTreeMap<TopicPartition, Committed>,
-}
-
-/// Why a transaction did not take effect.
-enum Failure {
-    /// It was ended without effect and may be tried again as it is.
-    Again(String),
-    /// It was ended without effect because of these steps.
-    Of(Vec<(usize, LogError)>),
-    /// The producer can't go on; whether the transaction took effect is not known.
-    Broken(LogError),
 }
 
 impl Thread {
@@ -264,15 +234,15 @@ impl Thread {
             self.renew().map_err(|error| Failure::Again(error.to_string()))?;
         }
         let Some(queue) = &self.queue else { return Err(Failure::Again("no producer".to_owned())) };
-        queue.native().begin_transaction().map_err(|error| broken(queue, &error))?;
-        match write(queue, steps, offers, self.is_new) {
+        queue.native().begin_transaction().map_err(|error| transaction::broken(queue, &error))?;
+        match transaction::write(queue, steps, offers, self.is_new) {
             Ok(()) => {
                 self.is_new = false;
                 Ok(())
             }
             Err(Failure::Broken(error)) => Err(Failure::Broken(error)),
             Err(failure) => {
-                abort(queue)?;
+                transaction::abort(queue)?;
                 Err(failure)
             }
         }
@@ -281,7 +251,7 @@ impl Thread {
     /// A producer whose id has nothing open, and whose namesakes of before are fenced.
     fn renew(&mut self) -> Result<(), LogError> {
         let queue = Queue::new(&self.kafka, Use::Transactions(&self.seats.signature().id))?;
-        init(&queue)?;
+        transaction::init(&queue)?;
         self.queue = Some(queue);
         (self.unended, self.is_new) = (false, true);
         Ok(())
@@ -305,147 +275,7 @@ fn place(offers: &mut BTreeMap<String, Vec<Offer>>, step: &Step) -> Result<(), L
     Ok(())
 }
 
-impl Offer {
-    /// Into the transaction that is open.
-    fn send(&self, queue: &Queue) -> Result<(), Failure> {
-        let Some(generation) = &self.generation else {
-            return Err(Failure::Again("the group gives us no place in it now".to_owned()));
-        };
-        let owner = self.seat.as_ref().and_then(|seat| seat.owner());
-        let positions = self.positions.iter().map(|(at, committed)| commits::position(at, committed));
-        let list = commits::listed(positions, owner).map_err(Failure::Broken)?;
-        insist(queue, || queue.native().send_offsets_to_transaction(&list, generation, CALL_MAX))
-    }
-
-    /// The transaction took effect.
-    fn taken(&self) {
-        if let Some(seat) = &self.seat {
-            self.positions.iter().for_each(|(at, committed)| seat.note_committed(at, committed));
-        }
-    }
-}
-
 fn answer_all(steps: Vec<Step>, outcome: &Result<(), LogError>) {
     // Whoever asked may be gone.
     steps.into_iter().for_each(|step| drop(step.answer.send(outcome.clone())));
-}
-
-/// Everything of a transaction that has begun, up to its commit. The group is asked last, so that whoever has the
-/// partitions next finds the records in the log, and waits for their end; with `ask_first` also before there are any.
-fn write(queue: &Queue, steps: &[Step], offers: &[Offer], ask_first: bool) -> Result<(), Failure> {
-    // Before anything is written: most of the time it is known by now that it would be in vain.
-    if offers.iter().any(|offer| offer.generation.is_none()) {
-        return Err(Failure::Again("the group gives us no place in it now".to_owned()));
-    }
-    if ask_first {
-        offers.iter().try_for_each(|offer| offer.send(queue))?;
-    }
-    deliver(queue, steps)?;
-    offers.iter().try_for_each(|offer| offer.send(queue))?;
-    insist(queue, || queue.native().commit_transaction(CALL_MAX))
-}
-
-/// Hands the records over and waits until the brokers have them all.
-fn deliver(queue: &Queue, steps: &[Step]) -> Result<(), Failure> {
-    let mut under_way = Vec::with_capacity(steps.len());
-    for (index, step) in steps.iter().enumerate() {
-        let appended = queue.put(step.records.clone()).map_err(|error| Failure::Of(vec![(index, error)]))?;
-        under_way.push((index, appended));
-    }
-    while !under_way.is_empty() {
-        let mut culprits = Vec::new();
-        under_way.retain_mut(|(index, appended)| match appended.try_recv() {
-            Ok(Ok(_)) => false,
-            Ok(Err(error)) => {
-                culprits.push((*index, error));
-                false
-            }
-            Err(TryRecvError::Empty) => true,
-            Err(TryRecvError::Closed) => {
-                culprits.push((*index, LogError::Closed));
-                false
-            }
-        });
-        if let Some((code, why)) = queue.native().client().fatal_error() {
-            queue.give_up();
-            return Err(Failure::Broken(LogError::Broker(format!("kafka transaction: {code}: {why}"))));
-        }
-        if !culprits.is_empty() {
-            return Err(Failure::Of(culprits));
-        }
-        if !under_way.is_empty() {
-            queue.turn(DELIVERY_POLL);
-        }
-    }
-    Ok(())
-}
-
-/// Calls until librdkafka says how it ended, or for too long.
-fn insist(queue: &Queue, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Failure> {
-    let deadline = Instant::now() + TRY_MAX;
-    loop {
-        let Err(error) = call() else { return Ok(()) };
-        match &error {
-            KafkaError::Transaction(native) if native.is_fatal() => return Err(broken(queue, &error)),
-            KafkaError::Transaction(native) if native.txn_requires_abort() => {
-                return Err(Failure::Again(error.to_string()));
-            }
-            KafkaError::Transaction(native) if native.is_retriable() && Instant::now() < deadline => {}
-            _ => return Err(broken(queue, &error)),
-        }
-    }
-}
-
-/// Ends the transaction without effect.
-fn abort(queue: &Queue) -> Result<(), Failure> {
-    let native = queue.native();
-    let deadline = Instant::now() + TRY_MAX;
-    loop {
-        let Err(error) = native.abort_transaction(ABORT_CALL_MAX) else { return Ok(()) };
-        match &error {
-            KafkaError::Transaction(again) if again.is_retriable() && Instant::now() < deadline => {
-                // The records that it gave up have to be taken note of.
-                queue.turn(DELIVERY_POLL);
-            }
-            _ => return Err(broken(queue, &error)),
-        }
-    }
-}
-
-fn broken(queue: &Queue, error: &KafkaError) -> Failure {
-    Failure::Broken(told(queue, error))
-}
-
-fn told(queue: &Queue, error: &KafkaError) -> LogError {
-    let trouble = queue.native().context().trouble();
-    let reason = match error {
-        KafkaError::Transaction(native) => format!("kafka transaction: {}", native.string()),
-        other => format!("kafka transaction: {other}"),
-    };
-    match error.rdkafka_error_code() {
-        Some(
-            RDKafkaErrorCode::TransactionalIdAuthorizationFailed
-            | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::GroupAuthorizationFailed
-            | RDKafkaErrorCode::TopicAuthorizationFailed,
-        ) => LogError::Refused(reason),
-        _ => LogError::Broker(trouble.map_or(reason.clone(), |trouble| format!("{reason} ({trouble})"))),
-    }
-}
-
-/// Makes the queue's transactional id its own: what a namesake left open is ended without effect, and it can't go on.
-fn init(queue: &Queue) -> Result<(), LogError> {
-    let deadline = Instant::now() + TRY_MAX;
-    loop {
-        let Err(error) = queue.native().init_transactions(CALL_MAX) else { return Ok(()) };
-        match &error {
-            KafkaError::Transaction(native) if native.is_retriable() && Instant::now() < deadline => {}
-            _ => return Err(told(queue, &error)),
-        }
-    }
-}
-
-/// Ends, without effect, what a process left open that is no more. Blocks.
-pub(super) fn fence(kafka: &config::Kafka, id: &str) -> Result<(), LogError> {
-    init(&Queue::new(kafka, Use::Transactions(id))?)
 }
