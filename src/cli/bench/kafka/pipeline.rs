@@ -10,7 +10,7 @@ use super::{
     ALERTS, Bench, MATCHING, PARTITIONS, RATE, RATE_RATIO, SIGNALS,
     events::Plan,
     feed::{Feed, read_all},
-    running::{Running, Spent, Stopwatch},
+    running::{Running, Spent},
 };
 use crate::{config::Delivery, detect::SignalRecord};
 
@@ -96,10 +96,7 @@ async fn pass(bench: &Bench<'_>, variant: &Variant) -> Result<Passed> {
     let topics = running.topics();
     running.correlate().await?;
     running.detect(feed.ends.len()).await?;
-    let stopwatch = Stopwatch::start();
-    let watching_us = running.through(feed, true).await?;
-    let mut spent = stopwatch.stop();
-    spent.cpu_us -= watching_us;
+    let spent = running.through(feed, true).await?;
     running.drain().await;
     let (mut signals, mut alerts) = (0, BTreeSet::new());
     read_all(ground, &topics.signals, |record| {

@@ -67,10 +67,7 @@ async fn read(log: &KafkaLog, state: &str, partitions: u32, keys: usize) -> Resu
 async fn resume(running: &mut Running, keys: usize) -> Result<Spent> {
     running.start(Stages { detect: false, correlate: true, notify: false }).await?;
     running.until("correlate has a partition", |status| !status.lines.is_empty()).await?;
-    let stopwatch = Stopwatch::start();
-    let watching_us = running.correlates().await?;
-    let mut spent = stopwatch.stop();
-    spent.cpu_us -= watching_us;
+    let spent = running.correlates().await?;
     let (restored, _) = held(&running.status());
     ensure!(restored == keys as u64, "{restored} keys were restored of {keys}");
     Ok(spent)

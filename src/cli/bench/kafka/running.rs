@@ -101,8 +101,8 @@ impl Running {
         self.correlates().await.map(drop)
     }
 
-    /// Waits until every correlate line reads. Returns what looking for it took, in CPU time.
-    pub async fn correlates(&mut self) -> Result<f64> {
+    /// Waits until every correlate line reads. Returns what that took.
+    pub async fn correlates(&mut self) -> Result<Spent> {
         let partitions = self.config().correlate.partitions as usize;
         let reads = |status: &Status| {
             let lines = status.signals.iter().filter(|signals| signals.resume_millis.is_some());
@@ -126,8 +126,8 @@ impl Running {
     }
 
     /// Waits until the events of a feed are read, and those of their alerts that correlate is to give are committed.
-    /// Returns what looking for it took, in CPU time.
-    pub async fn through(&mut self, feed: &Feed, with_alerts: bool) -> Result<f64> {
+    /// Returns what that took.
+    pub async fn through(&mut self, feed: &Feed, with_alerts: bool) -> Result<Spent> {
         let (singles, windows) = feed.plan.alerts();
         self.until("the events are through", |status| {
             let read = |source: &SourceStatus| source.next >= feed.ends[source.partition as usize];
@@ -138,11 +138,12 @@ impl Running {
         .await
     }
 
-    /// Waits until something is so. Returns what looking for it took, in CPU time.
+    /// Waits until something is so. Returns what was used meanwhile.
     ///
     /// # Errors
     /// When a stage fails for good, or nothing changes any more.
-    pub async fn until(&mut self, what: &str, mut is_so: impl FnMut(&Status) -> bool) -> Result<f64> {
+    pub async fn until(&mut self, what: &str, mut is_so: impl FnMut(&Status) -> bool) -> Result<Spent> {
+        let stopwatch = Stopwatch::start();
         let (mut watching_us, mut stood, mut last) = (0.0, Instant::now(), None);
         loop {
             let looked = cpu_us();
@@ -155,7 +156,8 @@ impl Running {
             ));
             watching_us += cpu_us() - looked;
             if is_so {
-                return Ok(watching_us);
+                let spent = stopwatch.stop();
+                return Ok(Spent { cpu_us: spent.cpu_us - watching_us, ..spent });
             }
             if let Ok(Escalation { stage, reason }) = self.escalated.try_recv() {
                 bail!("{stage} failed: {reason}");
