@@ -96,7 +96,8 @@ fn a_state_that_can_not_be_read_stops_its_partition_by_name_and_no_other() {
 #[test]
 fn a_process_that_waits_for_state_says_so_and_still_ends_when_it_is_asked() {
     let site = Site::new(RULES, &inputs("1s"));
-    assert!(site.start().terminate().success(), "the topics are made");
+    // Not by a process that runs: it may have written state before it ends.
+    assert!(topics(&site, "apply").status.success());
     let held = transactional(&site.prefix);
     open_transaction(&held, &site.topic("state"), "held", "up");
 
