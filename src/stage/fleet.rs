@@ -107,10 +107,20 @@ pub struct Herald {
 impl Herald {
     /// Reports until `stop`; then nothing is left of the process. A log that takes no reports stops nothing else.
     pub async fn run(self, stop: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = self.tell() => {}
+        }
+        // Brokers that do not answer hold no stop up.
+        tokio::time::timeout(FAREWELL_MAX, self.write(&self.process, None)).await.ok();
+    }
+
+    async fn tell(&self) {
         self.forget_others().await;
-        let mut told = None;
+        let (mut told, mut others) = (None, 0);
         let (mut age, mut compared) = (Duration::ZERO, Duration::ZERO);
-        while !stop.is_cancelled() {
+        loop {
             let report = Report::of(self.telemetry.status(), &self.process, self.stages, self.clock.now_ms());
             let state = Some((report.rules.clone(), report.sources, report.signals));
             if told != state || age >= REPORT_INTERVAL {
@@ -119,19 +129,13 @@ impl Herald {
                 (told, age) = (state, Duration::ZERO);
             }
             if compared >= COMPARE_INTERVAL {
-                self.compare().await;
+                others = self.compare(others).await;
                 compared = Duration::ZERO;
             }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(LOOK_INTERVAL) => {
-                    age += LOOK_INTERVAL;
-                    compared += LOOK_INTERVAL;
-                }
-            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            age += LOOK_INTERVAL;
+            compared += LOOK_INTERVAL;
         }
-        // Brokers that do not answer hold no stop up.
-        tokio::time::timeout(FAREWELL_MAX, self.write(&self.process, None)).await.ok();
     }
 
     async fn forget_others(&self) {
@@ -147,30 +151,44 @@ impl Herald {
         }
     }
 
-    /// Counts the processes that run other rules from files of their own; says so when there are some for the first time.
-    /// Those that take what was pushed are on their way to the same.
-    async fn compare(&self) {
+    /// Counts the processes that run other rules from files of their own, and says so when there are some and were none
+    /// `before`. Those that take what was pushed are on their way to the same, and without detect and correlate no
+    /// event meets a rule.
+    async fn compare(&self, before: u64) -> u64 {
         let own = self.telemetry.status().rule_set;
+        if own.revision.is_some() || !self.stages.run_rules() {
+            return 0;
+        }
         let now_ms = self.clock.now_ms();
         let differs = |other: &&Report| {
-            own.revision.is_none() && other.silent_since(now_ms).is_none() && other.rules.hash != own.hash
+            let runs_rules = other.stages.parse().is_ok_and(Stages::run_rules);
+            let is_another = other.process != self.process && other.silent_since(now_ms).is_none();
+            is_another && runs_rules && other.rules.hash != own.hash
         };
-        match reports(&*self.log, &self.topics).await {
-            Ok(reports) => {
-                let others: Vec<&Report> = reports.iter().filter(differs).collect();
-                if let (Some(other), 0) = (others.first(), own.others) {
-                    warn!(
-                        processes = others.len(),
-                        process = other.process,
-                        hash = other.rules.hash,
-                        ours = own.hash,
-                        "other processes of this fleet run other rules: which ones an event meets depends on who has it"
-                    );
-                }
-                self.telemetry.other_rules(others.len() as u64);
+        // What is not known by then is asked again next time: meanwhile this process has to be heard of.
+        let reports = match tokio::time::timeout(REPORT_INTERVAL, reports(&*self.log, &self.topics)).await {
+            Ok(Ok(reports)) => reports,
+            Ok(Err(error)) => {
+                warn!(%error, "what other processes said of themselves can't be read");
+                return before;
             }
-            Err(error) => warn!(%error, "what other processes said of themselves can't be read"),
+            Err(_) => {
+                warn!("what other processes said of themselves is not read within {REPORT_INTERVAL:?}");
+                return before;
+            }
+        };
+        let others: Vec<&Report> = reports.iter().filter(differs).collect();
+        if let (Some(other), 0) = (others.first(), before) {
+            warn!(
+                processes = others.len(),
+                process = other.process,
+                hash = other.rules.hash,
+                ours = own.hash,
+                "other processes of this fleet run other rules: which ones an event meets depends on who has it"
+            );
         }
+        self.telemetry.other_rules(others.len() as u64);
+        others.len() as u64
     }
 
     async fn write(&self, process: &str, value: Option<Bytes>) {
@@ -233,6 +251,40 @@ mod tests {
         processes[2].set_rules(RuleSetStatus { hash: "a".to_owned(), ..RuleSetStatus::default() }, []);
         tokio::time::sleep(COMPARE_INTERVAL * 2).await;
         assert_eq!(others(), [0, 0, 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_only_notifies_runs_no_rules_and_a_reload_keeps_the_count() {
+        let log = MemoryLog::new();
+        log.ensure(&[Topics::new("t").fleet_spec()]).await.expect("a topic");
+        let stop = CancellationToken::new();
+        let rules = |hash: &str| RuleSetStatus { hash: hash.to_owned(), ..RuleSetStatus::default() };
+        let start = |process: &str, stages: &str, hash: &str| {
+            let stages = stages.parse().expect("stages");
+            let herald = Herald { stages, ..herald(&log, process, Clock::manual(0)) };
+            let telemetry = herald.telemetry.clone();
+            telemetry.set_rules(rules(hash), []);
+            tokio::spawn(herald.run(stop.clone()));
+            telemetry
+        };
+        let processes =
+            [start("one", "detect", "a"), start("two", "correlate,notify", "b"), start("three", "notify", "c")];
+        let others = || processes.each_ref().map(|process| process.status().rule_set.others);
+        tokio::time::sleep(COMPARE_INTERVAL * 2).await;
+        assert_eq!(others(), [1, 1, 0]);
+        processes[0].set_rules(rules("d"), []);
+        assert_eq!(others(), [1, 1, 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_does_not_answer_holds_no_stop_up() {
+        // There is no such topic, and who waits for one may be stopped.
+        let log = MemoryLog::new();
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(herald(&log, "one", Clock::manual(0)).run(stop.clone()));
+        tokio::time::sleep(COMPARE_INTERVAL + LOOK_INTERVAL / 2).await;
+        stop.cancel();
+        tokio::time::timeout(FAREWELL_MAX * 2, running).await.expect("it ends").expect("it runs");
     }
 
     async fn names(log: &MemoryLog) -> Vec<String> {

@@ -20,6 +20,11 @@ impl Stages {
     pub fn are_all(self) -> bool {
         self == Stages::default()
     }
+
+    /// Whether events or signals meet rules there.
+    pub fn run_rules(self) -> bool {
+        self.detect || self.correlate
+    }
 }
 
 impl FromStr for Stages {

@@ -85,7 +85,14 @@ impl Board {
         let before = self.rule_set.load();
         let are_same = (&before.hash, before.revision) == (&of.hash, of.revision);
         let since = before.since.filter(|_| are_same).or_else(|| Some(now()));
-        self.rule_set.store(Arc::new(RuleSetStatus { loaded: ids.len() as u64, since, errors, ..of }));
+        self.rule_set.store(Arc::new(RuleSetStatus {
+            loaded: ids.len() as u64,
+            since,
+            errors,
+            // until they have been compared again
+            others: before.others,
+            ..of
+        }));
         for id in ids {
             self.rule(&id, |rule| rule.quarantined = false);
         }
