@@ -3,12 +3,8 @@
 //! Keys and values lie in blocks, in the order in which they came: a million of them cost no allocation each, and who
 //! visits them walks through memory from one end to the other. It never looks at what they mean.
 
-use std::{
-    collections::BTreeMap,
-    hash::{BuildHasher, RandomState},
-};
+use std::hash::{BuildHasher, RandomState};
 
-use bytes::Bytes;
 use hashbrown::HashTable;
 
 /// Bytes of a block; a larger record has one of its own.
@@ -16,8 +12,9 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// Dead bytes that are left where they are, whatever lives.
 const DEAD_BYTES_SPARED: usize = 4 << 20;
 
-/// The live records of a compacted partition. Takes at most about twice their bytes, and 25 for each.
-#[derive(Debug, Default)]
+/// The live records of a compacted partition. Takes at most about twice their bytes, and 25 for each key that was put
+/// since the gaps were closed; while they are closed, once the bytes of the live ones more.
+#[derive(Debug, Default, Clone)]
 pub struct Live {
     hasher: RandomState,
     /// Numbers of `slots`, by the hash of their key.
@@ -138,14 +135,6 @@ impl Live {
     }
 }
 
-impl From<BTreeMap<Bytes, Bytes>> for Live {
-    fn from(records: BTreeMap<Bytes, Bytes>) -> Self {
-        let mut live = Live::default();
-        records.iter().for_each(|(key, value)| live.put(key, value));
-        live
-    }
-}
-
 fn record(blocks: &[Vec<u8>], slot: Slot) -> (&[u8], &[u8]) {
     let at = slot.at as usize;
     blocks[slot.block as usize][at..at + slot.len()].split_at(slot.key_len as usize)
@@ -158,6 +147,10 @@ fn key_at<'a>(blocks: &'a [Vec<u8>], slots: &[Option<Slot>], place: u32) -> &'a 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+
     use super::*;
 
     fn sorted(live: &Live) -> BTreeMap<Bytes, Bytes> {

@@ -1,18 +1,15 @@
 //! A log in memory with a door: while it is shut, appends are refused.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::mpsc;
 use tripline::log::{
-    Committed, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition, TopicSpec,
+    Committed, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition, TopicSpec,
     Transaction, memory::MemoryLog,
 };
 
@@ -76,8 +73,12 @@ impl Log for Door {
         self.log.join(subscription, events)
     }
 
-    fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>> {
-        self.log.compacted(at)
+    fn restore<'a>(
+        &'a self,
+        at: &'a TopicPartition,
+        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Live, LogError>> {
+        self.log.restore(at, progress)
     }
 
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>> {
