@@ -56,7 +56,8 @@ pub struct Decoder {
     calendar: Calendar,
     /// For the slots.
     plan: Plan,
-    /// Which fields somebody reads, by their numbers; what only extracts look at is not among them.
+    /// Which fields somebody reads, by their numbers: all where the event itself is asked. What only extracts look at is
+    /// not among them.
     read: Vec<bool>,
     /// Of the time fields.
     time_slots: Vec<Slot>,
@@ -109,7 +110,8 @@ impl Decoder {
         self.time_slots = self.time_fields.iter().filter_map(|path| read.slot(path)).collect();
         let all = Arc::new(read.extended(self.extracts.looked_at()));
         let read = Plan::new(read, &self.paths);
-        self.read = self.paths.fields().map(|field| extract::reads(&read, field)).collect();
+        let is_read = |field| all.is_whole() || extract::reads(&read, field);
+        self.read = self.paths.fields().map(is_read).collect();
         self.plan = Plan::new(all.clone(), &self.paths);
         self.slots = Slots::default();
         self.projection = json::Projection::new(all);

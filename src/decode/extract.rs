@@ -151,7 +151,10 @@ impl Extracts {
         for (field, piece) in found.drain(..) {
             let text = match piece {
                 Piece::OfRecord(range) => &into.record[range],
-                Piece::OfTexts(range) => &texts[range],
+                Piece::OfTexts(range) => {
+                    into.slots.put_beside_json(&texts[range.clone()]);
+                    &texts[range]
+                }
             };
             put(field, text, &mut into);
         }
