@@ -64,7 +64,7 @@ pub struct Decoder {
     slots: Slots,
     projection: json::Projection,
     scratch: extract::Scratch,
-    /// Room for a path.
+    /// Room for a path of [`super::PATH_BYTES_MAX`].
     path: String,
 }
 
@@ -182,7 +182,7 @@ impl Decoder {
             Shape::Text(line) => {
                 slots.begin(plan.wanted());
                 let mut into = IntoSlots { plan, slots, record: text, path };
-                put_line(text, line, &mut into).map_err(|_| Unusual)?
+                put_line(text, line, limits, &mut into).map_err(|_| Unusual)?
             }
         };
         let into = IntoSlots { plan, slots, record: text, path };
@@ -211,7 +211,7 @@ impl Decoder {
             Shape::Json => (None, json::fields(text, &self.limits)?),
             Shape::Text(line) => {
                 let mut out = InFull::new(&self.paths);
-                let written = put_line(text, line, &mut out)?;
+                let written = put_line(text, line, &self.limits, &mut out)?;
                 (written, out.build())
             }
         };
@@ -301,7 +301,7 @@ fn tell<'a>(text: &'a str, limits: &Limits, groups: &mut Groups) -> Result<Shape
 }
 
 /// Puts a line's own fields; answers the time that it writes outside of them.
-fn put_line(text: &str, line: &Line<'_>, out: &mut impl Sink) -> Result<Option<Written>, Reject> {
+fn put_line(text: &str, line: &Line<'_>, limits: &Limits, out: &mut impl Sink) -> Result<Option<Written>, Reject> {
     if let Some(at) = memchr::memchr(0, text.as_bytes()) {
         return Err(Reject::new(Reason::Binary, format!("byte {at}: a NUL byte within text")));
     }
@@ -310,7 +310,7 @@ fn put_line(text: &str, line: &Line<'_>, out: &mut impl Sink) -> Result<Option<W
             let header = header.as_ref().ok_or_else(|| {
                 Reject::new(Reason::BadSyslog, "byte 0: neither a priority nor a time that ends its word")
             })?;
-            syslog::put(header, out)?;
+            syslog::put(header, limits, out)?;
             Ok(header.written)
         }
         Line::Web(line) => {

@@ -178,6 +178,29 @@ fn records_of_extremes_are_read_within_wider_limits_and_refused_within_narrow_on
     );
 }
 
+#[test]
+fn structured_data_is_held_to_the_limits_whoever_reads_it() {
+    let parameters = |count: usize| " b=\"c\"".repeat(count);
+    let name = |length: usize| "n".repeat(length - "log.syslog.structured_data.a.".len());
+    for start in ["<34>1 2024-05-01T10:00:00Z gate su 1 - ", "<34>May  1 10:00:00 gate su: "] {
+        let cases = [
+            (format!("{start}[a{}] words", parameters(LIMITS.fields_max)), None),
+            (format!("{start}[a{}][d{}] words", parameters(1), parameters(LIMITS.fields_max)), Some("too_many_fields")),
+            (format!("{start}[a {}=\"c\"] words", name(PATH_BYTES_MAX)), None),
+            (format!("{start}[a {}=\"c\"] words", name(PATH_BYTES_MAX + 1)), Some("path_too_long")),
+            (format!("{start}[{}{}]", "a".repeat(400_000), parameters(100_000)), Some("path_too_long")),
+        ];
+        for (record, expected) in cases {
+            for paths in [&[][..], &["message"], &["log.syslog.structured_data.a.b"]] {
+                let mut decoder = decoder(Format::Auto, REPLAY);
+                decoder.want(&Wanted::new(paths));
+                let reason = decoder.read(record.as_bytes(), None).err().map(|reject| reject.reason.as_str());
+                assert_eq!(reason, expected, "{record:.60}");
+            }
+        }
+    }
+}
+
 /// What a test of all values is answered from without taking the event apart.
 pub fn all_values_stand_in(json: JsonText<'_>, fields: &Fields) {
     let mut all = String::new();
