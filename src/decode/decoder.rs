@@ -56,9 +56,9 @@ pub struct Decoder {
     calendar: Calendar,
     /// For the slots.
     plan: Plan,
-    /// Which fields somebody reads, by their numbers: all where the event itself is asked. What only extracts look at is
-    /// not among them.
-    read: Vec<bool>,
+    /// For fields that somebody reads: all where the event itself is asked. What only extracts look at is not among
+    /// them.
+    useful: extract::Useful,
     /// Of the time fields.
     time_slots: Vec<Slot>,
     slots: Slots,
@@ -84,16 +84,17 @@ impl Decoder {
     /// When the time zone is unknown or an extract can't be read.
     pub fn new(spec: &DecodeSpec, limits: Limits, timing: Timing) -> Result<Self, SpecError> {
         let mut paths = Paths::default();
+        let extracts = Extracts::new(&spec.extracts, &mut paths)?;
         let mut decoder = Decoder {
             format: spec.format,
             time_fields: spec.time_fields.clone(),
-            extracts: Extracts::new(&spec.extracts, &mut paths)?,
+            useful: extracts.useful(&|_| false),
+            extracts,
             paths,
             limits,
             timing,
             calendar: Calendar::new(&spec.timezone, timing, spec.year)?,
             plan: Plan::default(),
-            read: Vec::new(),
             time_slots: Vec::new(),
             slots: Slots::default(),
             projection: json::Projection::default(),
@@ -110,8 +111,7 @@ impl Decoder {
         self.time_slots = self.time_fields.iter().filter_map(|path| read.slot(path)).collect();
         let all = Arc::new(read.extended(self.extracts.looked_at()));
         let read = Plan::new(read, &self.paths);
-        let is_read = |field| all.is_whole() || extract::reads(&read, field);
-        self.read = self.paths.fields().map(is_read).collect();
+        self.useful = self.extracts.useful(&|field| all.is_whole() || extract::reads(&read, field));
         self.plan = Plan::new(all.clone(), &self.paths);
         self.slots = Slots::default();
         self.projection = json::Projection::new(all);
@@ -172,7 +172,7 @@ impl Decoder {
 
     /// Reads what is wanted straight into the slots; answers the time that the record writes outside of its fields.
     fn project(&mut self, text: &str, shape: &Shape<'_>) -> Result<Option<Written>, Unusual> {
-        let Decoder { projection, limits, plan, read, slots, extracts, scratch, path, .. } = self;
+        let Decoder { projection, limits, plan, useful, slots, extracts, scratch, path, .. } = self;
         let written = match shape {
             Shape::Json => {
                 projection.fill(text, limits, slots).map_err(|_| Unusual)?;
@@ -186,8 +186,7 @@ impl Decoder {
             }
         };
         let into = IntoSlots { plan, slots, record: text, path };
-        let read = |field: Field| read[field.index()];
-        extracts.add_to_slots(into, &read, shape.has_builtin(), scratch).map_err(|_| Unusual)?;
+        extracts.add_to_slots(into, useful, shape.has_builtin(), scratch).map_err(|_| Unusual)?;
         Ok(written)
     }
 
