@@ -3,7 +3,6 @@
 //! A user's extract says which field holds what, so its groups replace what the record has. A built-in one only adds:
 //! a record that brings its own `event.action` keeps it. Either way empty groups are left out, `source.ip` takes
 //! addresses only (a name goes to `source.domain`; `source.address` is either), and `url.original` gives `url.path` and `url.query` too.
-
 //!
 //! Where only some fields are read, an expression runs when it sets one of them, or when its match would keep a later
 //! one from that, and when a look for its literal leaves a match open.
