@@ -20,7 +20,7 @@ use super::{
     json,
     sink::{InFull, IntoSlots, Plan, Sink, range_in},
 };
-use crate::event::{Fields, Scalar, Slots, View, Wanted};
+use crate::event::{Fields, KEPT_BYTES_MAX, Scalar, Slots, View, Wanted};
 
 /// Fields out of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ struct Own {
     groups: Vec<(usize, Field)>,
 }
 
-/// Room that every record reuses.
+/// Room that every record reuses; but for the texts, the expressions bound it.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub groups: Groups,
@@ -146,6 +146,7 @@ impl Extracts {
         let Scratch { groups, found, texts } = scratch;
         found.clear();
         texts.clear();
+        texts.shrink_to(KEPT_BYTES_MAX);
         let view = into.slots.view(into.plan.wanted(), into.record);
         let Some(first) = self.find(view, useful, with_builtin, groups) else { return Ok(()) };
         if into.slots.leads_through_arrays() {
@@ -321,8 +322,10 @@ fn split_url(url: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::event::Value;
+    use crate::event::{Slot, Value};
 
     fn extract(when: Option<&str>, regex: &str) -> Extract {
         Extract { when: when.map(str::to_owned), field: "message".into(), regex: regex.into() }
@@ -369,6 +372,23 @@ mod tests {
         let fields = apply(&[extract(None, r"(?<event.action>Failed) (?<message>.*)")], &event);
         assert_eq!(text(&fields, "event.action"), "Failed");
         assert_eq!(text(&fields, "message"), "password for bob from 10.0.0.1 port 1 ssh2");
+    }
+
+    #[test]
+    fn a_huge_text_does_not_keep_its_room() {
+        let mut paths = Paths::default();
+        let extracts = Extracts::new(&[extract(None, "(?<all>.+)")], &mut paths).unwrap();
+        let plan = Plan::new(Arc::new(Wanted::new(["message", "all"])), &paths);
+        let (useful, all) = (extracts.useful(&|_| true), Slot(1));
+        let (mut slots, mut scratch) = (Slots::default(), Scratch::default());
+        for (length, keeps) in [(2 * KEPT_BYTES_MAX, true), (1, false)] {
+            let fields = [("message".to_owned(), Value::text("x".repeat(length)))].into_iter().collect();
+            slots.fill(plan.wanted(), &fields);
+            let into = IntoSlots { plan: &plan, slots: &mut slots, record: "", path: &mut String::new() };
+            extracts.add_to_slots(into, &useful, true, &mut scratch).unwrap();
+            assert_eq!(slots.view(plan.wanted(), "").scalar(all).unwrap().as_text().len(), length);
+            assert_eq!(scratch.texts.capacity() > KEPT_BYTES_MAX, keeps);
+        }
     }
 
     #[test]

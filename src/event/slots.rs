@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Room that is kept for the next event, of each kind: one huge record does not hold its memory for ever.
-const KEPT_BYTES_MAX: usize = 1 << 20;
+pub const KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// The longest record that slots can point into.
 pub const RECORD_BYTES_MAX: usize = 1 << 30;
