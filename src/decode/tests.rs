@@ -1,6 +1,7 @@
 //! Whole records through a decoder: format by format, and what every format shares.
 
 mod lines;
+mod records;
 
 use proptest::prelude::*;
 
