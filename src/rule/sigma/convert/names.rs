@@ -2,9 +2,10 @@
 
 use crate::rule::ALL;
 
-/// Words that Rhai keeps for itself, and the event.
-const RESERVED: [&str; 60] = [
+/// Words that Rhai keeps for itself, the event and the window.
+const RESERVED: [&str; 61] = [
     "e",
+    "w",
     "true",
     "false",
     "let",

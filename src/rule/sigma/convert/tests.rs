@@ -214,3 +214,24 @@ fn what_a_correlation_can_not_say_is_refused_at_the_correlation() {
     );
     assert!(text.contains("parts of a time that a field holds (`R`, line 12)"), "{text}");
 }
+
+/// Two correlations, of which the inner one is over two rules, and tells the outer one the fields that it does not group by.
+fn told(fields: &str) -> String {
+    let rule = |name: &str| {
+        format!("---\ntitle: {name}\nname: {name}\nlogsource: {{category: x}}\ndetection:\n  s: {{a: {name}}}\n  condition: s\n")
+    };
+    format!(
+        "title: Inner\nname: inner\nid: inner\ncorrelation:\n  type: temporal\n  rules: [a, b]\n  group-by: [User]\n  \
+         timespan: 1h\n---\ntitle: Outer\nid: outer\ncorrelation:\n  type: event_count\n  rules: [inner]\n  \
+         group-by: [{fields}]\n  timespan: 1d\n  condition: {{gte: 2}}\n{}{}",
+        rule("a"),
+        rule("b")
+    )
+}
+
+#[test]
+fn a_told_field_does_not_hide_the_window() {
+    let text = all_of(&told("w"));
+    assert!(text.contains("let w_ = w.a.values(\"w\");"), "{text}");
+    assert!(text.contains("#{ \"w\": w_ }"), "{text}");
+}
