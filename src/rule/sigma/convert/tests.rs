@@ -206,19 +206,97 @@ fn a_filter_is_folded_into_the_rule() {
     assert_eq!(all_of(&twice), "no rule has the id or name `faild`");
 }
 
+/// What comes of several files, and its errors with their places.
+fn all_in(files: &[(&str, &str)]) -> (Converted, Vec<String>) {
+    let texts = files.iter().map(|(path, text)| (path.into(), (*text).to_owned())).collect();
+    let converted = convert(&texts, &[], &SigmaOptions::default());
+    let errors = converted.found.iter().filter(|finding| finding.is_error());
+    let told = |Diagnostic { place, message, .. }: &Diagnostic| {
+        format!("{}:{}:{} {message}", place.file.display(), place.line, place.column)
+    };
+    let errors = errors.map(told).collect();
+    (converted, errors)
+}
+
+const HOUR: &str = "not to be said in Rhai: the language has no function for the parts of a time that a field holds";
+
+fn rule(name: &str, item: &str) -> String {
+    format!(
+        "title: {name}\nname: {name}\nid: {name}\nlogsource: {{category: x}}\ndetection:\n  s: {{{item}}}\n  condition: s\n"
+    )
+}
+
+/// A correlation whose text is one line.
+fn any_of(name: &str, rules: &str) -> String {
+    format!(
+        "{{title: {name}, name: {name}, id: {name}, correlation: {{type: temporal, rules: [{rules}], timespan: 1h}}}}\n"
+    )
+}
+
 #[test]
-fn what_a_correlation_can_not_say_is_refused_at_the_correlation() {
-    let text = all_of(
-        "title: C\ncorrelation:\n  type: event_count\n  rules: [r]\n  timespan: 1h\n  condition: {gt: 1}\n---\ntitle: R\nname: r\n\
-         logsource: {category: x}\ndetection:\n  s: {a|hour: 5}\n  condition: s\n",
+fn a_correlation_is_refused_with_its_rule_and_each_is_told_where_it_stands() {
+    let (converted, errors) = all_in(&[("c.yml", &any_of("c", "r")), ("r.yml", &rule("r", "a|hour: 5"))]);
+    assert_eq!(
+        errors,
+        ["c.yml:1:28 not to be said in Rhai: its rule `r` is refused".to_owned(), format!("r.yml:6:15 {HOUR}")]
     );
-    assert!(text.contains("parts of a time that a field holds (`R`, line 12)"), "{text}");
+    assert_eq!((converted.rules.len(), converted.refused), (0, 2));
+}
+
+#[test]
+fn what_a_filter_can_not_say_is_told_once_and_in_its_file() {
+    let filter = "title: F\nlogsource: {category: x}\nfilter:\n  rules: any\n  s: {a|hour: 5}\n  condition: not s\n";
+    let (converted, errors) =
+        all_in(&[("a.yml", &rule("a", "a: 1")), ("b.yml", &rule("b", "b: 1")), ("f.yml", filter)]);
+    let misfit = |file: &str| format!("{file}:1:1 a filter does not fit this rule");
+    assert_eq!(errors, [misfit("a.yml"), misfit("b.yml"), format!("f.yml:5:15 {HOUR}")]);
+    assert_eq!((converted.rules.len(), converted.refused), (0, 2));
+    let ways: String = (0..30).map(|number| format!("  s{number}: {{a: {number}}}\n")).collect();
+    let filter = format!("title: F\nlogsource: {{category: x}}\nfilter:\n  rules: any\n{ways}  condition: 5 of s*\n");
+    let (_, errors) = all_in(&[("a.yml", &rule("a", "a: 1")), ("f.yml", &filter)]);
+    assert_eq!(errors[0], misfit("a.yml"));
+    assert!(errors[1].starts_with("f.yml:35:") && errors[1].contains("`5 of` so many detections"), "{errors:?}");
+}
+
+#[test]
+fn what_asks_for_the_alerts_of_a_refused_correlation_is_refused_with_it() {
+    let (converted, errors) = all_in(&[
+        ("c.yml", &any_of("inner", "r")),
+        ("d.yml", &any_of("outer", "inner")),
+        ("r.yml", &rule("r", "a|hour: 5")),
+    ]);
+    assert_eq!(
+        errors[..2],
+        [
+            "c.yml:1:40 not to be said in Rhai: its rule `r` is refused",
+            "d.yml:1:40 not to be said in Rhai: its rule `inner` is refused"
+        ]
+    );
+    assert_eq!((converted.rules.len(), converted.refused), (0, 3), "{:#?}", converted.rules);
+}
+
+#[test]
+fn a_refused_correlation_silences_nothing() {
+    let (converted, _) = all_in(&[
+        ("c.yml", &any_of("inner", "good")),
+        ("d.yml", &any_of("outer", "inner, also, bad")),
+        ("r.yml", &["good", "also"].map(|name| rule(name, "a: 1")).join("---\n")),
+        ("s.yml", &rule("bad", "a|hour: 5")),
+    ]);
+    let heads: Vec<Vec<&str>> =
+        converted.rules.iter().map(|text| text.lines().skip(1).take(4).map(str::trim).collect()).collect();
+    let title = |name: &str| format!("title: \"{name}\",");
+    assert_eq!((heads[0][1], heads[1][1]), (&*title("also"), &*title("inner")));
+    assert!(!converted.rules.concat().contains("audience"), "{:#?}", converted.rules);
+    assert_eq!((converted.rules.len(), converted.refused), (2, 2));
 }
 
 /// Two correlations, of which the inner one is over two rules, and tells the outer one the fields that it does not group by.
 fn told(fields: &str) -> String {
     let rule = |name: &str| {
-        format!("---\ntitle: {name}\nname: {name}\nlogsource: {{category: x}}\ndetection:\n  s: {{a: {name}}}\n  condition: s\n")
+        format!(
+            "---\ntitle: {name}\nname: {name}\nlogsource: {{category: x}}\ndetection:\n  s: {{a: {name}}}\n  condition: s\n"
+        )
     };
     format!(
         "title: Inner\nname: inner\nid: inner\ncorrelation:\n  type: temporal\n  rules: [a, b]\n  group-by: [User]\n  \

@@ -24,7 +24,7 @@ pub struct Windows<'a> {
 
 impl Windows<'_> {
     fn refused<T>(&self, message: impl Into<String>) -> Result<T, Refusal> {
-        Err(Refusal { at: self.at, message: message.into() })
+        Err(Refusal::new(self.at, message))
     }
 
     /// The line with the window.
