@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use rhai::{FnCallExpr, Position};
 
 use super::{Analysis, Frame, Known, calls::Argument};
-use crate::rule::{Statistic, Together, data::Data, diagnostic::did_you_mean, entry::listed, source::Source};
+use crate::rule::{
+    Statistic, Together, data::Data, diagnostic::did_you_mean, entry::listed, source::Source, window_test::Counted,
+};
 
 /// What can be asked of them besides their count.
 const AGGREGATES: [&str; 8] = ["distinct", "sum", "avg", "min", "max", "stddev", "percentile", "share"];
@@ -15,7 +17,7 @@ impl<'a> Analysis<'a> {
     pub(super) fn property_of_all(&mut self, source: &'a Source, name: &str, position: Position) -> Known {
         if name == "count" {
             self.ask_together(source, Together::counting(self.patterns.len()), position);
-            return Known::Counted("count");
+            return Known::Counted(Counted::Events);
         }
         let help = match AGGREGATES.contains(&name) {
             true => format!("call it: `w.all.{name}(\"user.name\")`"),
@@ -82,7 +84,7 @@ impl<'a> Analysis<'a> {
             }
             (_, None) => {}
         }
-        if name == "distinct" { Known::Counted("distinct") } else { Known::Value }
+        if name == "distinct" { Known::Counted(Counted::Distinct) } else { Known::Value }
     }
 
     /// The paths for each pattern, and what they are called together; `None` where a pattern has none.

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     event::ENTITY,
     rule::{
-        InputSet, Rule, Side, Told,
+        InputSet, Rule, Side, Told, Window,
         sigma::{
             correlation::{Built, Looks},
             load::{Draft, Whole},
@@ -83,6 +83,7 @@ impl Correlation<'_> {
             paths: &paths,
             aggregates: &rule.aggregates,
             together: rule.together.as_ref(),
+            slides: matches!(rule.window, Window::Sliding(_)),
             at: self.at,
         };
         let own: Vec<Arc<str>> = rule.patterns.iter().map(|pattern| pattern.name.clone()).collect();
