@@ -11,6 +11,9 @@ pub const VALUES_MAX: usize = 100;
 /// What closures and alerts call the events of all patterns together.
 pub const ALL: &str = "all";
 
+/// What a window has besides its patterns; no pattern is called so.
+pub(super) const WINDOW_WORDS: [&str; 5] = ["key", "start", "end", ALL, "occurring"];
+
 /// What is kept of a rule's signals, for each pattern in the rule's order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Aggregates(pub Vec<PatternAggregates>);

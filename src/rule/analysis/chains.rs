@@ -6,8 +6,8 @@ use rhai::{Expr, FnCallExpr, Position};
 
 use super::{Analysis, Frame, Known, Link, calls::Argument, known::below};
 use crate::rule::{
-    ALL, End, Statistic, diagnostic::did_you_mean, duration, entry::listed, source::Source, token::as_written,
-    window_test::Counted,
+    ALL, End, Statistic, aggregate::WINDOW_WORDS, diagnostic::did_you_mean, duration, entry::listed, source::Source,
+    token::as_written, window_test::Counted,
 };
 
 /// Functions of a pattern that take a field's name.
@@ -30,9 +30,6 @@ const PATTERN_WORDS: [&str; 14] = [
     "share",
     "rate",
 ];
-
-/// What a window has besides its patterns.
-const WINDOW_WORDS: [&str; 5] = ["key", "start", "end", ALL, "occurring"];
 
 impl<'a> Analysis<'a> {
     pub(super) fn link(&mut self, frame: &mut Frame<'a>, base: Known, part: &Expr, link: Link) -> Known {
