@@ -42,8 +42,18 @@ impl Together {
         Together { paths, aggregates }
     }
 
-    /// Takes in what is asked elsewhere; `false` where that is of the values of other fields.
-    pub(super) fn join(&mut self, other: Together) -> bool {
+    /// Adds what is asked to what was asked before, if anything was; `false` where that is of the values of other fields.
+    pub(super) fn add(asked_before: &mut Option<Together>, asked: Together) -> bool {
+        match asked_before {
+            Some(all) => all.join(asked),
+            none => {
+                *none = Some(asked);
+                true
+            }
+        }
+    }
+
+    fn join(&mut self, other: Together) -> bool {
         let Some(column) = other.column() else { return true };
         let fits = match self.column() {
             None => {

@@ -106,14 +106,7 @@ impl<'a> Analysis<'a> {
 
     /// Values are kept of one field.
     fn ask_together(&mut self, source: &Source, asked: Together, position: Position) {
-        let fits = match &mut self.together {
-            Some(together) => together.join(asked),
-            none => {
-                *none = Some(asked);
-                true
-            }
-        };
-        if !fits {
+        if !Together::add(&mut self.together, asked) {
             let message = "`w.all` is asked for the values of different fields".to_owned();
             let help = Some("ask for one field of it, and for others pattern by pattern".to_owned());
             self.problem(source, "two-fields", position, message, help);

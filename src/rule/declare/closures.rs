@@ -246,14 +246,7 @@ impl Closures {
         let mut all: Option<Together> = None;
         for closure in self.of_window() {
             let Some(asked) = closure.together.clone() else { continue };
-            let fits = match &mut all {
-                None => {
-                    all = Some(asked);
-                    true
-                }
-                Some(all) => all.join(asked),
-            };
-            if !fits {
+            if !Together::add(&mut all, asked) {
                 let message = "`w.all` is asked elsewhere for the values of another field";
                 let help = Some("ask for one field of it, and for others pattern by pattern".to_owned());
                 report.error("two-fields", closure.script.position, message, help);
