@@ -1,6 +1,6 @@
 //! `w.all`: what is asked of the events of all patterns together, and which field each pattern has for it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use rhai::{FnCallExpr, Position};
 
@@ -66,7 +66,12 @@ impl<'a> Analysis<'a> {
         let statistic = Statistic::named(name, percent.flatten());
         match (fields, statistic) {
             (Some((paths, written)), Some(statistic)) => {
-                if paths.iter().any(|paths| paths.len() > 1) && statistic != Statistic::Distinct {
+                if paths.iter().any(|other| other.len() != paths[0].len()) {
+                    let message =
+                        "the patterns have different numbers of fields here: what they combine is never equal";
+                    let help = Some("name as many fields for each pattern, in the same order".to_owned());
+                    self.problem(source, "uneven-fields", at, message.to_owned(), help);
+                } else if paths.iter().any(|paths| paths.len() > 1) && statistic != Statistic::Distinct {
                     let message = format!("`{name}` is over one field; combinations of several can only be counted");
                     self.problem(source, "wrong-type", at, message, None);
                 }
@@ -96,8 +101,8 @@ impl<'a> Analysis<'a> {
             }
             let of = |pattern: &Arc<str>| one_or_several(of_patterns.get(&**pattern)?);
             let paths: Vec<Vec<Arc<str>>> = self.patterns.iter().map(of).collect::<Option<_>>()?;
-            let names: BTreeMap<String, ()> = paths.iter().map(|paths| (paths.join(", "), ())).collect();
-            return Some((paths, names.into_keys().collect::<Vec<_>>().join(" / ")));
+            let names: BTreeSet<String> = paths.iter().map(|paths| paths.join(", ")).collect();
+            return Some((paths, names.into_iter().collect::<Vec<_>>().join(" / ")));
         }
         let paths = one_or_several(fields)?;
         let name = paths.join(", ");
