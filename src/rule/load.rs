@@ -47,6 +47,15 @@ pub struct RuleFiles {
     pub lists: BTreeMap<PathBuf, ListText>,
 }
 
+impl RuleFiles {
+    /// The Sigma rules, by path relative to the root; and what is left, which is Rhai.
+    pub fn sigma_apart(self) -> (BTreeMap<PathBuf, String>, RuleFiles) {
+        let (mut sigma, files): (BTreeMap<_, _>, _) = self.files.into_iter().partition(|(path, _)| is_sigma(path));
+        sigma.retain(|path, _| !is_library(path));
+        (sigma, RuleFiles { files, ..self })
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
     /// The configured inputs; `None` without a configuration.
