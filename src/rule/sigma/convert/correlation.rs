@@ -13,7 +13,8 @@ use super::{
 use crate::{
     event::ENTITY,
     rule::{
-        InputSet, Rule, Side, Told, Window,
+        InputSet, Rule, Side, Told, VALUES_MAX, Window,
+        engine::CALL_OPERATIONS,
         sigma::{
             correlation::{Built, Looks},
             load::{Draft, Whole},
@@ -22,6 +23,12 @@ use crate::{
         },
     },
 };
+
+/// Operations that a script needs, a little less than this, for one value that it may have already.
+const VALUE_OPERATIONS: usize = 14;
+
+/// Lists of values that an alert's script can add to others, each as long as windows keep them.
+pub(super) const MERGES_MAX: usize = CALL_OPERATIONS as usize / (VALUES_MAX * VALUE_OPERATIONS);
 
 /// What correlations are written with.
 pub struct Writing<'a> {
@@ -188,6 +195,11 @@ impl Correlation<'_> {
         }
         if tells.iter().any(|told| *told.name == *"title") {
             return self.refused("a field `title` of an alert: it would be the alert's own");
+        }
+        let merges = tells.len() * (self.names.len() - 1);
+        if merges > MERGES_MAX {
+            let of = "values of rules to merge";
+            return self.refused(format!("{of} at {merges} places: a script has operations for {MERGES_MAX}"));
         }
         let names: Vec<&str> = tells.iter().map(|told| &*told.name).collect();
         let variables = variables(&names);

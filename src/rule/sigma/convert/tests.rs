@@ -1,7 +1,10 @@
 //! What converted rules look like, and what is refused.
 
-use super::*;
-use crate::rule::{LoadOptions, RuleFiles, load};
+use super::{correlation::MERGES_MAX, *};
+use crate::{
+    event::{Number, Timestamp, Value},
+    rule::{Answer, LoadOptions, Pattern, PatternView, RuleFiles, Statistic, VALUES_MAX, WindowView, load},
+};
 
 const HEAD: &str =
     "title: T\nid: i\nlevel: high\nfalsepositives: [none]\nlogsource: {product: windows, category: process_creation}\n";
@@ -302,25 +305,64 @@ fn a_refused_correlation_silences_nothing() {
     assert_eq!((converted.rules.len(), converted.refused), (2, 2));
 }
 
-/// Two correlations, of which the inner one is over two rules, and tells the outer one the fields that it does not group by.
-fn told(fields: &str) -> String {
-    let rule = |name: &str| {
-        format!(
-            "---\ntitle: {name}\nname: {name}\nlogsource: {{category: x}}\ndetection:\n  s: {{a: {name}}}\n  condition: s\n"
-        )
-    };
+/// Two correlations, of which the inner one is over rules, and tells the outer one the fields that it does not group by.
+fn told(rules: &[String], fields: &str) -> String {
+    let names = rules.join(", ");
+    let rules: String = rules.iter().map(|name| format!("---\n{}", rule(name, &format!("a: {name}")))).collect();
     format!(
-        "title: Inner\nname: inner\nid: inner\ncorrelation:\n  type: temporal\n  rules: [a, b]\n  group-by: [User]\n  \
+        "title: Inner\nname: inner\nid: inner\ncorrelation:\n  type: temporal\n  rules: [{names}]\n  group-by: [User]\n  \
          timespan: 1h\n---\ntitle: Outer\nid: outer\ncorrelation:\n  type: event_count\n  rules: [inner]\n  \
-         group-by: [{fields}]\n  timespan: 1d\n  condition: {{gte: 2}}\n{}{}",
-        rule("a"),
-        rule("b")
+         group-by: [{fields}]\n  timespan: 1d\n  condition: {{gte: 2}}\n{rules}"
     )
+}
+
+fn numbered(name: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{name}{number:02}")).collect()
 }
 
 #[test]
 fn a_told_field_does_not_hide_the_window() {
-    let text = all_of(&told("w"));
-    assert!(text.contains("let w_ = w.a.values(\"w\");"), "{text}");
+    let text = all_of(&told(&numbered("r", 2), "w"));
+    assert!(text.contains("let w_ = w.r00.values(\"w\");"), "{text}");
     assert!(text.contains("#{ \"w\": w_ }"), "{text}");
+}
+
+/// A window with as many different values of every field as are kept, of several types.
+fn full(rule: &Rule) -> Arc<WindowView> {
+    let value = |pattern: usize, at: usize| match at % 3 {
+        0 => Value::text(format!("{pattern} {at}")),
+        1 => Value::Number(Number::from_written(&(pattern * VALUES_MAX + at).to_string())),
+        _ => Value::Number(Number::from_written(&format!("{}.5", pattern * VALUES_MAX + at))),
+    };
+    let pattern = |(number, pattern): (usize, &Pattern)| {
+        let values = || Answer::Values((0..VALUES_MAX).map(|at| value(number, at)).collect());
+        let columns = rule.aggregates.0[number].columns.iter();
+        PatternView {
+            name: pattern.name.clone(),
+            count: VALUES_MAX as u64,
+            first: None,
+            last: None,
+            answers: columns.map(|column| (column.field.clone(), Statistic::Values, values())).collect(),
+        }
+    };
+    let patterns = rule.patterns.iter().enumerate().map(pattern).collect();
+    Arc::new(WindowView { key: vec!["k".into()], start: Timestamp(0), end: Timestamp(1), patterns, together: None })
+}
+
+#[test]
+fn no_window_has_more_values_than_what_is_told_of_them_can_merge() {
+    let of = |rules: usize, fields: usize| all_of(&told(&numbered("r", rules), &numbered("f", fields).join(", ")));
+    for (rules, fields) in [(2, MERGES_MAX), (MERGES_MAX + 1, 1), (3, MERGES_MAX / 2), (1, 100)] {
+        let files = RuleFiles { files: [("r.rhai".into(), of(rules, fields))].into(), ..RuleFiles::default() };
+        let loaded = load(&files, &LoadOptions::default(), None);
+        assert!(!loaded.has_errors(), "{:#?}", loaded.diagnostics);
+        let inner = loaded.set.get("inner").expect("it loads");
+        let told = inner.alert.as_ref().expect("it tells").alert(&full(inner)).expect("it stays within the limits");
+        let values: Vec<usize> = told.fields.values().map(|told| told.as_array().map_or(0, Vec::len)).collect();
+        assert_eq!(values, vec![rules * VALUES_MAX; fields]);
+    }
+    for (rules, fields) in [(2, MERGES_MAX + 1), (MERGES_MAX + 2, 1)] {
+        let text = of(rules, fields);
+        assert!(text.contains(&format!("values of rules to merge at {} places", MERGES_MAX + 1)), "{text}");
+    }
 }
