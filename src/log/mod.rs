@@ -98,6 +98,18 @@ pub struct Transaction {
     pub commits: Vec<Commit>,
 }
 
+/// For how long at least a record without value can still be read in a compacted partition that is followed. Who was
+/// away from it for longer may have missed that a key was removed.
+pub const REMOVALS_STAY: Duration = Duration::from_secs(4 * 3600);
+
+/// What is known of a compacted partition before it is restored. Nothing, by default.
+#[derive(Debug, Default)]
+pub struct HeadStart {
+    pub live: Live,
+    /// The offset of the first record that is not in it.
+    pub next: u64,
+}
+
 /// Where a group starts in a partition that it has never committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -192,17 +204,23 @@ pub trait Log: Send + Sync {
     ) -> Result<Box<dyn Member>, LogError>;
     /// Every live key of a compacted partition with its newest value.
     fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>>;
-    /// The same, telling `progress` meanwhile how many records it has read, and of how many. A log that has them at
-    /// hand tells nothing.
+    /// The same, telling `progress` meanwhile how many records it has read, and of how many. What `ahead` has is not read
+    /// again; it must come from this partition. A log that has the records at hand needs none of it and tells nothing.
     fn restore<'a>(
         &'a self,
         at: &'a TopicPartition,
+        _ahead: HeadStart,
         _progress: &'a (dyn Fn(u64, u64) + Send + Sync),
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         Box::pin(async move { self.compacted(at).await.map(Live::from) })
     }
     /// A reader outside any group.
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>>;
+    /// A reader outside any group of a compacted partition, from its first record: for one who follows many of them for
+    /// long. A partition has one at a time. A record without value stays there for [`REMOVALS_STAY`], or this is refused.
+    fn follow<'a>(&'a self, at: &'a TopicPartition) -> BoxFuture<'a, Result<Box<dyn Reader>, LogError>> {
+        self.reader(at, Start::Earliest)
+    }
     /// (first offset still there, next offset to be written)
     fn offsets(&self, at: &TopicPartition) -> BoxFuture<'_, Result<(u64, u64), LogError>>;
     /// What `group` committed last.

@@ -29,7 +29,7 @@ use crate::{
     correlate::{Correlator, Limits, Snapshot},
     detect::RecordView,
     event::{DeadLetter, Position, Timestamp},
-    log::{Assignment, Log, Reader, Record, TopicPartition},
+    log::{Assignment, HeadStart, Log, Reader, Record, TopicPartition},
     rule::BundleMark,
     telemetry::{LineState, Telemetry},
 };
@@ -126,7 +126,7 @@ impl CorrelateLine {
         let state = TopicPartition { topic: shared.topics.state.clone(), partition: at.partition };
         let records = {
             let restoring = Restoring::new(&shared.telemetry, at.partition);
-            shared.log.restore(&state, &restoring.report()).await?
+            shared.log.restore(&state, HeadStart::default(), &restoring.report()).await?
         };
         let snapshot = Snapshot::read(records.iter())
             .map_err(|error| Ended::Halted(format!("{}/{}: {error}", state.topic, state.partition)))?;

@@ -11,8 +11,8 @@ use tokio::{sync::mpsc, time::timeout};
 use tripline::{
     config,
     log::{
-        Assignment, Cleanup, Commit, Committed, Drained, Log, LogError, Member, Membership, Reader, Record, Start,
-        Subscription, TopicPartition, TopicSpec, Transaction,
+        Assignment, Cleanup, Commit, Committed, Drained, HeadStart, Log, LogError, Member, Membership, Reader, Record,
+        Start, Subscription, TopicPartition, TopicSpec, Transaction,
         kafka::{KafkaLog, TUNED},
     },
 };
@@ -632,7 +632,9 @@ async fn an_open_transaction_counts_to_the_end_and_its_records_are_seen_when_it_
     let (begun, mut told) = mpsc::unbounded_channel();
     let restored = {
         let (log, place) = (log.clone(), place.clone());
-        tokio::spawn(async move { log.restore(&place, &|read, of| begun.send((read, of)).expect("it is heard")).await })
+        tokio::spawn(async move {
+            log.restore(&place, HeadStart::default(), &|read, of| begun.send((read, of)).expect("it is heard")).await
+        })
     };
     assert_eq!(soon("its beginning", told.recv()).await, Some((0, 1)));
     tokio::task::spawn_blocking(move || producer.commit_transaction(SOON).expect("the commit"))
