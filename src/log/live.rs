@@ -3,12 +3,8 @@
 //! Keys and values lie in blocks, in the order in which they came: a million of them cost no allocation each, and who
 //! visits them walks through memory from one end to the other. It never looks at what they mean.
 
-use std::{
-    collections::BTreeMap,
-    hash::{BuildHasher, RandomState},
-};
+use std::hash::{BuildHasher, RandomState};
 
-use bytes::Bytes;
 use hashbrown::HashTable;
 
 use super::RecordRef;
@@ -20,8 +16,9 @@ const DEAD_BYTES_SPARED: usize = 4 << 20;
 /// Places of removed keys that are left, whatever lives: short keys that come and go leave few bytes and many places.
 const DEAD_SLOTS_SPARED: usize = 1 << 16;
 
-/// The live records of a compacted partition. Takes at most about twice their bytes, and 25 for each.
-#[derive(Debug, Default)]
+/// The live records of a compacted partition. Takes at most about twice their bytes, and 25 for each key that was put
+/// since the gaps were closed; while they are closed, once the bytes of the live ones more.
+#[derive(Debug, Default, Clone)]
 pub struct Live {
     hasher: RandomState,
     /// Numbers of `slots`, by the hash of their key.
@@ -157,14 +154,6 @@ impl Live {
     }
 }
 
-impl From<BTreeMap<Bytes, Bytes>> for Live {
-    fn from(records: BTreeMap<Bytes, Bytes>) -> Self {
-        let mut live = Live::default();
-        records.iter().for_each(|(key, value)| live.put(key, value));
-        live
-    }
-}
-
 fn record(blocks: &[Vec<u8>], slot: Slot) -> (&[u8], &[u8]) {
     let at = slot.at as usize;
     blocks[slot.block as usize][at..at + slot.len()].split_at(slot.key_len as usize)
@@ -177,6 +166,10 @@ fn key_at<'a>(blocks: &'a [Vec<u8>], slots: &[Option<Slot>], place: u32) -> &'a 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+
     use super::*;
 
     fn sorted(live: &Live) -> BTreeMap<Bytes, Bytes> {

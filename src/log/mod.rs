@@ -202,17 +202,20 @@ pub trait Log: Send + Sync {
         subscription: Subscription,
         events: mpsc::UnboundedSender<Membership>,
     ) -> Result<Box<dyn Member>, LogError>;
-    /// Every live key of a compacted partition with its newest value.
-    fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>>;
-    /// The same, telling `progress` meanwhile how many records it has read, and of how many. What `ahead` has is not read
-    /// again; it must come from this partition. A log that has the records at hand needs none of it and tells nothing.
+    /// Every live key of a compacted partition with its newest value. What `ahead` has is not read again; it must come
+    /// from this partition. Tells `progress` meanwhile how many records it has read, and of how many; a log that has them
+    /// at hand needs no head start and tells nothing.
     fn restore<'a>(
         &'a self,
         at: &'a TopicPartition,
-        _ahead: HeadStart,
-        _progress: &'a (dyn Fn(u64, u64) + Send + Sync),
-    ) -> BoxFuture<'a, Result<Live, LogError>> {
-        Box::pin(async move { self.compacted(at).await.map(Live::from) })
+        ahead: HeadStart,
+        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Live, LogError>>;
+    /// The same by key, of a partition that has few.
+    fn compacted<'a>(&'a self, at: &'a TopicPartition) -> BoxFuture<'a, Result<BTreeMap<Bytes, Bytes>, LogError>> {
+        let copy = Bytes::copy_from_slice;
+        let by_key = move |live: Live| live.iter().map(|(key, value)| (copy(key), copy(value))).collect();
+        Box::pin(async move { self.restore(at, HeadStart::default(), &|_, _| {}).await.map(by_key) })
     }
     /// A reader outside any group.
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>>;

@@ -28,7 +28,6 @@ use std::{
     sync::{Arc, Mutex, Weak},
 };
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rdkafka::consumer::Consumer as _;
 use tokio::sync::mpsc;
@@ -267,14 +266,6 @@ impl Log for KafkaLog {
         let seat = seat.ok_or(LogError::Closed)?;
         taken.push(Arc::downgrade(&seat));
         Ok(Box::new(KafkaMember::new(seat)))
-    }
-
-    fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>> {
-        let at = at.clone();
-        Box::pin(async move {
-            let live = restore::compacted(&self.kafka, &self.probe, &at, HeadStart::default(), &|_, _| {}).await?;
-            Ok(live.iter().map(|(key, value)| (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))).collect())
-        })
     }
 
     fn restore<'a>(
