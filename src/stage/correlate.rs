@@ -23,7 +23,7 @@ use super::{
     messages::{Ended, Order},
     rulebook::Rulebook,
     seat::Seat,
-    standby::{Seated, Standby},
+    standby::{Held, Standby},
     topics::Topics,
 };
 use crate::{
@@ -63,8 +63,8 @@ pub fn work(shared: Arc<Correlating>, assignment: Assignment, seat: Seat) -> Wor
         Box::pin(async move {
             let (telemetry, at) = (shared.telemetry.clone(), assignment.at.clone());
             // Kept as long as the line lives.
-            let mut seated = shared.standby.as_ref().map(|standby| standby.seat(at.partition));
-            let ahead = seated.as_mut().map(Seated::ahead).unwrap_or_default();
+            let mut held = shared.standby.as_ref().map(|standby| standby.hold(at.partition));
+            let ahead = held.as_mut().map(Held::ahead).unwrap_or_default();
             telemetry.line_state("correlate", "", &at, LineState::Restoring);
             let restored = tokio::select! {
                 biased;

@@ -11,6 +11,7 @@ mod tests;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    thread,
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::follower::{Follower, Left};
 use crate::{
@@ -53,7 +54,7 @@ pub struct Standby {
 /// A partition as this process sees it.
 struct Place {
     /// Lines of this process that have it.
-    seated: u32,
+    lines: u32,
     /// There until its task has ended, so that a partition has one at a time.
     follower: Option<Arc<Follower>>,
     /// Nobody follows it before.
@@ -72,7 +73,7 @@ impl Standby {
         telemetry: Telemetry,
     ) -> Arc<Self> {
         let due = Instant::now() + FOLLOW_AFTER;
-        let place = || Place { seated: 0, follower: None, due, dropped: None };
+        let place = || Place { lines: 0, follower: None, due, dropped: None };
         let places = Mutex::new((0..config.partitions).map(|_| place()).collect());
         let bytes_max = config.standby_bytes_max;
         Arc::new(Standby { log, topic, bytes_max, clock, telemetry, places, turn: tokio::sync::Mutex::default() })
@@ -86,7 +87,11 @@ impl Standby {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            while followers.try_join_next().is_some() {}
+            while let Some(ended) = followers.try_join_next() {
+                if let Err(error) = ended {
+                    error!(%error, "a follower of state crashed");
+                }
+            }
             for follower in self.due() {
                 followers.spawn(self.clone().follow(follower));
             }
@@ -94,15 +99,15 @@ impl Standby {
     }
 
     /// A line of this process has the partition: nobody follows it as long as the guard lives.
-    pub fn seat(self: &Arc<Self>, partition: u32) -> Seated {
+    pub fn hold(self: &Arc<Self>, partition: u32) -> Held {
         // Not under the lock of all places: the follower may be busy for a moment.
         let follower = self.change(partition, |place| {
-            place.seated += 1;
+            place.lines += 1;
             place.dropped = None;
             place.follower.clone()
         });
         let ahead = follower.flatten().and_then(|follower| follower.hand_over(&self.clock));
-        Seated { standby: self.clone(), partition, ahead: ahead.unwrap_or_default() }
+        Held { standby: self.clone(), partition, ahead: ahead.unwrap_or_default() }
     }
 
     fn places(&self) -> MutexGuard<'_, Vec<Place>> {
@@ -126,7 +131,7 @@ impl Standby {
         for (partition, place) in (0..).zip(&mut *places) {
             // With a quarter to spare, so that it does not go and come all the time.
             let needs = place.dropped.map_or(0, |bytes| bytes + bytes / 4);
-            if place.seated > 0 || place.follower.is_some() || now < place.due || taken + needs > self.bytes_max {
+            if place.lines > 0 || place.follower.is_some() || now < place.due || taken + needs > self.bytes_max {
                 continue;
             }
             taken += needs;
@@ -154,10 +159,14 @@ impl Standby {
             }
             Left::Failed(error) => {
                 warn!(partition, %error, "state is not followed for now");
-                self.telemetry.standby_begun_anew();
-                self.change(partition, |place| place.due = Instant::now() + FOLLOW_AGAIN_AFTER);
+                self.again_later(partition);
             }
         }
+    }
+
+    fn again_later(&self, partition: u32) {
+        self.telemetry.standby_begun_anew();
+        self.change(partition, |place| place.due = Instant::now() + FOLLOW_AGAIN_AFTER);
     }
 
     /// While all followers together take too much, the largest goes: so most partitions keep theirs.
@@ -196,28 +205,31 @@ impl Drop for Ending<'_> {
     fn drop(&mut self) {
         self.follower.drop_all();
         self.standby.telemetry.standby_gone(self.follower.partition);
+        if thread::panicking() {
+            self.standby.again_later(self.follower.partition);
+        }
         self.standby.change(self.follower.partition, |place| place.follower = None);
     }
 }
 
 /// The partition has a line here.
-pub struct Seated {
+pub struct Held {
     standby: Arc<Standby>,
     partition: u32,
     ahead: HeadStart,
 }
 
-impl Seated {
+impl Held {
     /// What was followed of its state; nothing from the second time on.
     pub fn ahead(&mut self) -> HeadStart {
         std::mem::take(&mut self.ahead)
     }
 }
 
-impl Drop for Seated {
+impl Drop for Held {
     fn drop(&mut self) {
         self.standby.change(self.partition, |place| {
-            place.seated -= 1;
+            place.lines -= 1;
             place.due = Instant::now() + FOLLOW_AFTER;
         });
     }

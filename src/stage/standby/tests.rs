@@ -76,24 +76,24 @@ async fn who_takes_a_partition_over_has_its_newest_values_and_where_they_end() {
         following.write(1, key, value.map(str::as_bytes)).await;
     }
     following.until_at(1, 5).await;
-    let mut seated = following.standby.seat(1);
-    let ahead = seated.ahead();
+    let mut held = following.standby.hold(1);
+    let ahead = held.ahead();
     assert_eq!(sorted(&ahead.live), [(b"a".as_slice(), b"2".as_slice()), (b"c", b"1")]);
     assert_eq!(ahead.next, 5);
-    assert_eq!(seated.ahead().next, 0, "it is one line's");
+    assert_eq!(held.ahead().next, 0, "it is one line's");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_partition_that_has_a_line_here_is_not_followed_until_the_line_is_gone() {
     let following = Following::start(1 << 30, 1 << 30).await;
-    let seated = following.standby.seat(0);
+    let held = following.standby.hold(0);
     following.write(0, "a", Some(b"1")).await;
     following.write(1, "a", Some(b"1")).await;
     following.until_at(1, 1).await;
     assert_eq!(following.followed(0), None);
-    drop(seated);
+    drop(held);
     following.until_at(0, 1).await;
-    drop(following.standby.seat(0));
+    drop(following.standby.hold(0));
     following.until(|following| following.followed(0).is_none()).await;
     following.until_at(0, 1).await;
     assert_eq!(following.counts(), StandbyStatus::default());
@@ -106,7 +106,7 @@ async fn what_was_away_for_too_long_is_not_taken_over() {
     following.until_at(0, 1).await;
     // As after a suspension: only the wall clock has gone on, and the follower has had no turn since.
     following.clock.advance(AWAY_MAX + Duration::from_secs(3600));
-    let ahead = following.standby.seat(0).ahead();
+    let ahead = following.standby.hold(0).ahead();
     assert!(ahead.live.is_empty() && ahead.next == 0, "{ahead:?}");
 }
 
@@ -120,7 +120,7 @@ async fn a_follower_that_was_away_for_too_long_begins_anew() {
     following.clock.advance(AWAY_MAX + Duration::from_secs(3600));
     following.until(|following| following.counts().begun_anew == 2).await;
     following.until_at(0, 1).await;
-    let ahead = following.standby.seat(0).ahead();
+    let ahead = following.standby.hold(0).ahead();
     assert_eq!((sorted(&ahead.live), ahead.next), (vec![(b"a".as_slice(), b"1".as_slice())], 1));
 }
 
@@ -134,7 +134,7 @@ async fn a_follower_that_is_at_the_end_again_and_again_is_never_away() {
         tokio::time::sleep(AWAY_MAX / 4).await;
     }
     assert_eq!(following.counts().begun_anew, 0);
-    assert_eq!(following.standby.seat(0).ahead().next, 1);
+    assert_eq!(following.standby.hold(0).ahead().next, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,7 +148,7 @@ async fn a_follower_whose_next_records_are_gone_begins_anew() {
     }
     following.until(|following| following.counts().begun_anew == 1).await;
     following.until_at(0, 7).await;
-    let ahead = following.standby.seat(0).ahead();
+    let ahead = following.standby.hold(0).ahead();
     assert_eq!(ahead.live.len(), 4, "what the log still has, and nothing else: {ahead:?}");
 }
 
@@ -165,10 +165,10 @@ async fn the_largest_is_followed_no_longer_when_all_take_too_much_and_again_when
     assert_eq!((following.counts().dropped, following.followed(1)), (1, None));
     assert!(following.followed(0).is_some_and(|followed| followed.bytes >= MIB as u64));
     // With the line here there is nothing to follow of the small one, and the room is the other's.
-    let _seated = following.standby.seat(0);
+    let _held = following.standby.hold(0);
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(following.followed(1), None, "there is not a quarter to spare");
-    drop(following.standby.seat(1));
+    drop(following.standby.hold(1));
     following.until_at(1, 1).await;
     assert_eq!(following.counts(), StandbyStatus { dropped: 1, begun_anew: 0 });
 }
@@ -185,6 +185,6 @@ async fn a_log_that_can_not_be_followed_is_asked_again_and_harms_nobody() {
     let running = tokio::spawn(standby.clone().run());
     tokio::time::sleep(FOLLOW_AFTER + 2 * FOLLOW_AGAIN_AFTER).await;
     assert_eq!(telemetry.status().standby.begun_anew, 4, "each of two, twice");
-    assert_eq!(standby.seat(0).ahead().next, 0);
+    assert_eq!(standby.hold(0).ahead().next, 0);
     running.abort();
 }
