@@ -23,7 +23,7 @@ use tripline::{
     decode::DecodeSpec,
     input::Intake,
     log::{
-        Cleanup, Committed, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
+        Cleanup, Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
         TopicPartition, TopicSpec, Transaction, memory::MemoryLog,
     },
     telemetry::{LineState, Phase, Status, Telemetry},
@@ -64,9 +64,10 @@ impl Log for Disk {
     fn restore<'a>(
         &'a self,
         at: &'a TopicPartition,
+        ahead: HeadStart,
         progress: &'a (dyn Fn(u64, u64) + Send + Sync),
     ) -> BoxFuture<'a, Result<Live, LogError>> {
-        self.log.restore(at, progress)
+        self.log.restore(at, ahead, progress)
     }
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>> {
         self.log.reader(at, start)

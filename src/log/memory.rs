@@ -16,8 +16,8 @@ use futures_util::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Assignment, Cleanup, Commit, Committed, Drained, Live, Log, LogError, Member, Membership, Reader, Record,
-    RecordRef, Start, Subscription, TopicPartition, TopicSpec, Transaction,
+    Assignment, Cleanup, Commit, Committed, Drained, HeadStart, Live, Log, LogError, Member, Membership, Reader,
+    Record, RecordRef, Start, Subscription, TopicPartition, TopicSpec, Transaction,
     group::{Groups, Shelf},
     refuse,
 };
@@ -307,6 +307,7 @@ impl Log for MemoryLog {
     fn restore<'a>(
         &'a self,
         at: &'a TopicPartition,
+        _ahead: HeadStart,
         _progress: &'a (dyn Fn(u64, u64) + Send + Sync),
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         let state = self.shelf.lock();

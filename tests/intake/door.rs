@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::mpsc;
 use tripline::log::{
-    Committed, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition, TopicSpec,
-    Transaction, memory::MemoryLog,
+    Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
+    TopicSpec, Transaction, memory::MemoryLog,
 };
 
 pub struct Door {
@@ -76,9 +76,10 @@ impl Log for Door {
     fn restore<'a>(
         &'a self,
         at: &'a TopicPartition,
+        ahead: HeadStart,
         progress: &'a (dyn Fn(u64, u64) + Send + Sync),
     ) -> BoxFuture<'a, Result<Live, LogError>> {
-        self.log.restore(at, progress)
+        self.log.restore(at, ahead, progress)
     }
 
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>> {

@@ -18,8 +18,8 @@ use futures_util::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::sync::{mpsc, oneshot};
 use tripline::log::{
-    Committed, Drained, Live, Log, LogError, Member, Membership, Reader, Record, RecordRef, Start, Subscription,
-    TopicPartition, TopicSpec, Transaction, memory::MemoryLog,
+    Committed, Drained, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, RecordRef, Start,
+    Subscription, TopicPartition, TopicSpec, Transaction, memory::MemoryLog,
 };
 
 pub type ProcessId = u32;
@@ -230,11 +230,12 @@ impl Log for Side {
     fn restore<'a>(
         &'a self,
         at: &'a TopicPartition,
+        ahead: HeadStart,
         progress: &'a (dyn Fn(u64, u64) + Send + Sync),
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         async move {
             a_turn().await;
-            let found = self.wire.log.restore(at, progress).await;
+            let found = self.wire.log.restore(at, ahead, progress).await;
             a_turn().await;
             found
         }

@@ -11,8 +11,8 @@ use tripline::{
     alert::{Alert, State},
     config::SinkKind,
     log::{
-        Committed, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
-        TopicSpec, Transaction,
+        Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
+        TopicPartition, TopicSpec, Transaction,
     },
     notify::Receiver,
 };
@@ -62,6 +62,7 @@ impl Log for Appended {
     fn restore<'a>(
         &'a self,
         _: &'a TopicPartition,
+        _: HeadStart,
         _: &'a (dyn Fn(u64, u64) + Send + Sync),
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         unreachable!("{WHY}")

@@ -44,7 +44,7 @@ use self::{
     writer::Writer,
 };
 use super::{
-    Assignment, Committed, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
+    Assignment, Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
     TopicPartition, TopicSpec, Transaction,
     group::{Groups, Shelf},
     refuse,
@@ -326,6 +326,7 @@ impl Log for LocalLog {
     fn restore<'a>(
         &'a self,
         at: &'a TopicPartition,
+        _ahead: HeadStart,
         _progress: &'a (dyn Fn(u64, u64) + Send + Sync),
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         let checked = self.shared.check_partition(&at.topic, at.partition);

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::Delivery,
-    log::{Log, TopicPartition, kafka::KafkaLog},
+    log::{HeadStart, Log, TopicPartition, kafka::KafkaLog},
     stage::Stages,
     telemetry::{SignalsStatus, Status},
 };
@@ -56,7 +56,7 @@ async fn read(log: &KafkaLog, state: &str, partitions: u32, keys: usize) -> Resu
     let partitions = (0..partitions).map(|partition| TopicPartition { topic: state.to_owned(), partition });
     let partitions: Vec<TopicPartition> = partitions.collect();
     let stopwatch = Stopwatch::start();
-    let restored = try_join_all(partitions.iter().map(|at| log.restore(at, &|_, _| {}))).await?;
+    let restored = try_join_all(partitions.iter().map(|at| log.restore(at, HeadStart::default(), &|_, _| {}))).await?;
     let spent = stopwatch.stop();
     let records = restored.iter().map(|records| records.len()).sum::<usize>();
     ensure!(records >= keys, "the changelog has {records} records of {keys} keys");
