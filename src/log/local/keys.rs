@@ -1,6 +1,7 @@
 //! Names, keys and manifests of the store: where a thing lies, and nothing of how it is written.
 //!
-//! - keyspace `meta`: [`topic`] -> [`TopicManifest`], [`segment`] -> [`SegmentManifest`], [`BATCH`] -> u64.
+//! - keyspace `meta`: [`topic`] -> [`TopicManifest`], [`segment`] -> [`SegmentManifest`], [`BATCH`] -> u64,
+//!   [`LEAD`] -> nothing.
 //! - keyspace `groups`: [`commit`] -> a group's commit.
 //! - a keyspace for each segment of a topic: [`chunk`] -> a chunk.
 //! - a keyspace for each compacted topic: [`live`] -> the newest value, [`end`] -> u64.
@@ -15,6 +16,8 @@ pub(super) const META: &str = "meta";
 pub(super) const GROUPS: &str = "groups";
 /// Counts the batches written, so that it can be asked whether one landed.
 pub(super) const BATCH: &[u8] = b"batch";
+/// Written only to count the store's sequence numbers on.
+pub(super) const LEAD: &[u8] = b"lead";
 pub(super) const TOPICS: &[u8] = b"topic\0";
 /// Bytes of a topic's name, so that a keyspace's name stays below the store's 255.
 pub(super) const TOPIC_BYTES_MAX: usize = 200;

@@ -4,6 +4,8 @@
 //! be hundreds of keyspaces. This room decides nothing: when to seal, drop and write is the writer's.
 
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::{
@@ -34,6 +36,9 @@ const OPEN_FILES_MAX: usize = 256;
 /// Chunks above this lie apart from their keys and are not rewritten by compaction.
 const SEPARATE_BYTES_MIN: u32 = 1024;
 const BLOCK_BYTES: u32 = 32 * 1024;
+/// More sequence numbers than a keyspace's creation and removal take between two writes to the journal.
+const SEQNO_LEAD: u32 = 64;
+
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
@@ -84,6 +89,18 @@ struct Segment {
     manifest: SegmentManifest,
 }
 
+/// Counts the store's sequence numbers on beyond those of every keyspace that was created or removed.
+///
+/// An opened store takes the numbers that it finds in what was written to keyspaces, and not in its list of them
+/// (fjall 3.1, `Database::recover`). After a crash right behind a creation or a removal the next one would be the older
+/// of the two: the store's list would then have a keyspace that was removed, or lack one that was written to.
+fn take_the_lead(db: &Database, meta: &Keyspace) -> Result<(), StoreError> {
+    for _ in 0..SEQNO_LEAD {
+        meta.insert(keys::LEAD, [])?;
+    }
+    Ok(db.persist(PersistMode::SyncData)?)
+}
+
 impl Store {
     /// Opens or creates the database in `path`.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
@@ -93,6 +110,7 @@ impl Store {
             .worker_threads(2)
             .open()?;
         let meta = db.keyspace(keys::META, KeyspaceCreateOptions::default)?;
+        take_the_lead(&db, &meta)?;
         let groups = db.keyspace(keys::GROUPS, compacted_options)?;
         let mut store = Store { db, meta, groups, topics: BTreeMap::new() };
         for guard in store.meta.prefix(keys::TOPICS) {
@@ -149,6 +167,7 @@ impl Store {
             if !named.contains(&*name) {
                 let stray = self.db.keyspace(&name, KeyspaceCreateOptions::default)?;
                 self.db.delete_keyspace(stray)?;
+                take_the_lead(&self.db, &self.meta)?;
             }
         }
         Ok(())
