@@ -1,11 +1,6 @@
 //! `tripline bench kafka`, small: every row is there, and what was planted came out.
 
-use std::{
-    collections::BTreeMap,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, process::Command};
 
 use rdkafka::{
     ClientConfig,
@@ -13,11 +8,13 @@ use rdkafka::{
 };
 use serde_json::Value;
 
-use super::broker::broker;
+use super::{
+    broker::broker,
+    e2e::process::{PATIENCE, until},
+};
 
 const EVENTS: u64 = 3_000;
 const KEYS: u64 = 300;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn bench(arguments: &[&str]) -> BTreeMap<String, Value> {
     let numbers =
@@ -92,9 +89,5 @@ fn every_row_is_there_and_what_was_planted_came_out() {
     let again = bench(&["--rounds", "2", "--only", "drain"]);
     assert_eq!(again.len(), steps.len(), "{again:?}");
     // A broker that has agreed to a removal may name what it removes for a moment more.
-    let deadline = Instant::now() + PATIENCE;
-    while !left_on_the_broker().is_empty() {
-        assert!(Instant::now() < deadline, "the bench left {:?}", left_on_the_broker());
-        thread::sleep(Duration::from_millis(50));
-    }
+    until("broker without what the bench made", || left_on_the_broker().is_empty().then_some(()));
 }
