@@ -290,7 +290,7 @@ impl Fleet {
 impl Drop for Fleet {
     /// Says what the processes said about state that they waited for, the dead ones too.
     fn drop(&mut self) {
-        self.site.said_by_any("restore stands still").iter().for_each(|line| say(line));
+        self.site.said_by_any("restore stands still").iter().for_each(|line| say(&line.to_string()));
     }
 }
 
