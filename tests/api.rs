@@ -1,7 +1,6 @@
 //! The API over real HTTP: what senders of events, Prometheus and orchestrators are promised.
 
 use std::{
-    collections::BTreeMap,
     io::Write,
     sync::{
         Arc,
@@ -24,8 +23,8 @@ use tripline::{
     decode::DecodeSpec,
     input::Intake,
     log::{
-        Cleanup, Committed, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
-        TopicSpec, Transaction, memory::MemoryLog,
+        Cleanup, Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
+        TopicPartition, TopicSpec, Transaction, memory::MemoryLog,
     },
     telemetry::{LineState, Phase, Status, Telemetry},
 };
@@ -62,8 +61,13 @@ impl Log for Disk {
     ) -> Result<Box<dyn Member>, LogError> {
         self.log.join(subscription, events)
     }
-    fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>> {
-        self.log.compacted(at)
+    fn restore<'a>(
+        &'a self,
+        at: &'a TopicPartition,
+        ahead: HeadStart,
+        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Live, LogError>> {
+        self.log.restore(at, ahead, progress)
     }
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>> {
         self.log.reader(at, start)

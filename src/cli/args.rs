@@ -358,6 +358,9 @@ pub struct BenchKafkaArgs {
     /// How often each row of a comparison is measured, by turns with the others; the median counts
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = parse_count)]
     pub rounds: usize,
+    /// Events a second while latency is measured, in place of half of what is sustained
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub rate: Option<usize>,
     /// Only these parts
     #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
     pub only: Vec<KafkaPart>,

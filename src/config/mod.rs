@@ -267,6 +267,10 @@ pub struct Correlate {
     pub evidence_max: usize,
     /// Entries of a list that rules write; the one that ends first makes room.
     pub list_entries_max: usize,
+    /// Follow the state of the partitions that other processes have, for a quicker take-over; on Kafka only.
+    pub standby: bool,
+    /// What all that is followed may take in memory; the largest goes first.
+    pub standby_bytes_max: u64,
 }
 
 #[derive(Debug, Clone)]

@@ -56,7 +56,7 @@ pub fn config(layers: &mut Layers) -> Config {
         enrichment: enrichment(layers),
         sinks: sink::sinks(layers, has_brokers),
         detect: detect(layers),
-        correlate: correlate(layers),
+        correlate: correlate(layers, has_brokers),
         supervisor: self::supervisor(layers, supervisor),
         logging: logging(layers),
         kafka,
@@ -173,9 +173,14 @@ fn detect(layers: &mut Layers) -> Detect {
     }
 }
 
-fn correlate(layers: &mut Layers) -> Correlate {
+fn correlate(layers: &mut Layers, has_brokers: bool) -> Correlate {
     let signals: written::Signals = layers.section("signals");
     let written: written::Correlate = layers.section("correlate");
+    let standby = written.standby.is_some_and(|Flag(follow)| follow);
+    if standby && !has_brokers {
+        let why = "it follows what other processes write to Kafka, and [kafka] names no brokers";
+        layers.wrong(&Way::to("correlate").key("standby"), why);
+    }
     Correlate {
         partitions: count(signals.partitions, 32),
         batch_records_max: count(written.batch_records_max, 1_000) as usize,
@@ -185,6 +190,8 @@ fn correlate(layers: &mut Layers) -> Correlate {
         signals_per_key_max: count(written.signals_per_key_max, 10_000) as usize,
         evidence_max: count(written.evidence_max, 10) as usize,
         list_entries_max: count(written.list_entries_max, 10_000) as usize,
+        standby,
+        standby_bytes_max: size(written.standby_bytes_max, 1024 * MIB),
     }
 }
 

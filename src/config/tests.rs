@@ -353,3 +353,17 @@ fn rules_are_pushed_to_brokers_alone() {
     assert_one("[rules]\nsource = \"topic\"\n", "[kafka] names no brokers");
     assert_one("[rules]\nsource = \"topc\"\n", "`topic`");
 }
+
+#[test]
+fn state_of_others_is_followed_only_when_asked_and_on_kafka() {
+    let brokers = "[kafka]\nbrokers = \"b:9092\"\n";
+    let standby = |toml: &str| {
+        let Correlate { standby, standby_bytes_max, .. } = Folder::with(toml).load(&[]).expect("it is right").correlate;
+        (standby, standby_bytes_max)
+    };
+    assert_eq!(standby(brokers), (false, 1 << 30));
+    let written = format!("{brokers}[correlate]\nstandby = true\nstandby_bytes_max = \"64MiB\"\n");
+    assert_eq!(standby(&written), (true, 64 << 20));
+    assert_one("[correlate]\nstandby = true\n", "tripline.toml:2:11: `standby`: ");
+    assert_one("[correlate]\nstandby = true\n", "[kafka] names no brokers");
+}

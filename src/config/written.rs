@@ -88,6 +88,8 @@ pub struct Correlate {
     pub signals_per_key_max: Option<Count>,
     pub evidence_max: Option<Count>,
     pub list_entries_max: Option<Count>,
+    pub standby: Option<Flag>,
+    pub standby_bytes_max: Option<Size>,
 }
 
 /// What every sink does unless it says otherwise.

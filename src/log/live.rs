@@ -3,21 +3,22 @@
 //! Keys and values lie in blocks, in the order in which they came: a million of them cost no allocation each, and who
 //! visits them walks through memory from one end to the other. It never looks at what they mean.
 
-use std::{
-    collections::BTreeMap,
-    hash::{BuildHasher, RandomState},
-};
+use std::hash::{BuildHasher, RandomState};
 
-use bytes::Bytes;
 use hashbrown::HashTable;
+
+use super::RecordRef;
 
 /// Bytes of a block; a larger record has one of its own.
 const BLOCK_BYTES: usize = 1 << 20;
 /// Dead bytes that are left where they are, whatever lives.
 const DEAD_BYTES_SPARED: usize = 4 << 20;
+/// Places of removed keys that are left, whatever lives: short keys that come and go leave few bytes and many places.
+const DEAD_SLOTS_SPARED: usize = 1 << 16;
 
-/// The live records of a compacted partition. Takes at most about twice their bytes, and 25 for each.
-#[derive(Debug, Default)]
+/// The live records of a compacted partition. Takes at most about twice their bytes, and 25 for each key that was put
+/// since the gaps were closed; while they are closed, once the bytes of the live ones more.
+#[derive(Debug, Default, Clone)]
 pub struct Live {
     hasher: RandomState,
     /// Numbers of `slots`, by the hash of their key.
@@ -53,18 +54,33 @@ impl Live {
         self.places.is_empty()
     }
 
+    /// Bytes of memory that it takes.
+    pub fn room(&self) -> usize {
+        let blocks: usize = self.blocks.iter().map(Vec::capacity).sum();
+        blocks + self.slots.capacity() * size_of::<Option<Slot>>() + self.places.allocation_size()
+    }
+
     /// Keys with their newest values, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.slots.iter().flatten().map(|slot| record(&self.blocks, *slot))
     }
 
-    /// Takes a record in, as it comes in the log: no value removes the key.
+    /// Takes a record in, as it comes in the log. One without key is nobody's value.
+    pub fn take(&mut self, record: RecordRef<'_>) {
+        if let Some(key) = record.key {
+            self.apply(key, record.value);
+        }
+    }
+
+    /// Takes a key's next value in: none removes the key.
     pub fn apply(&mut self, key: &[u8], value: Option<&[u8]>) {
         match value {
             Some(value) => self.put(key, value),
             None => self.remove(key),
         }
-        if self.dead_bytes > self.live_bytes + DEAD_BYTES_SPARED {
+        let dead_slots = self.slots.len() - self.places.len();
+        let is_loose = self.dead_bytes > self.live_bytes + DEAD_BYTES_SPARED;
+        if is_loose || dead_slots > self.places.len() + DEAD_SLOTS_SPARED {
             self.close_gaps();
         }
     }
@@ -138,14 +154,6 @@ impl Live {
     }
 }
 
-impl From<BTreeMap<Bytes, Bytes>> for Live {
-    fn from(records: BTreeMap<Bytes, Bytes>) -> Self {
-        let mut live = Live::default();
-        records.iter().for_each(|(key, value)| live.put(key, value));
-        live
-    }
-}
-
 fn record(blocks: &[Vec<u8>], slot: Slot) -> (&[u8], &[u8]) {
     let at = slot.at as usize;
     blocks[slot.block as usize][at..at + slot.len()].split_at(slot.key_len as usize)
@@ -158,6 +166,10 @@ fn key_at<'a>(blocks: &'a [Vec<u8>], slots: &[Option<Slot>], place: u32) -> &'a 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+
     use super::*;
 
     fn sorted(live: &Live) -> BTreeMap<Bytes, Bytes> {
@@ -195,12 +207,24 @@ mod tests {
                 live.apply(&[key], Some(&vec![key; 1_000 + round]));
             }
         }
-        let room: usize = live.blocks.iter().map(Vec::capacity).sum();
-        assert!(room <= 2 * live.live_bytes + DEAD_BYTES_SPARED + 2 * BLOCK_BYTES, "{room} bytes for {live:?}");
+        let room = live.room();
+        let of_places = 100 * 64;
+        let room_max = 2 * live.live_bytes + DEAD_BYTES_SPARED + 2 * BLOCK_BYTES + of_places;
+        assert!(room <= room_max, "{room} bytes for {live:?}");
         for key in 0..100_u8 {
             live.apply(&[key], None);
         }
         assert!(live.is_empty() && live.live_bytes == 0);
+    }
+
+    #[test]
+    fn short_keys_that_come_and_go_leave_no_places_behind() {
+        let mut live = Live::default();
+        for round in 0..3 * DEAD_SLOTS_SPARED as u32 {
+            live.apply(&round.to_le_bytes(), Some(b""));
+            live.apply(&round.to_le_bytes(), None);
+        }
+        assert!(live.is_empty() && live.slots.len() <= DEAD_SLOTS_SPARED + 1, "{} places", live.slots.len());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! a retention by age is ignored: no memory log lives that long.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -16,8 +16,8 @@ use futures_util::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Assignment, Cleanup, Commit, Committed, Drained, Log, LogError, Member, Membership, Reader, Record, RecordRef,
-    Start, Subscription, TopicPartition, TopicSpec, Transaction,
+    Assignment, Cleanup, Commit, Committed, Drained, HeadStart, Live, Log, LogError, Member, Membership, Reader,
+    Record, RecordRef, Start, Subscription, TopicPartition, TopicSpec, Transaction,
     group::{Groups, Shelf},
     refuse,
 };
@@ -52,7 +52,7 @@ struct Partition {
     records: VecDeque<Stored>,
     bytes: u64,
     /// A compacted topic's newest values.
-    live: BTreeMap<Bytes, Bytes>,
+    live: Live,
     end: watch::Sender<u64>,
 }
 
@@ -176,7 +176,7 @@ impl State {
 
 impl Partition {
     fn new() -> Self {
-        let (records, live) = (VecDeque::new(), BTreeMap::new());
+        let (records, live) = (VecDeque::new(), Live::default());
         Partition { first: 0, records, bytes: 0, live, end: watch::Sender::new(0) }
     }
 
@@ -187,12 +187,7 @@ impl Partition {
     fn put(&mut self, record: Record, compacted: bool, bytes_max: Option<u64>) -> u64 {
         let offset = self.end();
         match (compacted, record.key, record.value) {
-            (true, Some(key), Some(value)) => {
-                self.live.insert(key, value);
-            }
-            (true, Some(key), None) => {
-                self.live.remove(&key);
-            }
+            (true, Some(key), value) => self.live.apply(&key, value.as_deref()),
             (_, key, value) => self.keep(Stored { key, value, timestamp_ms: record.timestamp_ms }, bytes_max),
         }
         self.end.send_replace(offset + 1);
@@ -309,7 +304,12 @@ impl Log for MemoryLog {
         self.groups.join(subscription, events)
     }
 
-    fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>> {
+    fn restore<'a>(
+        &'a self,
+        at: &'a TopicPartition,
+        _ahead: HeadStart,
+        _progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Live, LogError>> {
         let state = self.shelf.lock();
         ready(state.partition(&at.topic, at.partition).map(|partition| partition.live.clone())).boxed()
     }

@@ -98,6 +98,18 @@ pub struct Transaction {
     pub commits: Vec<Commit>,
 }
 
+/// For how long at least a record without value can still be read in a compacted partition that is followed. Who was
+/// away from it for longer may have missed that a key was removed.
+pub const REMOVALS_STAY: Duration = Duration::from_secs(4 * 3600);
+
+/// What is known of a compacted partition before it is restored. Nothing, by default.
+#[derive(Debug, Default)]
+pub struct HeadStart {
+    pub live: Live,
+    /// The offset of the first record that is not in it.
+    pub next: u64,
+}
+
 /// Where a group starts in a partition that it has never committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -190,19 +202,28 @@ pub trait Log: Send + Sync {
         subscription: Subscription,
         events: mpsc::UnboundedSender<Membership>,
     ) -> Result<Box<dyn Member>, LogError>;
-    /// Every live key of a compacted partition with its newest value.
-    fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>>;
-    /// The same, telling `progress` meanwhile how many records it has read, and of how many. A log that has them at
-    /// hand tells nothing.
+    /// Every live key of a compacted partition with its newest value. What `ahead` has is not read again; it must come
+    /// from this partition. Tells `progress` meanwhile how many records it has read, and of how many; a log that has them
+    /// at hand needs no head start and tells nothing.
     fn restore<'a>(
         &'a self,
         at: &'a TopicPartition,
-        _progress: &'a (dyn Fn(u64, u64) + Send + Sync),
-    ) -> BoxFuture<'a, Result<Live, LogError>> {
-        Box::pin(async move { self.compacted(at).await.map(Live::from) })
+        ahead: HeadStart,
+        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Live, LogError>>;
+    /// The same by key, of a partition that has few.
+    fn compacted<'a>(&'a self, at: &'a TopicPartition) -> BoxFuture<'a, Result<BTreeMap<Bytes, Bytes>, LogError>> {
+        let copy = Bytes::copy_from_slice;
+        let by_key = move |live: Live| live.iter().map(|(key, value)| (copy(key), copy(value))).collect();
+        Box::pin(async move { self.restore(at, HeadStart::default(), &|_, _| {}).await.map(by_key) })
     }
     /// A reader outside any group.
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>>;
+    /// A reader outside any group of a compacted partition, from its first record: for one who follows many of them for
+    /// long. A partition has one at a time. A record without value stays there for [`REMOVALS_STAY`], or this is refused.
+    fn follow<'a>(&'a self, at: &'a TopicPartition) -> BoxFuture<'a, Result<Box<dyn Reader>, LogError>> {
+        self.reader(at, Start::Earliest)
+    }
     /// (first offset still there, next offset to be written)
     fn offsets(&self, at: &TopicPartition) -> BoxFuture<'_, Result<(u64, u64), LogError>>;
     /// What `group` committed last.

@@ -5,7 +5,10 @@ mod commit;
 mod ruling;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,6 +23,7 @@ use super::{
     messages::{Ended, Order},
     rulebook::Rulebook,
     seat::Seat,
+    standby::{Held, Standby},
     topics::Topics,
 };
 use crate::{
@@ -29,7 +33,7 @@ use crate::{
     correlate::{Correlator, Limits, Snapshot},
     detect::RecordView,
     event::{DeadLetter, Position, Timestamp},
-    log::{Assignment, Log, Reader, Record, TopicPartition},
+    log::{Assignment, HeadStart, Log, Reader, Record, TopicPartition},
     rule::BundleMark,
     telemetry::{LineState, Telemetry},
 };
@@ -47,6 +51,8 @@ pub struct Correlating {
     pub telemetry: Telemetry,
     pub hook: super::Hook,
     pub rulebook: Option<Arc<Rulebook>>,
+    /// Where the state of partitions of others is followed.
+    pub standby: Option<Arc<Standby>>,
     /// The lines commit at the same moments, counted from here: on Kafka they share a transaction then.
     pub began: Instant,
 }
@@ -56,12 +62,15 @@ pub fn work(shared: Arc<Correlating>, assignment: Assignment, seat: Seat) -> Wor
     Box::new(move |mut orders| {
         Box::pin(async move {
             let (telemetry, at) = (shared.telemetry.clone(), assignment.at.clone());
+            // Kept as long as the line lives.
+            let mut held = shared.standby.as_ref().map(|standby| standby.hold(at.partition));
+            let ahead = held.as_mut().map(Held::ahead).unwrap_or_default();
             telemetry.line_state("correlate", "", &at, LineState::Restoring);
             let restored = tokio::select! {
                 biased;
                 // Nothing is to be committed yet, and a restore may wait for others for long.
                 _ = orders.recv() => Err(Ended::Stopped),
-                restored = CorrelateLine::restore(shared, assignment, seat) => restored,
+                restored = CorrelateLine::restore(shared, assignment, seat, ahead) => restored,
             };
             match restored {
                 Ok(line) => {
@@ -78,17 +87,19 @@ pub fn work(shared: Arc<Correlating>, assignment: Assignment, seat: Seat) -> Wor
 struct Restoring<'a> {
     telemetry: &'a Telemetry,
     partition: u32,
+    read: AtomicU64,
     logged_at: Mutex<Instant>,
 }
 
 impl<'a> Restoring<'a> {
     fn new(telemetry: &'a Telemetry, partition: u32) -> Self {
-        Restoring { telemetry, partition, logged_at: Mutex::new(Instant::now()) }
+        Restoring { telemetry, partition, read: AtomicU64::new(0), logged_at: Mutex::new(Instant::now()) }
     }
 
     /// Takes (records read, records there are); a long one says in the log how far it is.
     fn report(&self) -> impl Fn(u64, u64) + Send + Sync {
         |read, of| {
+            self.read.store(read, Ordering::Relaxed);
             self.telemetry.restoring(self.partition, read, of);
             let mut logged_at = self.logged_at.lock().unwrap_or_else(PoisonError::into_inner);
             if logged_at.elapsed() >= RESTORE_LOG_INTERVAL {
@@ -96,6 +107,11 @@ impl<'a> Restoring<'a> {
                 info!(partition = self.partition, read, of, "restoring state");
             }
         }
+    }
+
+    /// Records read so far.
+    fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 }
 
@@ -120,14 +136,19 @@ struct CorrelateLine {
 }
 
 impl CorrelateLine {
-    async fn restore(shared: Arc<Correlating>, assignment: Assignment, seat: Seat) -> Result<Self, Ended> {
+    async fn restore(
+        shared: Arc<Correlating>,
+        assignment: Assignment,
+        seat: Seat,
+        ahead: HeadStart,
+    ) -> Result<Self, Ended> {
         let Assignment { at, committed, mut reader } = assignment;
         let started = Instant::now();
         let state = TopicPartition { topic: shared.topics.state.clone(), partition: at.partition };
-        let records = {
-            let restoring = Restoring::new(&shared.telemetry, at.partition);
-            shared.log.restore(&state, &restoring.report()).await?
-        };
+        let restoring = Restoring::new(&shared.telemetry, at.partition);
+        let followed = ahead.live.len() as u64;
+        let records = shared.log.restore(&state, ahead, &restoring.report()).await?;
+        let read = restoring.read();
         let snapshot = Snapshot::read(records.iter())
             .map_err(|error| Ended::Halted(format!("{}/{}: {error}", state.topic, state.partition)))?;
         // Their bytes make room for the keys.
@@ -143,6 +164,8 @@ impl CorrelateLine {
                     partition = at.partition,
                     keys = snapshot.keys.len(),
                     resume_from = from,
+                    read,
+                    followed,
                     millis = started.elapsed().as_millis() as u64,
                     "state restored"
                 );
@@ -169,7 +192,7 @@ impl CorrelateLine {
             alerts: Vec::new(),
             dead_letters: Vec::new(),
         };
-        line.shared.telemetry.resumed(line.at.partition, started.elapsed());
+        line.shared.telemetry.resumed(line.at.partition, started.elapsed(), read, followed);
         line.tell(from);
         Ok(line)
     }

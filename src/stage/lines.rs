@@ -16,6 +16,7 @@ use super::{
     enlisted::Enlisted,
     input_topic::{InputTopic, input_topics},
     notify::{self, Notifying},
+    standby::Standby,
     supervisor::Factory,
 };
 use crate::{
@@ -33,6 +34,8 @@ pub struct Lines {
     pub correlate: Option<Stage>,
     /// One for each receiver.
     pub notify: Vec<Stage>,
+    /// What correlate follows of others, where that is asked for; somebody has to run it.
+    pub standby: Option<Arc<Standby>>,
 }
 
 /// One stage: what it subscribes to, and its lines.
@@ -62,10 +65,12 @@ impl Lines {
         let (topics, stages) = (around.topics(), around.stages);
         around.log.ensure(&topics.specs(&around.config)).await?;
         let detect = if stages.detect { Some(detect_stage(around, &topics).await?) } else { None };
-        let correlate = stages.correlate.then(|| correlate_stage(around, &topics));
+        let follows = stages.correlate && around.config.correlate.standby;
+        let standby = follows.then(|| standby(around, &topics));
+        let correlate = stages.correlate.then(|| correlate_stage(around, &topics, standby.clone()));
         let receivers = receivers.into_iter().filter(|_| stages.notify);
         let notify = receivers.map(|receiver| notify_stage(around, receiver, &topics)).collect();
-        Ok(Lines { detect, correlate, notify })
+        Ok(Lines { detect, correlate, notify, standby })
     }
 }
 
@@ -116,7 +121,12 @@ async fn detect_stage(around: &Surroundings, topics: &Topics) -> Result<Stage, P
     Ok(Stage { stage: "detect", name: String::new(), subscription, factory })
 }
 
-fn correlate_stage(around: &Surroundings, topics: &Topics) -> Stage {
+fn standby(around: &Surroundings, topics: &Topics) -> Arc<Standby> {
+    let Surroundings { config, log, clock, telemetry, .. } = around.clone();
+    Standby::new(log, topics.state.clone(), &config.correlate, clock, telemetry)
+}
+
+fn correlate_stage(around: &Surroundings, topics: &Topics, standby: Option<Arc<Standby>>) -> Stage {
     let group = format!("{}.correlate", around.group());
     let shared = Arc::new(Correlating {
         log: around.log.clone(),
@@ -127,6 +137,7 @@ fn correlate_stage(around: &Surroundings, topics: &Topics) -> Stage {
         telemetry: around.telemetry.clone(),
         hook: around.hook.clone(),
         rulebook: around.rulebook.clone(),
+        standby,
         began: Instant::now(),
     });
     let factory: Factory = Box::new(move |assignment, seat| correlate::work(shared.clone(), assignment, seat));

@@ -15,6 +15,7 @@ mod pipeline;
 mod rulebook;
 mod seat;
 mod stages;
+mod standby;
 mod supervisor;
 mod topics;
 
@@ -29,6 +30,7 @@ pub use pipeline::{Pipeline, PipelineError, Surroundings};
 pub use rulebook::{Push, Rulebook, RulebookError, Ruling};
 pub use seat::Seat;
 pub use stages::Stages;
+pub use standby::Standby;
 pub use supervisor::Escalation;
 pub use topics::Topics;
 

@@ -49,6 +49,8 @@ pub struct Pipeline {
     detect: Option<Addr<Supervisor>>,
     correlate: Option<Addr<Supervisor>>,
     notify: Vec<Addr<Supervisor>>,
+    /// The thread that follows the state of others.
+    standby: Option<Arbiter>,
 }
 
 /// Why the stages can't start.
@@ -72,7 +74,7 @@ impl Pipeline {
         receivers: Vec<Receiver>,
         escalations: mpsc::UnboundedSender<Escalation>,
     ) -> Result<Self, PipelineError> {
-        let Lines { detect, correlate, notify } = Lines::open(around, receivers).await?;
+        let Lines { detect, correlate, notify, standby } = Lines::open(around, receivers).await?;
         let start = |Stage { stage, name, subscription, factory }: Stage, placement: Placement| {
             let post = Post {
                 stage,
@@ -96,6 +98,11 @@ impl Pipeline {
             detect: detect.map(|stage| start(stage, Placement::OwnThread)),
             correlate: correlate.map(|stage| start(stage, on_cores())),
             notify: notify.into_iter().map(|stage| start(stage, alone())).collect(),
+            standby: standby.map(|standby| {
+                let arbiter = Arbiter::new();
+                arbiter.spawn(standby.run());
+                arbiter
+            }),
         })
     }
 
@@ -115,6 +122,10 @@ impl Pipeline {
     /// Stops reading, lets every stage commit what it has, and leaves the groups: detect first, so that the others
     /// see all of it.
     pub async fn drain(self) {
+        // Whatever it follows, nobody here will take it over.
+        if let Some(standby) = &self.standby {
+            standby.stop();
+        }
         for supervisor in [self.detect, self.correlate].into_iter().flatten().chain(self.notify) {
             let (answer, drained) = oneshot::channel();
             supervisor.do_send(Drain(answer));

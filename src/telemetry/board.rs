@@ -15,8 +15,8 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use super::status::{
-    DeadLetters, IntakeStatus, LeftOut, LineStatus, Phase, ReachedStatus, Restarts, RuleSetStatus, RuleStatus,
-    SignalsStatus, SinkStatus, SourceStatus, StageStatus, Status,
+    DeadLetters, FollowedStatus, IntakeStatus, LeftOut, LineStatus, Phase, ReachedStatus, Restarts, RuleSetStatus,
+    RuleStatus, SignalsStatus, SinkStatus, SourceStatus, StageStatus, StandbyStatus, Status,
 };
 use crate::{clock::Clock, correlate::Reached, event::Timestamp, input::Intake, log::TopicPartition};
 
@@ -50,6 +50,9 @@ pub struct Board {
     dead_letters: DashMap<(Arc<str>, Arc<str>), u64>,
     restarts: DashMap<Arc<str>, u64>,
     left_out: DashMap<Arc<str>, u64>,
+    /// By signals partition.
+    followed: DashMap<u32, FollowedStatus>,
+    standby: ArcSwap<StandbyStatus>,
 }
 
 impl Default for Board {
@@ -70,6 +73,8 @@ impl Default for Board {
             dead_letters: DashMap::new(),
             restarts: DashMap::new(),
             left_out: DashMap::new(),
+            followed: DashMap::new(),
+            standby: ArcSwap::default(),
         }
     }
 }
@@ -251,6 +256,22 @@ impl Board {
         *self.left_out.entry(input.into()).or_default() += 1;
     }
 
+    pub fn followed(&self, of: FollowedStatus) {
+        self.followed.insert(of.partition, of);
+    }
+
+    pub fn followed_no_longer(&self, partition: u32) {
+        self.followed.remove(&partition);
+    }
+
+    pub fn standby(&self, change: impl Fn(&mut StandbyStatus)) {
+        self.standby.rcu(|standby| {
+            let mut standby = (**standby).clone();
+            change(&mut standby);
+            standby
+        });
+    }
+
     /// A copy of everything, sorted.
     pub fn snapshot(&self) -> Status {
         let letters = |((stage, reason), count)| DeadLetters { stage, reason, count };
@@ -271,6 +292,8 @@ impl Board {
             dead_letters: entries(&self.dead_letters).into_iter().map(letters).collect(),
             restarts: entries(&self.restarts).into_iter().map(|(stage, count)| Restarts { stage, count }).collect(),
             left_out: entries(&self.left_out).into_iter().map(|(input, count)| LeftOut { input, count }).collect(),
+            followed: values(&self.followed),
+            standby: (**self.standby.load()).clone(),
         };
         status.intake.iter_mut().for_each(|intake| cut(&mut intake.last_error));
         status.stages.iter_mut().for_each(|stage| cut(&mut stage.last_error));

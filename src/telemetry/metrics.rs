@@ -98,6 +98,7 @@ mod tests {
         telemetry.count_restart("correlate");
         telemetry.count_left_out("auth");
         telemetry.restoring(1, 300, 4_000);
+        telemetry.standby_followed(3, 7, 9, 1, 1_024);
         telemetry.membership("correlate", "", Some("the brokers do not answer"));
         telemetry.answered("/metrics", 200, Duration::from_millis(2));
         telemetry
@@ -122,6 +123,8 @@ mod tests {
             "tripline_reached_offset{input=\"auth\",partition=\"2\"} 7",
             "tripline_signals_restored_records{partition=\"1\"} 300",
             "tripline_signals_to_restore_records{partition=\"1\"} 4000",
+            "tripline_standby_next_offset{partition=\"3\"} 7",
+            "tripline_standby_bytes{partition=\"3\"} 1024",
             "tripline_stage_joined{stage=\"correlate\",name=\"\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

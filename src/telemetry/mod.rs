@@ -13,8 +13,8 @@ use std::{sync::Arc, time::Duration};
 use board::Board;
 use metrics::Metrics;
 pub use status::{
-    DeadLetters, IntakeStatus, LeftOut, LineState, LineStatus, Phase, ReachedStatus, Restarts, RuleSetStatus,
-    RuleStatus, SignalsStatus, SinkStatus, SourceStatus, StageStatus, Status,
+    DeadLetters, FollowedStatus, IntakeStatus, LeftOut, LineState, LineStatus, Phase, ReachedStatus, Restarts,
+    RuleSetStatus, RuleStatus, SignalsStatus, SinkStatus, SourceStatus, StageStatus, StandbyStatus, Status,
 };
 pub use table::Table;
 
@@ -210,12 +210,14 @@ impl Telemetry {
         self.board.signals(partition, |signals| (signals.restored, signals.to_restore) = (read, of));
     }
 
-    /// A line reads on, so long after its partition was assigned to it.
-    pub fn resumed(&self, partition: u32, took: Duration) {
+    /// A line reads on, so long after its partition was assigned to it. It read so many records of its changelog for
+    /// that, and had so many values from following it.
+    pub fn resumed(&self, partition: u32, took: Duration, read: u64, followed: u64) {
         self.metrics.resume_seconds.observe(took.as_secs_f64());
         self.board.signals(partition, |signals| {
             (signals.restored, signals.to_restore) = (0, 0);
             signals.resume_millis = Some(took.as_millis() as u64);
+            (signals.resume_read, signals.resume_followed) = (read, followed);
         });
     }
 
@@ -269,6 +271,29 @@ impl Telemetry {
     pub fn signal_dead(&self, partition: u32, reason: &str) {
         self.count_dead_letter("correlate", reason);
         self.board.signals(partition, |of| of.dead_letters += 1);
+    }
+}
+
+/// What correlate follows of other processes' state.
+impl Telemetry {
+    /// The state of a signals partition is followed up to `next`, of a changelog that ended at `end`.
+    pub fn standby_followed(&self, partition: u32, next: u64, end: u64, keys: u64, bytes: u64) {
+        self.board.followed(FollowedStatus { partition, next, end, keys, bytes });
+    }
+
+    /// It is not followed now.
+    pub fn standby_gone(&self, partition: u32) {
+        self.board.followed_no_longer(partition);
+    }
+
+    /// A state is not followed because all of them took too much.
+    pub fn standby_dropped(&self) {
+        self.board.standby(|standby| standby.dropped += 1);
+    }
+
+    /// What was followed of a state was given up, because it failed or something may be missing in it.
+    pub fn standby_begun_anew(&self) {
+        self.board.standby(|standby| standby.begun_anew += 1);
     }
 }
 

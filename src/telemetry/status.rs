@@ -28,6 +28,11 @@ pub struct Status {
     pub dead_letters: Vec<DeadLetters>,
     pub restarts: Vec<Restarts>,
     pub left_out: Vec<LeftOut>,
+    /// What is followed of other processes' state.
+    #[serde(default)]
+    pub followed: Vec<FollowedStatus>,
+    #[serde(default)]
+    pub standby: StandbyStatus,
 }
 
 impl Status {
@@ -289,6 +294,34 @@ pub struct SignalsStatus {
     pub to_restore: u64,
     /// How long the last line took from its assignment until it read on.
     pub resume_millis: Option<u64>,
+    /// Records of the changelog that it read for that,
+    #[serde(default)]
+    pub resume_read: u64,
+    /// and values that it had because this process had followed it.
+    #[serde(default)]
+    pub resume_followed: u64,
+}
+
+/// The state of a signals partition that another process has, as far as this one follows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowedStatus {
+    pub partition: u32,
+    /// The offset of the next record of the changelog.
+    pub next: u64,
+    /// Where it ended when that was last asked.
+    pub end: u64,
+    pub keys: u64,
+    /// Of memory.
+    pub bytes: u64,
+}
+
+/// Following other processes' state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandbyStatus {
+    /// Partitions that had to go because all of them took too much.
+    pub dropped: u64,
+    /// Partitions that were given up because reading failed or something may be missing in them; each begins anew.
+    pub begun_anew: u64,
 }
 
 /// A receiver of alerts.

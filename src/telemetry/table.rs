@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::status::{LineStatus, SignalsStatus, SourceStatus, Status};
+use super::status::{FollowedStatus, LineStatus, SignalsStatus, SourceStatus, StandbyStatus, Status};
 use crate::event::Timestamp;
 
 impl Display for Status {
@@ -29,9 +29,10 @@ impl Display for Status {
 }
 
 impl Status {
-    fn tables(&self) -> [Table; 9] {
+    fn tables(&self) -> [Table; 10] {
         [
             self.restores(),
+            self.followed(),
             self.receivers(),
             self.sources(),
             self.signals(),
@@ -171,6 +172,25 @@ impl Status {
         for signals in self.signals.iter().filter(|signals| signals.to_restore > 0) {
             table.row(&[&format!("signals {}", signals.partition), &signals.restored, &signals.to_restore]);
         }
+        table
+    }
+
+    /// State of other processes that this one follows; all partitions as one, JSON has each.
+    fn followed(&self) -> Table {
+        let mut table = Table::new(&["STANDBY", ">TO READ", ">KEYS", ">BYTES", ">DROPPED FOR ROOM", ">BEGUN ANEW"]);
+        let StandbyStatus { dropped, begun_anew } = self.standby;
+        if self.followed.is_empty() && dropped + begun_anew == 0 {
+            return table;
+        }
+        let sum = |count: fn(&FollowedStatus) -> u64| self.followed.iter().map(count).sum::<u64>();
+        table.row(&[
+            &format!("{} partitions", self.followed.len()),
+            &sum(|followed| followed.end.saturating_sub(followed.next)),
+            &sum(|followed| followed.keys),
+            &sum(|followed| followed.bytes),
+            &dropped,
+            &begun_anew,
+        ]);
         table
     }
 

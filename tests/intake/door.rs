@@ -1,19 +1,16 @@
 //! A log in memory with a door: while it is shut, appends are refused.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::mpsc;
 use tripline::log::{
-    Committed, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition, TopicSpec,
-    Transaction, memory::MemoryLog,
+    Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
+    TopicSpec, Transaction, memory::MemoryLog,
 };
 
 pub struct Door {
@@ -76,8 +73,13 @@ impl Log for Door {
         self.log.join(subscription, events)
     }
 
-    fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>> {
-        self.log.compacted(at)
+    fn restore<'a>(
+        &'a self,
+        at: &'a TopicPartition,
+        ahead: HeadStart,
+        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Live, LogError>> {
+        self.log.restore(at, ahead, progress)
     }
 
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>> {

@@ -1,6 +1,10 @@
 //! `tripline bench kafka`, small: every row is there, and what was planted came out.
 
-use std::{collections::BTreeMap, process::Command};
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use rdkafka::{
     ClientConfig,
@@ -10,21 +14,23 @@ use serde_json::Value;
 
 use super::{
     broker::broker,
-    e2e::process::{PATIENCE, until},
+    e2e::process::{signal, until},
 };
 
 const EVENTS: u64 = 3_000;
 const KEYS: u64 = 300;
+const PATIENCE: Duration = Duration::from_secs(60);
 
-fn bench(arguments: &[&str]) -> BTreeMap<String, Value> {
+fn command(arguments: &[&str]) -> Command {
     let numbers =
         ["--events", &EVENTS.to_string(), "--keys", &KEYS.to_string(), "--rule-count", "20"].map(str::to_owned);
-    let ran = Command::new(env!("CARGO_BIN_EXE_tripline"))
-        .args(["bench", "kafka", "--bootstrap", &broker().bootstrap, "--json"])
-        .args(numbers)
-        .args(arguments)
-        .output()
-        .expect("the program starts");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    command.args(["bench", "kafka", "--bootstrap", &broker().bootstrap, "--json"]).args(numbers).args(arguments);
+    command
+}
+
+fn bench(arguments: &[&str]) -> BTreeMap<String, Value> {
+    let ran = command(arguments).output().expect("the program starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{stderr}");
     let row = |line: &str| -> Value { serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")) };
@@ -88,6 +94,23 @@ fn every_row_is_there_and_what_was_planted_came_out() {
     }
     let again = bench(&["--rounds", "2", "--only", "drain"]);
     assert_eq!(again.len(), steps.len(), "{again:?}");
-    // A broker that has agreed to a removal may name what it removes for a moment more.
-    until("broker without what the bench made", || left_on_the_broker().is_empty().then_some(()));
+    nothing_is_left();
+    an_interrupted_bench_takes_its_stages_and_topics_with_it();
+}
+
+/// In the same test: it looks at what every bench left.
+fn an_interrupted_bench_takes_its_stages_and_topics_with_it() {
+    let child = command(&["--only", "latency", "--rate", "1"]).stderr(Stdio::piped()).spawn().expect("it starts");
+    // The group of the first stages: detect is in it when it reads.
+    until("stages that run", || left_on_the_broker().iter().any(|name| name.ends_with(".1")).then_some(()));
+    signal(&child, "-TERM");
+    let ended = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && said.contains("interrupted") && !said.contains("are left"), "{said}");
+    nothing_is_left();
+}
+
+/// A broker that has agreed to a removal may name what it removes for a moment more.
+fn nothing_is_left() {
+    until("end of what the bench made", || left_on_the_broker().is_empty().then_some(()));
 }

@@ -9,4 +9,5 @@ pub mod process;
 mod pushed;
 mod same;
 mod secure;
+mod standby;
 pub mod story;

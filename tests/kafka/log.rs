@@ -11,8 +11,8 @@ use tokio::{sync::mpsc, time::timeout};
 use tripline::{
     config,
     log::{
-        Assignment, Cleanup, Commit, Committed, Drained, Log, LogError, Member, Membership, Reader, Record, Start,
-        Subscription, TopicPartition, TopicSpec, Transaction,
+        Assignment, Cleanup, Commit, Committed, Drained, HeadStart, Log, LogError, Member, Membership, Reader, Record,
+        Start, Subscription, TopicPartition, TopicSpec, Transaction,
         kafka::{KafkaLog, TUNED},
     },
 };
@@ -21,11 +21,11 @@ use crate::logs::contract;
 
 use super::broker::{broker, kafka, kafka_with_sasl, produce, topic_records, unique_prefix};
 
-const SOON: Duration = Duration::from_secs(40);
+pub const SOON: Duration = Duration::from_secs(40);
 /// What the tests' records are stamped with: older than any retention, by which none of them may be taken.
 const LONG_AGO_MS: i64 = 1_700_000_000_000;
 
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what} took longer than {SOON:?}"))
 }
 
@@ -41,11 +41,11 @@ fn deleting() -> Cleanup {
     Cleanup::Delete { age: Some(Duration::from_secs(86_400)), bytes: None }
 }
 
-fn at(topic: &str, partition: u32) -> TopicPartition {
+pub fn at(topic: &str, partition: u32) -> TopicPartition {
     TopicPartition { topic: topic.to_owned(), partition }
 }
 
-fn record(topic: &str, partition: u32, key: &str, value: &str) -> Record {
+pub fn record(topic: &str, partition: u32, key: &str, value: &str) -> Record {
     Record {
         topic: topic.to_owned(),
         partition,
@@ -56,7 +56,7 @@ fn record(topic: &str, partition: u32, key: &str, value: &str) -> Record {
 }
 
 /// A log with one topic of `partitions`, and the topic's name.
-async fn with_topic(partitions: u32, cleanup: Cleanup) -> (Arc<KafkaLog>, String) {
+pub async fn with_topic(partitions: u32, cleanup: Cleanup) -> (Arc<KafkaLog>, String) {
     let prefix = unique_prefix();
     let log = connect(&kafka(&prefix));
     let topic = format!("{prefix}.topic");
@@ -544,7 +544,7 @@ async fn a_position_beyond_the_end_is_an_error_and_not_a_reset() {
     assert!(matches!(error, LogError::Corrupt { offset: 50, .. }), "{error:?}");
 }
 
-async fn delete_before(topic: &str, offset: i64) {
+pub async fn delete_before(topic: &str, offset: i64) {
     use rdkafka::{
         ClientConfig, Offset, TopicPartitionList,
         admin::{AdminClient, AdminOptions},
@@ -632,7 +632,9 @@ async fn an_open_transaction_counts_to_the_end_and_its_records_are_seen_when_it_
     let (begun, mut told) = mpsc::unbounded_channel();
     let restored = {
         let (log, place) = (log.clone(), place.clone());
-        tokio::spawn(async move { log.restore(&place, &|read, of| begun.send((read, of)).expect("it is heard")).await })
+        tokio::spawn(async move {
+            log.restore(&place, HeadStart::default(), &|read, of| begun.send((read, of)).expect("it is heard")).await
+        })
     };
     assert_eq!(soon("its beginning", told.recv()).await, Some((0, 1)));
     tokio::task::spawn_blocking(move || producer.commit_transaction(SOON).expect("the commit"))

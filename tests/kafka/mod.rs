@@ -4,4 +4,5 @@ mod bench;
 pub mod broker;
 mod chaos;
 mod e2e;
+mod followed;
 pub mod log;

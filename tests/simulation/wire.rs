@@ -11,7 +11,6 @@ use std::{
     task::Poll,
 };
 
-use bytes::Bytes;
 use futures_util::{
     FutureExt,
     future::{BoxFuture, ready},
@@ -19,8 +18,8 @@ use futures_util::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::sync::{mpsc, oneshot};
 use tripline::log::{
-    Committed, Drained, Log, LogError, Member, Membership, Reader, Record, RecordRef, Start, Subscription,
-    TopicPartition, TopicSpec, Transaction, memory::MemoryLog,
+    Committed, Drained, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, RecordRef, Start,
+    Subscription, TopicPartition, TopicSpec, Transaction, memory::MemoryLog,
 };
 
 pub type ProcessId = u32;
@@ -228,11 +227,15 @@ impl Log for Side {
         Err(LogError::Refused("the scheduler assigns partitions itself".to_owned()))
     }
 
-    fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>> {
-        let at = at.clone();
+    fn restore<'a>(
+        &'a self,
+        at: &'a TopicPartition,
+        ahead: HeadStart,
+        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Live, LogError>> {
         async move {
             a_turn().await;
-            let found = self.wire.log.compacted(&at).await;
+            let found = self.wire.log.restore(at, ahead, progress).await;
             a_turn().await;
             found
         }

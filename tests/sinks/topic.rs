@@ -5,15 +5,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::mpsc;
 use tripline::{
     alert::{Alert, State},
     config::SinkKind,
     log::{
-        Committed, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition, TopicSpec,
-        Transaction,
+        Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
+        TopicPartition, TopicSpec, Transaction,
     },
     notify::Receiver,
 };
@@ -60,7 +59,12 @@ impl Log for Appended {
         unreachable!("{WHY}")
     }
 
-    fn compacted(&self, _: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>> {
+    fn restore<'a>(
+        &'a self,
+        _: &'a TopicPartition,
+        _: HeadStart,
+        _: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Live, LogError>> {
         unreachable!("{WHY}")
     }
 

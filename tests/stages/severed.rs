@@ -1,7 +1,6 @@
 //! A log whose writer can be cut off at any of its writes, as a process that is killed is.
 
 use std::{
-    collections::BTreeMap,
     future::pending,
     sync::{
         Arc,
@@ -9,12 +8,11 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::{Notify, mpsc};
 use tripline::log::{
-    Committed, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition, TopicSpec,
-    Transaction,
+    Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
+    TopicSpec, Transaction,
 };
 
 /// Passes everything on until its writes are spent; after that nothing is written and no write is ever answered.
@@ -86,8 +84,13 @@ impl Log for Severed {
         self.log.join(subscription, events)
     }
 
-    fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>> {
-        self.log.compacted(at)
+    fn restore<'a>(
+        &'a self,
+        at: &'a TopicPartition,
+        ahead: HeadStart,
+        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Live, LogError>> {
+        self.log.restore(at, ahead, progress)
     }
 
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>> {

@@ -15,7 +15,7 @@ use rdkafka::{
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 use tokio::sync::oneshot;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::{
     context::{Consumer, Context, Rebalance},
@@ -35,6 +35,10 @@ const CLOSE_MAX: Duration = Duration::from_secs(30);
 pub(super) enum Request {
     /// Start fetching an assigned partition anew at an offset, whatever state it is in.
     Reposition { at: TopicPartition, offset: u64, done: oneshot::Sender<Result<(), LogError>> },
+    /// Start fetching a partition, for a client without a seat in a group.
+    Assign { at: TopicPartition, offset: u64, done: oneshot::Sender<Result<(), LogError>> },
+    /// Fetch it no longer.
+    Unassign { at: TopicPartition },
     /// Give everything back and end.
     Close { done: Option<oneshot::Sender<()>> },
 }
@@ -69,6 +73,18 @@ impl Client {
         let request = Request::Reposition { at: at.clone(), offset, done };
         self.requests.send(request).map_err(|_| LogError::Closed)?;
         answer.await.map_err(|_| LogError::Closed)?
+    }
+
+    /// Starts fetching a partition from `offset`, where the client has no seat in a group.
+    pub async fn assign(&self, at: &TopicPartition, offset: u64) -> Result<(), LogError> {
+        let (done, answer) = oneshot::channel();
+        self.requests.send(Request::Assign { at: at.clone(), offset, done }).map_err(|_| LogError::Closed)?;
+        answer.await.map_err(|_| LogError::Closed)?
+    }
+
+    /// Ends that; waits for nothing. What is asked afterwards is done afterwards.
+    pub fn unassign(&self, at: &TopicPartition) {
+        self.requests.send(Request::Unassign { at: at.clone() }).ok();
     }
 
     /// Asks the thread to end; the receiver resolves when the client has left its group.
@@ -139,6 +155,10 @@ impl Server {
                 Ok(Request::Reposition { at, offset, done }) => {
                     done.send(self.reposition(&at, offset)).ok();
                 }
+                Ok(Request::Assign { at, offset, done }) => {
+                    done.send(self.assign(&at, offset)).ok();
+                }
+                Ok(Request::Unassign { at }) => self.unassign(&at),
                 Ok(Request::Close { done }) => break done,
                 Err(mpsc::TryRecvError::Empty) => {}
                 Err(mpsc::TryRecvError::Disconnected) => break None,
@@ -200,12 +220,22 @@ impl Server {
 
     fn reposition(&self, at: &TopicPartition, offset: u64) -> Result<(), LogError> {
         let steps = || -> KafkaResult<()> {
-            let mut list = TopicPartitionList::new();
-            list.add_partition_offset(&at.topic, native_partition(at), native_offset(offset))?;
+            let list = listed(at, native_offset(offset))?;
             self.consumer.incremental_unassign(&list)?;
             self.consumer.incremental_assign(&list)
         };
         steps().map_err(|error| LogError::Fenced(format!("{}/{}: {error}", at.topic, at.partition)))
+    }
+
+    fn assign(&self, at: &TopicPartition, offset: u64) -> Result<(), LogError> {
+        let assigned = listed(at, native_offset(offset)).and_then(|list| self.consumer.incremental_assign(&list));
+        assigned.map_err(|error| LogError::Broker(format!("{}/{}: {error}", at.topic, at.partition)))
+    }
+
+    fn unassign(&self, at: &TopicPartition) {
+        if let Err(error) = listed(at, Offset::Invalid).and_then(|list| self.consumer.incremental_unassign(&list)) {
+            debug!(topic = at.topic, partition = at.partition, %error, "a partition was not fetched");
+        }
     }
 
     fn close(&self, seated: &mut Option<Box<dyn Seated>>) {
@@ -222,6 +252,12 @@ impl Server {
             seated.closed();
         }
     }
+}
+
+fn listed(at: &TopicPartition, offset: Offset) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&at.topic, native_partition(at), offset)?;
+    Ok(list)
 }
 
 /// A partition as librdkafka numbers it; one that it can't number becomes one that it does not know.

@@ -8,6 +8,7 @@ mod client;
 mod commits;
 mod context;
 mod failure;
+mod followers;
 mod generation;
 mod lane;
 mod member;
@@ -27,7 +28,6 @@ use std::{
     sync::{Arc, Mutex, Weak},
 };
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rdkafka::consumer::Consumer as _;
 use tokio::sync::mpsc;
@@ -35,6 +35,7 @@ use tokio::sync::mpsc;
 use self::{
     client::Client,
     context::{Context, lock},
+    followers::Followers,
     member::{Former, KafkaMember, Seat, SeatedMember},
     probe::Probe,
     producer::Producer,
@@ -47,8 +48,8 @@ pub use self::{
     topics::{FoundTopic, PlannedTopic},
 };
 use super::{
-    Commit, Committed, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
-    TopicSpec, Transaction,
+    Commit, Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
+    TopicPartition, TopicSpec, Transaction,
 };
 use crate::config::{self, Delivery};
 
@@ -59,6 +60,7 @@ pub struct KafkaLog {
     producer: Arc<Producer>,
     transactor: Transactor,
     seats: Arc<Seats>,
+    followers: Arc<Followers>,
 }
 
 impl KafkaLog {
@@ -69,7 +71,8 @@ impl KafkaLog {
         let producer = Arc::new(Producer::start(kafka)?);
         let seats = Arc::new(Seats::new(kafka));
         let transactor = Transactor::new(kafka, &seats);
-        Ok(Arc::new(KafkaLog { kafka: kafka.clone(), probe, producer, transactor, seats }))
+        let followers = Arc::new(Followers::new(kafka, &probe));
+        Ok(Arc::new(KafkaLog { kafka: kafka.clone(), probe, producer, transactor, seats, followers }))
     }
 }
 
@@ -265,20 +268,18 @@ impl Log for KafkaLog {
         Ok(Box::new(KafkaMember::new(seat)))
     }
 
-    fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>> {
-        let at = at.clone();
-        Box::pin(async move {
-            let live = restore::compacted(&self.kafka, &self.probe, &at, &|_, _| {}).await?;
-            Ok(live.iter().map(|(key, value)| (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))).collect())
-        })
-    }
-
     fn restore<'a>(
         &'a self,
         at: &'a TopicPartition,
+        ahead: HeadStart,
         progress: &'a (dyn Fn(u64, u64) + Send + Sync),
     ) -> BoxFuture<'a, Result<Live, LogError>> {
-        Box::pin(restore::compacted(&self.kafka, &self.probe, at, progress))
+        Box::pin(restore::compacted(&self.kafka, &self.probe, at, ahead, progress))
+    }
+
+    /// All that are followed share a client.
+    fn follow<'a>(&'a self, at: &'a TopicPartition) -> BoxFuture<'a, Result<Box<dyn Reader>, LogError>> {
+        Box::pin(async move { Ok(Box::new(self.followers.follow(at).await?) as Box<dyn Reader>) })
     }
 
     fn reader(&self, at: &TopicPartition, start: Start) -> BoxFuture<'_, Result<Box<dyn Reader>, LogError>> {

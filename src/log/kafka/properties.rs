@@ -220,6 +220,8 @@ pub(super) enum Use<'a> {
     Probe,
     /// Reads or commits for a group, without taking a seat in it.
     Group(&'a str),
+    /// Reads many partitions in the background, under this group's name.
+    Followers(&'a str),
     /// Takes a seat in a group: its name and, for a static seat, the instance.
     Seat(&'a str, Option<&'a str>),
     Producer,
@@ -273,6 +275,11 @@ pub(super) fn client(kafka: &config::Kafka, purpose: Use<'_>) -> Result<ClientCo
             set.remove("message.timeout.ms");
         }
         Use::Group(group) => drop(own("group.id", group)),
+        Use::Followers(group) => {
+            own("group.id", group);
+            // Of each partition; they are many, and none is in a hurry.
+            own("queued.max.messages.kbytes", "1024");
+        }
         Use::Seat(group, instance) => {
             own("group.id", group);
             instance.map(|instance| own("group.instance.id", instance));
@@ -363,6 +370,7 @@ pub(super) mod tests {
         let uses = [
             Use::Probe,
             Use::Group("g"),
+            Use::Followers("g"),
             Use::Former("g"),
             Use::Seat("g", Some("seat")),
             Use::Producer,

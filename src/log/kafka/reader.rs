@@ -13,21 +13,36 @@ use crate::log::{Drained, LogError, Reader, RecordRef};
 pub(super) struct KafkaReader {
     lane: Arc<Lane>,
     ticket: Ticket,
-    /// A reader outside any group has a client to itself.
-    own: Option<Client>,
+    ends: Ends,
+}
+
+/// What ends with a reader.
+enum Ends {
+    /// Its group goes on.
+    Nothing,
+    /// A reader outside any group may have a client to itself,
+    Client(Client),
+    /// or be one of many that a client fetches for.
+    Fetching(Client),
 }
 
 impl KafkaReader {
     /// Reads an assigned partition.
     pub fn new(lane: Arc<Lane>, ticket: Ticket) -> KafkaReader {
         lane.enter(ticket);
-        KafkaReader { lane, ticket, own: None }
+        KafkaReader { lane, ticket, ends: Ends::Nothing }
     }
 
     /// Reads a partition with a client of its own, which it closes when dropped.
     pub fn alone(lane: Arc<Lane>, ticket: Ticket, client: Client) -> KafkaReader {
         lane.enter(ticket);
-        KafkaReader { lane, ticket, own: Some(client) }
+        KafkaReader { lane, ticket, ends: Ends::Client(client) }
+    }
+
+    /// Reads a partition that `client` fetches beside others, until this is dropped.
+    pub fn following(lane: Arc<Lane>, ticket: Ticket, client: Client) -> KafkaReader {
+        lane.enter(ticket);
+        KafkaReader { lane, ticket, ends: Ends::Fetching(client) }
     }
 
     /// Goes on at `offset` and waits until librdkafka does.
@@ -71,9 +86,16 @@ impl Reader for KafkaReader {
 impl Drop for KafkaReader {
     fn drop(&mut self) {
         self.lane.leave(self.ticket);
-        if let Some(client) = &self.own {
-            self.lane.close();
-            client.close_later();
+        match &self.ends {
+            Ends::Nothing => {}
+            Ends::Client(client) => {
+                self.lane.close();
+                client.close_later();
+            }
+            Ends::Fetching(client) => {
+                self.lane.revoke();
+                client.unassign(self.lane.at());
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config,
-    log::{Live, LogError, Reader as _, RecordRef, TopicPartition},
+    log::{HeadStart, Live, LogError, Reader as _, TopicPartition},
 };
 
 const DRAIN_MAX: usize = 4096;
@@ -71,28 +71,34 @@ async fn reader_soon(
     timeout(ANSWER_MAX, reader(kafka, probe, at, next)).await.map_err(late)?
 }
 
-/// Every live key with its newest value, up to the end that the partition has when it is called. `progress` hears how
-/// many offsets are read, and of how many; at once, and whenever there are more.
+/// Every live key with its newest value, up to the end that the partition has when it is called: what `ahead` knows, and
+/// what is read from there on. `progress` hears how many offsets are read, and of how many; at once, and whenever there
+/// are more.
 pub(super) async fn compacted(
     kafka: &config::Kafka,
     probe: &Arc<Probe>,
     at: &TopicPartition,
+    ahead: HeadStart,
     progress: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> Result<Live, LogError> {
-    let mut live = Live::default();
     let (first, end) = probe.offsets(at).await?;
-    if first >= end {
+    let HeadStart { mut live, next: mut from } = ahead;
+    if !(first..=end).contains(&from) {
+        // Of a log that is no more: its beginning is gone, or the topic was made anew.
+        (live, from) = (Live::default(), first);
+    }
+    progress(0, end - from);
+    if from == end {
         return Ok(live);
     }
-    progress(0, end - first);
-    let mut reader = reader_soon(kafka, probe, at, first).await?;
-    let mut standstill = Standstill::at(first);
+    let mut reader = reader_soon(kafka, probe, at, from).await?;
+    let mut standstill = Standstill::at(from);
     while standstill.next < end {
-        let drained = reader.drain(DRAIN_MAX, &mut |record| apply(&mut live, record))?;
+        let drained = reader.drain(DRAIN_MAX, &mut |record| live.take(record))?;
         if drained.next > standstill.next {
             standstill.over(at);
             standstill = Standstill::at(drained.next);
-            progress(drained.next.min(end) - first, end - first);
+            progress(drained.next.min(end) - from, end - from);
             continue;
         }
         if standstill.since.elapsed() > STANDSTILL_MAX {
@@ -166,11 +172,5 @@ impl Standstill {
     fn given_up(&self, at: &TopicPartition, end: u64) -> LogError {
         let (TopicPartition { topic, partition }, Standstill { next, why, .. }) = (at, self);
         LogError::Broker(format!("{topic}/{partition}: nothing more to read at {next} of {end}: {why}"))
-    }
-}
-
-fn apply(live: &mut Live, record: RecordRef<'_>) {
-    if let Some(key) = record.key {
-        live.apply(key, record.value);
     }
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config,
-    log::{Cleanup, LogError, TopicSpec},
+    log::{Cleanup, LogError, REMOVALS_STAY, TopicSpec},
 };
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -105,6 +105,22 @@ async fn check_compaction(kafka: &config::Kafka, changelogs: &[&TopicSpec]) -> R
         }
     }
     Ok(())
+}
+
+/// Refuses a changelog that forgets removals sooner than the log promises to those who follow it.
+pub(super) async fn check_removals(kafka: &config::Kafka, topic: &str) -> Result<(), LogError> {
+    const NAME: &str = "delete.retention.ms";
+    // No number is this one, so the topic's own is told.
+    let found = other_settings(kafka, topic, &[(NAME, String::new())]).await?;
+    let found = found.into_iter().next().map(|(_, found)| found).unwrap_or_default();
+    if found.parse().is_ok_and(|kept_ms: u128| kept_ms >= REMOVALS_STAY.as_millis()) {
+        return Ok(());
+    }
+    Err(LogError::Refused(format!(
+        "topic {topic} can't be followed: it has {NAME}={found}, and who is away for longer would take what was removed \
+         for live: set it to at least {}",
+        REMOVALS_STAY.as_millis()
+    )))
 }
 
 /// What there is to do about one topic.

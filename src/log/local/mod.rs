@@ -19,7 +19,7 @@ mod store;
 mod writer;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -27,7 +27,6 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use bytes::Bytes;
 use futures_util::{
     FutureExt,
     future::{BoxFuture, ready},
@@ -45,8 +44,8 @@ use self::{
     writer::Writer,
 };
 use super::{
-    Assignment, Committed, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
-    TopicSpec, Transaction,
+    Assignment, Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
+    TopicPartition, TopicSpec, Transaction,
     group::{Groups, Shelf},
     refuse,
 };
@@ -324,7 +323,12 @@ impl Log for LocalLog {
         self.groups.join(subscription, events)
     }
 
-    fn compacted(&self, at: &TopicPartition) -> BoxFuture<'_, Result<BTreeMap<Bytes, Bytes>, LogError>> {
+    fn restore<'a>(
+        &'a self,
+        at: &'a TopicPartition,
+        _ahead: HeadStart,
+        _progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Live, LogError>> {
         let checked = self.shared.check_partition(&at.topic, at.partition);
         ready(checked.and_then(|_| self.shared.with_store(|store| store.live(at)))).boxed()
     }

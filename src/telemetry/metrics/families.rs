@@ -233,6 +233,20 @@ pub(super) const FAMILIES: &[Family] = &[
         samples.put(&[&signals.partition], signals.to_restore)
     }),
     each!(
+        "tripline_signals_resume_read_records",
+        "Changelog that its line read before it began",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put(&[&signals.partition], signals.resume_read) }
+    ),
+    each!(
+        "tripline_signals_resume_followed_records",
+        "Values that its line had from following the changelog",
+        SIGNALS,
+        signals,
+        |signals, samples| { samples.put(&[&signals.partition], signals.resume_followed) }
+    ),
+    each!(
         "tripline_signals_rules_revision",
         "The push that its rules come from",
         SIGNALS,
@@ -313,6 +327,31 @@ pub(super) const FAMILIES: &[Family] = &[
         signals,
         |signals, samples| { samples.put(&[&signals.partition], signals.suppressed) }
     ),
+    each!(
+        "tripline_standby_next_offset",
+        "Next record of another process's state to follow",
+        SIGNALS,
+        followed,
+        |followed, samples| { samples.put(&[&followed.partition], followed.next) }
+    ),
+    each!("tripline_standby_end_offset", "Where that state ended", SIGNALS, followed, |followed, samples| {
+        samples.put(&[&followed.partition], followed.end)
+    }),
+    each!("tripline_standby_bytes", "Memory for a state that is followed", SIGNALS, followed, |followed, samples| {
+        samples.put(&[&followed.partition], followed.bytes)
+    }),
+    Family {
+        name: "tripline_standby_dropped_total",
+        help: "States no longer followed because all of them took too much memory",
+        labels: &[],
+        read: |status, samples| samples.put(&[], status.standby.dropped),
+    },
+    Family {
+        name: "tripline_standby_begun_anew_total",
+        help: "States given up and followed anew: reading failed, or something may be missing",
+        labels: &[],
+        read: |status, samples| samples.put(&[], status.standby.begun_anew),
+    },
     each!("tripline_sink_delivered_total", "Alerts delivered", SINK, sinks, |sink, samples| {
         samples.put(&[&sink.name], sink.delivered)
     }),

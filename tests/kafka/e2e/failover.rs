@@ -10,7 +10,7 @@ use super::{
 };
 
 const SCENES: u64 = 1_500;
-const PARTITIONS: u32 = 4;
+pub const PARTITIONS: u32 = 4;
 /// Over which the story is told: processes come and go in the middle.
 const SPAN: Duration = Duration::from_secs(8);
 
@@ -52,7 +52,7 @@ impl Told {
     }
 }
 
-fn wait_for_all_lines(server: &Process) {
+pub fn wait_for_all_lines(server: &Process) {
     until("process with all lines", || {
         let all = server.lines("detect").len() == 2 * PARTITIONS as usize && server.lines("correlate").len() == 6;
         all.then_some(())
@@ -60,8 +60,8 @@ fn wait_for_all_lines(server: &Process) {
 }
 
 /// Two processes, each with half of the lines of every stage.
-fn start_two(told: &Told, first: &[(&str, &str)], second: &[(&str, &str)]) -> (Process, Process) {
-    let (one, other) = (told.site.start_as(first), told.site.start_as(second));
+pub fn start_two(site: &Site, first: &[(&str, &str)], second: &[(&str, &str)]) -> (Process, Process) {
+    let (one, other) = (site.start_as(first), site.start_as(second));
     until("shared work", || {
         ["detect", "correlate", "notify"]
             .iter()
@@ -77,7 +77,7 @@ fn start_two(told: &Told, first: &[(&str, &str)], second: &[(&str, &str)]) -> (P
 
 fn one_of_two_is_killed(first: &[(&str, &str)], second: &[(&str, &str)]) {
     let told = Told::new();
-    let (survivor, victim) = start_two(&told, first, second);
+    let (survivor, victim) = start_two(&told.site, first, second);
     let telling = told.begin();
     told.wait_for_the_middle();
     victim.kill();
@@ -100,7 +100,7 @@ fn the_other_process_takes_over_when_one_with_an_instance_is_killed() {
 #[test]
 fn a_process_that_was_suspended_does_not_disturb_its_successor() {
     let told = Told::new();
-    let (survivor, sleeper) = start_two(&told, &[], &[]);
+    let (survivor, sleeper) = start_two(&told.site, &[], &[]);
     let telling = told.begin();
     told.wait_for_the_middle();
     sleeper.suspend();

@@ -176,6 +176,13 @@ fn json(records: Vec<broker::Read>) -> Vec<Value> {
     records.into_iter().map(|(_, _, _, value)| json(value)).collect()
 }
 
+/// Sends a process a signal, as `kill` names it.
+pub fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args([name, &pid]).status().expect("kill runs");
+    assert!(sent.success(), "no process {pid} for {name}");
+}
+
 /// A running server; killed when dropped.
 pub struct Process {
     child: Child,
@@ -227,23 +234,17 @@ impl Process {
         body.to_owned()
     }
 
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args([name, &pid]).status().expect("kill runs");
-        assert!(sent.success(), "no process {pid} for {name}");
-    }
-
     pub fn reload(&self) {
-        self.signal("-HUP");
+        signal(&self.child, "-HUP");
     }
 
     /// SIGSTOP: as a machine that is suspended.
     pub fn suspend(&self) {
-        self.signal("-STOP");
+        signal(&self.child, "-STOP");
     }
 
     pub fn go_on(&self) {
-        self.signal("-CONT");
+        signal(&self.child, "-CONT");
     }
 
     /// SIGKILL.
@@ -254,7 +255,7 @@ impl Process {
 
     /// SIGTERM; waits for the end.
     pub fn terminate(&mut self) -> ExitStatus {
-        self.signal("-TERM");
+        signal(&self.child, "-TERM");
         self.ended()
     }
 

@@ -137,6 +137,15 @@ pub fn epilogue(scenes: u64, after: Duration) -> Vec<u8> {
     format!("{{\"@timestamp\":\"{}\",\"message\":\"the end\"}}", time(millis)).into_bytes()
 }
 
+/// Somebody knocks, so long after the beginning.
+pub fn knock(user: u64, millis: u64) -> Entry {
+    let bytes = format!(
+        r#"{{"@timestamp":"{}","event":{{"action":"knock"}},"user":{{"name":"knocker {user}"}}}}"#,
+        time(millis)
+    );
+    Entry { input: "auth", key: user, bytes: bytes.into_bytes() }
+}
+
 fn time(millis: u64) -> String {
     let start = jiff::Timestamp::constant(1_709_251_200, 0);
     (start + Duration::from_millis(millis)).to_string()

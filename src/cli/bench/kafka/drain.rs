@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{
     super::measure::{Figure, Measured, Row, median, rows},
     Bench, MATCHING, PARTITIONS, RATE,
-    events::{Events, Plan},
+    events::Events,
     feed::{Feed, Seat},
     ground::Ground,
     running::{Running, Spent, Stopwatch},
@@ -34,10 +34,9 @@ enum Step {
 }
 
 pub async fn measure(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let Bench { args, ground, events } = *bench;
+    let Bench { args, ground, events, .. } = *bench;
     let count = args.events;
-    let plan = Plan { events: count, per_mille: MATCHING, cycle: 0 };
-    let feed = Feed::write(ground, events, plan, "drain", PARTITIONS).await?;
+    let feed = bench.feeds.get(bench, MATCHING, PARTITIONS).await?;
     let mut spent = STEPS.map(|_| Vec::with_capacity(args.rounds));
     for _ in 0..args.rounds {
         for ((step, _), spent) in STEPS.iter().zip(&mut spent) {
@@ -133,10 +132,9 @@ async fn read(
 /// The detect stage, up to the last signal that is durable.
 async fn detect(ground: &Ground, events: &Events, feed: &Feed) -> Result<Spent> {
     let config = ground.config(&feed.topic, Delivery::ExactlyOnce);
-    let mut running = Running::new(config.clone(), &events.rules)?;
+    let mut running = Running::new(ground, config.clone(), &events.rules)?;
     running.detect(feed.ends.len()).await?;
     let spent = running.through(feed, false).await?;
-    running.drain().await;
     ground.over(&config).await?;
     Ok(spent)
 }

@@ -1,10 +1,13 @@
 //! Writes events into topics of their own, and reads topics to their ends to see what the stages left there.
 
+use std::{cell::RefCell, rc::Rc};
+
 use anyhow::{Context, Result, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 
 use super::{
+    Bench, MATCHING, PARTITIONS,
     events::{Events, GAP, Plan},
     ground::{Ground, LATENESS},
 };
@@ -50,6 +53,38 @@ impl Feed {
             .collect();
         let offsets = ground.log().append(last).await.context("writing events")?;
         Ok(Feed { topic, plan, ends: offsets.into_iter().map(|offset| offset + 1).collect() })
+    }
+}
+
+/// The feeds of the parts of a bench.
+#[derive(Default)]
+pub struct Feeds {
+    /// What most parts read: [`MATCHING`] of a thousand match, in [`PARTITIONS`]. Written when it is first wanted, and
+    /// kept.
+    common: OnceCell<Rc<Feed>>,
+    others: RefCell<Vec<String>>,
+}
+
+impl Feeds {
+    /// Signals of a cycle: of a thousand, one is an alert by itself and ten are one of a window.
+    const CYCLE: usize = 1_000;
+
+    /// A topic of events of which so many of a thousand match.
+    pub async fn get(&self, bench: &Bench<'_>, per_mille: usize, partitions: u32) -> Result<Rc<Feed>> {
+        let plan = Plan { events: bench.args.events, per_mille, cycle: Self::CYCLE };
+        let name = format!("{per_mille}-{partitions}");
+        let write = async || Feed::write(bench.ground, bench.events, plan, &name, partitions).await.map(Rc::new);
+        if (per_mille, partitions) == (MATCHING, PARTITIONS) {
+            return self.common.get_or_try_init(write).await.cloned();
+        }
+        let feed = write().await?;
+        self.others.borrow_mut().push(feed.topic.clone());
+        Ok(feed)
+    }
+
+    /// Removes those that only one part reads.
+    pub async fn part_is_over(&self, ground: &Ground) -> Result<()> {
+        ground.remove(&self.others.take()).await
     }
 }
 

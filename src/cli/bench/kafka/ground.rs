@@ -1,4 +1,5 @@
-//! The bench's own place on the brokers: names that nobody else has, what was made under them, and its removal.
+//! The bench's own place on the brokers: names that nobody else has, what was made and what runs under them, and its
+//! removal.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,7 +16,7 @@ use crate::{
         Cleanup, Log, TopicSpec,
         kafka::{KafkaLog, TUNED},
     },
-    stage::Topics,
+    stage::{Pipeline, Topics},
 };
 
 /// How far an event may come behind a later one of its partition. The events come in order: a windowed alert waits for
@@ -25,6 +26,9 @@ pub const LATENESS: Duration = Duration::from_secs(1);
 /// What is made is kept so long, should nobody remove it.
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
+/// How long stages may take to commit and leave, and how long the brokers to remove what they made.
+const LEAVE_MAX: Duration = Duration::from_secs(20);
+
 pub struct Ground {
     brokers: String,
     prefix: String,
@@ -32,6 +36,8 @@ pub struct Ground {
     runs: Cell<u32>,
     topics: RefCell<Vec<String>>,
     groups: RefCell<Vec<String>>,
+    /// What runs here, in the order of its start.
+    pipelines: RefCell<Vec<Pipeline>>,
 }
 
 impl Ground {
@@ -47,6 +53,7 @@ impl Ground {
             runs: Cell::default(),
             topics: RefCell::default(),
             groups: RefCell::default(),
+            pipelines: RefCell::default(),
         })
     }
 
@@ -91,14 +98,36 @@ impl Ground {
         Arc::new(config)
     }
 
-    /// Removes the topics of stages that have ended: a broker should not have to bear those of every run at once.
+    /// Takes stages that run here. Whatever the end, they leave before their topics are removed.
+    pub fn hold(&self, pipeline: Pipeline) {
+        self.pipelines.borrow_mut().push(pipeline);
+    }
+
+    /// Lets every stage that runs here commit and leave its group.
+    pub async fn drain(&self) {
+        let pipelines = self.pipelines.take();
+        for pipeline in pipelines.into_iter().rev() {
+            // Who does not leave by then is removed by the brokers.
+            tokio::time::timeout(LEAVE_MAX, pipeline.drain()).await.ok();
+        }
+    }
+
+    /// Ends a run of stages: removes their topics. A broker should not have to bear those of every run at once.
     ///
     /// # Errors
     /// When the brokers keep one.
     pub async fn over(&self, config: &Config) -> Result<()> {
+        self.drain().await;
         let run = config.kafka.as_ref().map_or("", |kafka| &kafka.topic_prefix);
-        let over: Vec<String> = topics_of(run, config).collect();
-        self.log.remove(&over, &[]).await?;
+        self.remove(&topics_of(run, config).collect::<Vec<_>>()).await
+    }
+
+    /// Removes topics that nothing reads any more.
+    ///
+    /// # Errors
+    /// When the brokers keep one.
+    pub async fn remove(&self, over: &[String]) -> Result<()> {
+        self.log.remove(over, &[]).await?;
         self.topics.borrow_mut().retain(|topic| !over.contains(topic));
         Ok(())
     }
@@ -111,13 +140,15 @@ impl Ground {
         name
     }
 
-    /// Removes all that was made.
+    /// Ends what runs, and removes all that was made.
     ///
     /// # Errors
     /// When the brokers keep something.
     pub async fn clear(&self) -> Result<()> {
+        self.drain().await;
         let (topics, groups) = (self.topics.take(), self.groups.take());
-        Ok(self.log.remove(&topics, &groups).await?)
+        let removed = tokio::time::timeout(LEAVE_MAX, self.log.remove(&topics, &groups)).await;
+        Ok(removed.with_context(|| format!("the brokers did not answer within {LEAVE_MAX:?}"))??)
     }
 
     /// The settings that the figures depend on, for the person at the terminal.

@@ -1,5 +1,5 @@
 //! How long it takes from an event to the moment in which a `read_committed` reader has its alert, at half the rate
-//! that producer, broker, stages and reader sustain together here.
+//! that producer, broker, stages and reader sustain together here, or at a given one.
 //!
 //! An event's time is when it was due to be written: what a stalled producer holds back counts. The CPU time is the
 //! producer's and the reader's too.
@@ -56,19 +56,21 @@ static MARKER_INTERVAL_MS: Column = Column { key: "marker_interval_ms", head: "m
 static COMMIT_INTERVAL_MS: Column = Column { key: "commit_interval_ms", head: "commits", digits: 0 };
 
 pub async fn measure(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let Bench { args, ground, events } = *bench;
+    let Bench { args, ground, events, .. } = *bench;
     let count = args.events;
     let plan = Plan { events: count, per_mille: MATCHING, cycle: CYCLE };
-    let flat_out = live(ground, events, plan, f64::INFINITY).await?;
-    let rate = count as f64 / flat_out.spent.seconds / 2.0;
-    let half = live(ground, events, plan, rate).await?;
+    let rate = match args.rate {
+        Some(rate) => rate as f64,
+        None => count as f64 / live(ground, events, plan, f64::INFINITY).await?.spent.seconds / 2.0,
+    };
+    let paced = live(ground, events, plan, rate).await?;
     let config = Config::default();
     let row = |name: &str, id: &str| {
-        let mut waits: Vec<f64> = half.counted(id).map(|alert| alert.waited.as_secs_f64() * 1e3).collect();
+        let mut waits: Vec<f64> = paced.counted(id).map(|alert| alert.waited.as_secs_f64() * 1e3).collect();
         waits.sort_by(f64::total_cmp);
         Measured {
             name: name.to_owned(),
-            times_us: vec![half.spent.cpu_us],
+            times_us: vec![paced.spent.cpu_us],
             figures: vec![
                 (&RATE, rate),
                 (&ALERTS, waits.len() as f64),
@@ -128,7 +130,7 @@ async fn live(ground: &Ground, events: &Events, plan: Plan, rate: f64) -> Result
     let name = if rate.is_finite() { "paced" } else { "flat-out" };
     let topic = ground.events_topic(name, PARTITIONS).await?;
     let config = ground.config(&topic, Delivery::ExactlyOnce);
-    let mut running = Running::new(config.clone(), &events.rules)?;
+    let mut running = Running::new(ground, config.clone(), &events.rules)?;
     running.correlate().await?;
     running.detect(PARTITIONS as usize).await?;
     let seat = Seat::take(ground, &running.topics().alerts).await?;
@@ -158,7 +160,6 @@ async fn live(ground: &Ground, events: &Events, plan: Plan, rate: f64) -> Result
         }
     }
     reader.stop().await?;
-    running.drain().await;
     ground.over(&config).await?;
     let spent = spent.unwrap_or_else(|| stopwatch.stop());
     Ok(Lived { spent, began, took, alerts })

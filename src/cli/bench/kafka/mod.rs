@@ -17,7 +17,7 @@ use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::{events::Events, ground::Ground};
+use self::{events::Events, feed::Feeds, ground::Ground};
 use super::measure::{Column, Report};
 use crate::{
     cli::{
@@ -71,12 +71,14 @@ struct Bench<'a> {
     args: &'a BenchKafkaArgs,
     ground: &'a Ground,
     events: &'a Events,
+    feeds: &'a Feeds,
 }
 
 async fn measure(args: &BenchKafkaArgs, report: &mut Report) -> Result<()> {
     let events = Events::new(args.rule_count, args.seed)?;
     let ground = Ground::open(&args.bootstrap)?;
-    let bench = Bench { args, ground: &ground, events: &events };
+    let feeds = Feeds::default();
+    let bench = Bench { args, ground: &ground, events: &events, feeds: &feeds };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let outcome = tokio::select! {
         outcome = parts(&bench, report) => outcome,
@@ -102,6 +104,7 @@ async fn parts(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
             KafkaPart::Restore => restore::measure(bench).await?,
             KafkaPart::Latency => latency::measure(bench).await?,
         };
+        bench.feeds.part_is_over(bench.ground).await?;
         report.rows(&rows)?;
     }
     Ok(())

@@ -1,21 +1,17 @@
 //! The whole pipeline, detect and correlate, over topics of events that are written before it begins: exactly-once
 //! against at-least-once, with few matches and many, over one partition and several.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, rc::Rc};
 
 use anyhow::{Result, ensure};
 
 use super::{
     super::measure::{Figure, Measured, Row, median, rows},
     ALERTS, Bench, MATCHING, PARTITIONS, RATE, RATE_RATIO, SIGNALS,
-    events::Plan,
     feed::{Feed, read_all},
     running::{Running, Spent},
 };
 use crate::{config::Delivery, detect::SignalRecord};
-
-/// Signals of a cycle: of a thousand, one is an alert by itself and ten are one of a window.
-const CYCLE: usize = 1_000;
 
 /// What a run of the pipeline used and left.
 struct Passed {
@@ -27,14 +23,14 @@ struct Passed {
 /// One of the things that are compared.
 struct Variant {
     name: String,
-    feed: Feed,
+    feed: Rc<Feed>,
     delivery: Delivery,
 }
 
 pub async fn deliveries(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let mut variants = Vec::new();
     for (name, delivery) in [("at least once", Delivery::AtLeastOnce), ("exactly once", Delivery::ExactlyOnce)] {
-        let feed = feed(bench, MATCHING, &name.replace(' ', "-"), PARTITIONS).await?;
+        let feed = bench.feeds.get(bench, MATCHING, PARTITIONS).await?;
         variants.push(Variant { name: name.to_owned(), feed, delivery });
     }
     compare(bench, "delivery", variants).await
@@ -43,7 +39,7 @@ pub async fn deliveries(bench: &Bench<'_>) -> Result<Vec<Row>> {
 pub async fn hop(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let mut variants = Vec::new();
     for (name, per_mille) in [("0.1 %", 1), ("1 %", 10), ("10 %", 100)] {
-        let feed = feed(bench, per_mille, &format!("hop-{per_mille}"), PARTITIONS).await?;
+        let feed = bench.feeds.get(bench, per_mille, PARTITIONS).await?;
         variants.push(Variant { name: format!("{name} match"), feed, delivery: Delivery::ExactlyOnce });
     }
     compare(bench, "hop", variants).await
@@ -52,15 +48,10 @@ pub async fn hop(bench: &Bench<'_>) -> Result<Vec<Row>> {
 pub async fn scale(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let mut variants = Vec::new();
     for (name, partitions) in [("1 partition", 1), ("2 partitions", 2), ("4 partitions", 4)] {
-        let feed = feed(bench, MATCHING, &format!("scale-{partitions}"), partitions).await?;
+        let feed = bench.feeds.get(bench, MATCHING, partitions).await?;
         variants.push(Variant { name: name.to_owned(), feed, delivery: Delivery::ExactlyOnce });
     }
     compare(bench, "scale", variants).await
-}
-
-async fn feed(bench: &Bench<'_>, per_mille: usize, name: &str, partitions: u32) -> Result<Feed> {
-    let plan = Plan { events: bench.args.events, per_mille, cycle: CYCLE };
-    Feed::write(bench.ground, bench.events, plan, name, partitions).await
 }
 
 /// Runs all by turns; the first one is the baseline.
@@ -92,12 +83,12 @@ async fn pass(bench: &Bench<'_>, variant: &Variant) -> Result<Passed> {
     let Bench { ground, events, .. } = bench;
     let feed = &variant.feed;
     let config = ground.config(&feed.topic, variant.delivery);
-    let mut running = Running::new(config.clone(), &events.rules)?;
+    let mut running = Running::new(ground, config.clone(), &events.rules)?;
     let topics = running.topics();
     running.correlate().await?;
     running.detect(feed.ends.len()).await?;
     let spent = running.through(feed, true).await?;
-    running.drain().await;
+    ground.drain().await;
     let (mut signals, mut alerts) = (0, BTreeSet::new());
     read_all(ground, &topics.signals, |record| {
         let decoded = record.value.map(SignalRecord::decode);

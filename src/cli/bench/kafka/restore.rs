@@ -13,30 +13,30 @@ use super::{
 };
 use crate::{
     config::Delivery,
-    log::{Log, TopicPartition, kafka::KafkaLog},
+    log::{HeadStart, Log, TopicPartition, kafka::KafkaLog},
     stage::Stages,
     telemetry::{SignalsStatus, Status},
 };
 
 /// Each key has one signal in its window. The stages make the state; what restores it has never seen it.
 pub async fn measure(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let Bench { args, ground, events } = *bench;
+    let Bench { args, ground, events, .. } = *bench;
     let keys = args.keys;
     let plan = Plan { events: keys, per_mille: 1_000, cycle: 0 };
     let feed = Feed::write(ground, events, plan, "restore", PARTITIONS).await?;
     let config = ground.config(&feed.topic, Delivery::ExactlyOnce);
-    let mut first = Running::new(config.clone(), &events.rules)?;
+    let mut first = Running::new(ground, config.clone(), &events.rules)?;
     let state = first.topics().state;
     first.correlate().await?;
     first.detect(feed.ends.len()).await?;
     first.until("every key has a window", |status| held(status) == (keys as u64, 0)).await?;
-    first.drain().await;
+    ground.drain().await;
 
     let read = read(ground.log(), &state, config.correlate.partitions, keys).await?;
-    let mut second = Running::new(config.clone(), &events.rules)?;
+    let mut second = Running::new(ground, config.clone(), &events.rules)?;
     let resumed = resume(&mut second, keys).await?;
-    second.drain().await;
     ground.over(&config).await?;
+    ground.remove(&[feed.topic]).await?;
     let row = |name: &str, spent: Spent| Measured {
         name: name.to_owned(),
         times_us: vec![spent.cpu_us],
@@ -56,7 +56,7 @@ async fn read(log: &KafkaLog, state: &str, partitions: u32, keys: usize) -> Resu
     let partitions = (0..partitions).map(|partition| TopicPartition { topic: state.to_owned(), partition });
     let partitions: Vec<TopicPartition> = partitions.collect();
     let stopwatch = Stopwatch::start();
-    let restored = try_join_all(partitions.iter().map(|at| log.restore(at, &|_, _| {}))).await?;
+    let restored = try_join_all(partitions.iter().map(|at| log.restore(at, HeadStart::default(), &|_, _| {}))).await?;
     let spent = stopwatch.stop();
     let records = restored.iter().map(|records| records.len()).sum::<usize>();
     ensure!(records >= keys, "the changelog has {records} records of {keys} keys");
@@ -64,7 +64,7 @@ async fn read(log: &KafkaLog, state: &str, partitions: u32, keys: usize) -> Resu
 }
 
 /// From the moment in which the first line has its partition to the one in which the last line reads on.
-async fn resume(running: &mut Running, keys: usize) -> Result<Spent> {
+async fn resume(running: &mut Running<'_>, keys: usize) -> Result<Spent> {
     running.start(Stages { detect: false, correlate: true, notify: false }).await?;
     running.until("correlate has a partition", |status| !status.lines.is_empty()).await?;
     let spent = running.correlates().await?;

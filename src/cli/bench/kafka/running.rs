@@ -13,6 +13,7 @@ use super::{
     super::measure::{cpu_us, process_cpu_us},
     events::{SINGLE, WINDOW},
     feed::Feed,
+    ground::Ground,
 };
 use crate::{
     clock::Clock,
@@ -30,10 +31,10 @@ pub const LOOK: Duration = Duration::from_millis(2);
 const STANDSTILL_MAX: Duration = Duration::from_secs(60);
 
 /// Stages of one group.
-pub struct Running {
+pub struct Running<'a> {
+    ground: &'a Ground,
     around: Surroundings,
     rules: Arc<RuleSet>,
-    pipelines: Vec<Pipeline>,
     escalations: mpsc::UnboundedSender<Escalation>,
     escalated: mpsc::UnboundedReceiver<Escalation>,
 }
@@ -63,9 +64,9 @@ impl Stopwatch {
     }
 }
 
-impl Running {
+impl<'a> Running<'a> {
     /// A log for stages, of which none has begun.
-    pub fn new(config: Arc<Config>, rules: &Arc<RuleSet>) -> Result<Self> {
+    pub fn new(ground: &'a Ground, config: Arc<Config>, rules: &Arc<RuleSet>) -> Result<Self> {
         let Some(kafka) = &config.kafka else { bail!("the bench's stages run on Kafka") };
         let log = KafkaLog::connect(kafka)?;
         let (escalations, escalated) = mpsc::unbounded_channel();
@@ -80,7 +81,7 @@ impl Running {
             stages: Stages::default(),
             rulebook: None,
         };
-        Ok(Running { around, rules: rules.clone(), pipelines: Vec::new(), escalations, escalated })
+        Ok(Running { ground, around, rules: rules.clone(), escalations, escalated })
     }
 
     pub fn config(&self) -> &Config {
@@ -121,7 +122,7 @@ impl Running {
     pub async fn start(&mut self, stages: Stages) -> Result<()> {
         let around = Surroundings { stages, ..self.around.clone() };
         let pipeline = Pipeline::start(&around, self.rules.clone(), Vec::new(), self.escalations.clone()).await?;
-        self.pipelines.push(pipeline);
+        self.ground.hold(pipeline);
         Ok(())
     }
 
@@ -169,13 +170,6 @@ impl Running {
                 bail!("it did not come about that {what}; the stages stand still:\n{status}");
             }
             tokio::time::sleep(LOOK).await;
-        }
-    }
-
-    /// Lets every stage commit and leave its group.
-    pub async fn drain(self) {
-        for pipeline in self.pipelines.into_iter().rev() {
-            pipeline.drain().await;
         }
     }
 }

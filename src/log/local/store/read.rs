@@ -1,13 +1,12 @@
 //! What is read from the store: chunks, ends, newest values, commits. What does not read is an error that names its place.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use bytes::Bytes;
 use fjall::{Readable, UserValue};
 
 use super::{Kept, Store, StoreError, damaged};
 use crate::log::{
-    Committed, LogError, TopicPartition,
+    Committed, Live, LogError, TopicPartition,
     local::{
         chunk::Chunk,
         keys::{self, CommitValue},
@@ -110,10 +109,10 @@ impl Store {
         }
     }
 
-    pub(in crate::log::local) fn live(&self, at: &TopicPartition) -> Result<BTreeMap<Bytes, Bytes>, StoreError> {
+    pub(in crate::log::local) fn live(&self, at: &TopicPartition) -> Result<Live, StoreError> {
         let keyspace = self.compacted(&at.topic)?;
         let prefix = keys::all_live(at.partition);
-        let mut live = BTreeMap::new();
+        let mut live = Live::default();
         for guard in self.db.snapshot().prefix(keyspace, prefix) {
             let (key, value) = guard.into_inner().map_err(|error| LogError::Corrupt {
                 topic: at.topic.clone(),
@@ -121,7 +120,7 @@ impl Store {
                 offset: 0,
                 reason: error.to_string(),
             })?;
-            live.insert(Bytes::copy_from_slice(&key[prefix.len()..]), Bytes::copy_from_slice(&value));
+            live.apply(&key[prefix.len()..], Some(&value));
         }
         Ok(live)
     }
