@@ -3,6 +3,7 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    hint::black_box,
     sync::Arc,
     time::Duration,
 };
@@ -69,8 +70,8 @@ fn record(n: usize) -> String {
     )
 }
 
-/// What a source allocates for records, after it has read them often.
-fn allocations_of(rules: &str, spec: &DecodeSpec, records: &[String]) -> u64 {
+/// What a source allocates for records, after it has read them often; `matches` says whether any of them does.
+fn allocations_of(rules: &str, spec: &DecodeSpec, records: &[String], matches: bool) -> u64 {
     let files = RuleFiles { files: [("a.rhai".into(), rules.to_owned())].into(), ..RuleFiles::default() };
     let loaded = load(&files, &LoadOptions::default(), None);
     assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
@@ -89,23 +90,50 @@ fn allocations_of(rules: &str, spec: &DecodeSpec, records: &[String]) -> u64 {
         for (offset, record) in (0..).zip(records) {
             let raw = Raw { offset, bytes: record.as_bytes(), timestamp_ms: Some(0), clock: None };
             let signals = source.read(raw).expect("a record");
-            assert!(signals.is_empty(), "{signals:?}");
+            assert_eq!(signals.is_empty(), !matches, "{signals:?}");
         }
     };
     // the storage grows, and the matcher learns what is rare
     for _ in 0..50 {
         read_all();
     }
+    counted(read_all)
+}
+
+/// The allocations of this thread meanwhile.
+fn counted<T>(meanwhile: impl FnOnce() -> T) -> u64 {
     let before = ALLOCATIONS.get();
-    assert!(before > 0, "allocations are counted");
-    read_all();
+    meanwhile();
     ALLOCATIONS.get() - before
+}
+
+#[test]
+fn every_allocation_is_counted() {
+    assert_eq!(counted(|| black_box(Box::new(1))), 1);
+    assert_eq!(counted(|| black_box(vec![0_u8; 10])), 1, "with zeros in it");
+    let mut list = Vec::with_capacity(1);
+    let grow = || (0..2).for_each(|number| black_box(&mut list).push(number));
+    assert_eq!(counted(grow), 1, "one that grows");
+    assert_eq!(counted(|| black_box(1)), 0);
+}
+
+#[test]
+fn an_event_that_matches_is_seen_to_allocate() {
+    let records: Vec<String> = (0..200).map(record).map(|record| record.replace("cmd /c", "mimikatz")).collect();
+    let matching: Vec<String> = records.into_iter().filter(|record| record.contains("\"EventID\": 1,")).collect();
+    let found = allocations_of(RULES, &DecodeSpec::default(), &matching, true);
+    assert!(found >= matching.len() as u64, "{found} allocations for {} signals", matching.len());
 }
 
 #[test]
 fn an_event_that_matches_nothing_allocates_nothing() {
     let records: Vec<String> = (0..200).map(record).collect();
-    assert_eq!(allocations_of(RULES, &DecodeSpec::default(), &records), 0, "allocations in {} events", records.len());
+    assert_eq!(
+        allocations_of(RULES, &DecodeSpec::default(), &records, false),
+        0,
+        "allocations in {} events",
+        records.len()
+    );
 }
 
 const LINE_RULES: &str = r#"
@@ -142,5 +170,5 @@ fn a_line_that_matches_nothing_allocates_nothing() {
         regex: r"I/O error, dev (?<disk.name>\w+)".into(),
     };
     let spec = DecodeSpec { extracts: vec![extract], ..DecodeSpec::default() };
-    assert_eq!(allocations_of(LINE_RULES, &spec, &lines), 0, "allocations in {} lines", lines.len());
+    assert_eq!(allocations_of(LINE_RULES, &spec, &lines, false), 0, "allocations in {} lines", lines.len());
 }

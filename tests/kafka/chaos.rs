@@ -56,8 +56,9 @@ const FETCH_BYTES: u64 = 4096;
 const PRODUCER_BATCH_RECORDS: u64 = 16;
 /// No record takes less.
 const RECORD_BYTES_MIN: u64 = 32;
-/// What one kill and the accidents beside it take at most; only so much story is made up.
+/// What one kill and the accidents beside it take at most, and how long a flood lasts; only so much story is made up.
 const SECONDS_PER_KILL: u64 = 60;
+const SECONDS_PER_FLOOD: u64 = 20;
 /// A partition is back by then.
 const RECOVERY_MAX: Duration = Duration::from_secs(60);
 const END_MAX: Duration = Duration::from_secs(120);
@@ -290,7 +291,7 @@ impl Fleet {
 impl Drop for Fleet {
     /// Says what the processes said about state that they waited for, the dead ones too.
     fn drop(&mut self) {
-        self.site.said_by_any("restore stands still").iter().for_each(|line| say(line));
+        self.site.said_by_any("restore stands still").iter().for_each(|line| say(&line.to_string()));
     }
 }
 
@@ -374,14 +375,17 @@ fn nothing_is_lost_nothing_is_there_twice_and_nothing_is_wrong() {
     let mut dice = Dice::new(seed);
     let begun = Instant::now();
     let mut fleet = Fleet::start();
-    let scenes = kills * SECONDS_PER_KILL * SCENES_PER_SECOND;
+    let accidents = accidents(kills, &mut dice);
+    let floods = accidents.iter().filter(|accident| **accident == Accident::Flood).count() * FLOOD;
+    let scenes = (kills * SECONDS_PER_KILL + floods as u64 * SECONDS_PER_FLOOD) * SCENES_PER_SECOND;
     let telling = tell(&fleet.site, story(scenes), &fleet.pace);
 
-    for accident in accidents(kills, &mut dice) {
+    for accident in accidents {
         // Nothing is waited for: accidents come at any distance from one another.
         thread::sleep(Duration::from_millis(500 + dice.roll(2_000)));
         say(&format!("{:6.1} s {accident:?}", begun.elapsed().as_secs_f64()));
         fleet.happen(accident, &mut dice);
+        assert!(!telling.is_finished(), "the story of {scenes} scenes is over before the accidents are");
     }
     fleet.pace.over.store(true, Ordering::Release);
     let told = telling.join().expect("the story is told");

@@ -2,12 +2,12 @@
 //! under `tests/cases/correlations`, and of logs that are made of those events.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use rand::{SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::Value as Json;
 use tripline::{
     cli::read_rule_files,
@@ -44,8 +44,8 @@ impl Story {
 
     /// All of it in Rhai; what is Rhai's already stays.
     fn converted(&self) -> Loaded {
-        let (rhai, sigma): (BTreeMap<PathBuf, String>, BTreeMap<_, _>) =
-            self.files.files.clone().into_iter().partition(|(path, _)| path.extension().is_some_and(|of| of == "rhai"));
+        let (sigma, rhai) = self.files.clone().sigma_apart();
+        let rhai = rhai.files;
         let others = engine::loaded(rhai.clone(), SigmaOptions::default()).set;
         let others: Vec<_> = others.rules.iter().map(|rule| &**rule).collect();
         let converted = convert_sigma(&sigma, &others, &self.options);
@@ -60,11 +60,11 @@ impl Story {
 
     /// A log of its events, in another order, some often, some at the same time.
     fn made(&self, seed: u64) -> Vec<String> {
-        let mut random = Random(seed);
+        let mut random = StdRng::seed_from_u64(seed);
         let mut second = 0;
         let event = |_| {
-            second += random.one_of(&[0, 0, 1, 5, 20, 60, 200, 700]);
-            let mut event = self.events[random.below(self.events.len() as u64) as usize].clone();
+            second += [0, 0, 1, 5, 20, 60, 200, 700].choose(&mut random).expect("some");
+            let mut event = self.events.choose(&mut random).expect("an event").clone();
             event["@timestamp"] = format!(
                 "2024-01-{:02}T{:02}:{:02}:{:02}Z",
                 1 + second / 86_400,
@@ -76,26 +76,6 @@ impl Story {
             event.to_string()
         };
         (0..EVENTS).map(event).collect()
-    }
-}
-
-/// The 64-bit generator of Steele, Lea and Flood (SplitMix, 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn one_of(&mut self, among: &[u64]) -> u64 {
-        among[self.below(among.len() as u64) as usize]
     }
 }
 

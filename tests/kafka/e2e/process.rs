@@ -128,13 +128,11 @@ impl Site {
     }
 
     /// The lines with that message in the logs of all processes that there were.
-    pub fn said_by_any(&self, message: &str) -> Vec<String> {
+    pub fn said_by_any(&self, message: &str) -> Vec<Value> {
         let files = fs::read_dir(self.path()).expect("the folder").map(|entry| entry.expect("an entry").path());
         let logs =
             files.filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"stderr-")));
-        let texts = logs.map(|path| fs::read_to_string(path).expect("a log"));
-        let is_it = |line: &&str| line.contains(&format!("\"message\":\"{message}\""));
-        texts.flat_map(|text| text.lines().filter(is_it).map(str::to_owned).collect::<Vec<_>>()).collect()
+        logs.flat_map(|path| lines_with(message, &fs::read_to_string(path).expect("a log"))).collect()
     }
 
     pub fn topic(&self, name: &str) -> String {
@@ -160,6 +158,12 @@ impl Site {
             thread::sleep(LOOK_AGAIN);
         }
     }
+}
+
+/// The lines of a log with that message. A process that was killed may have broken off in its last one.
+fn lines_with(message: &str, log: &str) -> Vec<Value> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["message"] == message).collect()
 }
 
 /// Every value of a topic as JSON.
@@ -199,9 +203,7 @@ impl Process {
 
     /// The newest line of its log with that message.
     pub fn said(&self, message: &str) -> Option<Value> {
-        let log = self.log();
-        let lines = log.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.into_iter().find(|line| line["message"] == message)
+        lines_with(message, &self.log()).pop()
     }
 
     pub fn status(&self) -> Status {
