@@ -52,32 +52,28 @@ const LIST_EXTENSIONS: [&str; 3] = ["txt", "csv", "json"];
 /// # Errors
 /// When something there can't be read, leads out of the root, or is above a bound; the error names the path.
 pub fn read_rule_files(path: &Path) -> Result<RuleFiles, RuleFilesError> {
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |error| RuleFilesError::Unreadable { path, error }
-    };
-    let found = fs::metadata(path).map_err(unreadable(path))?;
-    if found.is_dir() {
-        let mut reading = Reading::new(path)?;
-        reading.folder(Path::new(""))?;
-        reading.lists()?;
-        return Ok(reading.files);
+    let (mut reading, what) = Reading::of(path)?;
+    reading.take(&what)?;
+    reading.finish()
+}
+
+/// The same of several paths: files of one folder come together, with what lies beside them once.
+///
+/// # Errors
+/// As for one path.
+pub fn read_by_root(paths: &[PathBuf]) -> Result<Vec<RuleFiles>, RuleFilesError> {
+    let mut readings: Vec<Reading> = Vec::new();
+    for path in paths {
+        let (mut first, what) = Reading::of(path)?;
+        match readings.iter_mut().find(|reading| reading.files.root == first.files.root) {
+            Some(reading) => reading.take(&what)?,
+            None => {
+                first.take(&what)?;
+                readings.push(first);
+            }
+        }
     }
-    let folder = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let name = path.file_name().ok_or_else(|| RuleFilesError::NotARuleFile(path.to_owned()))?;
-    if !is_rule_file(path) {
-        return Err(RuleFilesError::NotARuleFile(path.to_owned()));
-    }
-    let mut reading = Reading::new(folder)?;
-    reading.file(Path::new(name))?;
-    if reading.files.root.join("lib").is_dir() {
-        reading.folder(Path::new("lib"))?;
-    }
-    reading.lists()?;
-    Ok(reading.files)
+    readings.into_iter().map(Reading::finish).collect()
 }
 
 fn is_rule_file(path: &Path) -> bool {
@@ -97,7 +93,47 @@ struct Reading {
     bytes: u64,
 }
 
+/// What of a root a path means.
+enum What {
+    All,
+    File(PathBuf),
+}
+
 impl Reading {
+    /// Of the root that a path is in, or is; nothing of it is read yet.
+    fn of(path: &Path) -> Result<(Self, What), RuleFilesError> {
+        let found = fs::metadata(path);
+        let found = found.map_err(|error| RuleFilesError::Unreadable { path: path.to_owned(), error })?;
+        if found.is_dir() {
+            return Ok((Reading::new(path)?, What::All));
+        }
+        let folder = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let name = path.file_name().ok_or_else(|| RuleFilesError::NotARuleFile(path.to_owned()))?;
+        if !is_rule_file(path) {
+            return Err(RuleFilesError::NotARuleFile(path.to_owned()));
+        }
+        Ok((Reading::new(folder)?, What::File(name.into())))
+    }
+
+    fn take(&mut self, what: &What) -> Result<(), RuleFilesError> {
+        match what {
+            What::All => self.folder(Path::new("")),
+            What::File(name) => self.file(name),
+        }
+    }
+
+    /// What lies beside the rules comes last.
+    fn finish(mut self) -> Result<RuleFiles, RuleFilesError> {
+        if self.files.root.join("lib").is_dir() {
+            self.folder(Path::new("lib"))?;
+        }
+        self.lists()?;
+        Ok(self.files)
+    }
+
     fn new(root: &Path) -> Result<Self, RuleFilesError> {
         let canonical =
             root.canonicalize().map_err(|error| RuleFilesError::Unreadable { path: root.to_owned(), error })?;
@@ -124,8 +160,11 @@ impl Reading {
         Ok(())
     }
 
-    /// The file at `relative`, a path below the root.
+    /// The file at `relative`, a path below the root; once.
     fn file(&mut self, relative: &Path) -> Result<(), RuleFilesError> {
+        if self.files.files.contains_key(relative) {
+            return Ok(());
+        }
         let path = self.files.root.join(relative);
         let unreadable = |error| RuleFilesError::Unreadable { path: path.clone(), error };
         self.check_inside(&path)?;
@@ -231,6 +270,19 @@ mod tests {
         let files = read_rule_files(&root.path().join("b.rhai")).unwrap();
         assert_eq!(names(&files), ["b.rhai", "lib/l.rhai"]);
         assert_eq!(files.root, root.path());
+    }
+
+    #[test]
+    fn files_of_one_folder_bring_what_lies_beside_them_once() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &["b.rhai", "a.yml", "c.yml", "deep/d.yml", "lib/l.rhai", "lists/x.txt"]);
+        let paths = ["c.yml", "b.rhai", "deep", "a.yml", "c.yml"].map(|path| root.path().join(path));
+        let read = read_by_root(&paths).unwrap();
+        let found: Vec<_> = read.iter().map(|files| (names(files), files.lists.len())).collect();
+        let one = |paths: &[&str], lists| (paths.iter().map(|path| (*path).to_owned()).collect(), lists);
+        assert_eq!(found, [one(&["a.yml", "b.rhai", "c.yml", "lib/l.rhai"], 1), one(&["d.yml"], 0)]);
+        let read = read_by_root(&[root.path().join("b.rhai"), root.path().to_owned()]).unwrap();
+        assert_eq!((read.len(), read[0].files.len()), (1, 5));
     }
 
     #[test]

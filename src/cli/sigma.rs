@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use anyhow::Result;
@@ -13,10 +13,13 @@ use super::{
     args::{ConvertArgs, SigmaCommand, SigmaCommandArgs},
     output::{Output, tell},
     pipelines,
-    rule_files::read_rule_files,
-    rules::shown,
+    rule_files::read_by_root,
+    rules::{Rules, shown},
 };
-use crate::rule::{Diagnostic, LoadOptions, Rule, RuleFiles, RuleSet, convert_sigma, load};
+use crate::{
+    config::Enrichment,
+    rule::{Diagnostic, LoadOptions, Rule, SigmaOptions, convert_sigma},
+};
 
 /// Warnings that are about what comes out; the others `check` says.
 const OF_RESULT: [&str; 1] = ["unused-filter"];
@@ -30,8 +33,8 @@ pub fn run(args: &SigmaCommandArgs) -> Result<u8> {
 fn convert(args: &ConvertArgs) -> Result<u8> {
     let options = pipelines::read(&args.sigma.pipelines)?;
     let (texts, others) = read(&args.files)?;
-    let others: Vec<&Rule> = others.iter().flat_map(|set| &set.rules).map(|rule| &**rule).collect();
-    let converted = convert_sigma(&texts, &others, &options);
+    let rules: Vec<&Rule> = others.iter().flat_map(|others| &others.set.rules).map(|rule| &**rule).collect();
+    let converted = convert_sigma(&texts, &rules, &options);
     let mut out = Output::stdout();
     for (number, rule) in converted.rules.iter().enumerate() {
         if number > 0 {
@@ -40,11 +43,12 @@ fn convert(args: &ConvertArgs) -> Result<u8> {
         out.line(rule.trim_end())?;
     }
     out.finish()?;
+    let found = || others.iter().flat_map(|others| &others.diagnostics).chain(&converted.found);
     let is_told = |finding: &&Diagnostic| finding.is_error() || OF_RESULT.contains(&finding.code);
-    for finding in converted.found.iter().filter(is_told) {
+    for finding in found().filter(is_told) {
         tell(format_args!("{}\n", finding.render(io::stderr().is_terminal())));
     }
-    let failed = converted.refused > 0 || converted.found.iter().any(Diagnostic::is_error);
+    let failed = converted.refused > 0 || found().any(Diagnostic::is_error);
     if failed {
         tell(format_args!("{} rules written, {} refused", converted.rules.len(), converted.refused));
     }
@@ -52,18 +56,14 @@ fn convert(args: &ConvertArgs) -> Result<u8> {
 }
 
 /// The Sigma files at the paths, as the user can open them; and the Rhai rules there, which correlations may refer to.
-fn read(paths: &[PathBuf]) -> Result<(BTreeMap<PathBuf, String>, Vec<RuleSet>)> {
-    let is_sigma = |path: &Path| path.extension().is_some_and(|extension| extension != "rhai");
+fn read(paths: &[PathBuf]) -> Result<(BTreeMap<PathBuf, String>, Vec<Rules>)> {
     let (mut texts, mut others) = (BTreeMap::new(), Vec::new());
-    for path in paths {
-        let files = read_rule_files(path)?;
-        let (sigma, rhai): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            files.files.into_iter().partition(|(path, _)| is_sigma(path));
-        let own = sigma.into_iter().filter(|(path, _)| !path.starts_with("lib"));
-        texts.extend(own.map(|(path, text)| (shown(&files.root, &path), text)));
-        if !rhai.is_empty() {
-            let rhai = RuleFiles { files: rhai, root: files.root, lists: files.lists };
-            others.push(load(&rhai, &LoadOptions::default(), None).set);
+    for files in read_by_root(paths)? {
+        let root = files.root.clone();
+        let (sigma, rhai) = files.sigma_apart();
+        texts.extend(sigma.into_iter().map(|(path, text)| (shown(&root, &path), text)));
+        if !rhai.files.is_empty() {
+            others.push(Rules::of(rhai, SigmaOptions::default(), LoadOptions::default(), &Enrichment::default()));
         }
     }
     Ok((texts, others))

@@ -79,15 +79,30 @@ fn compile(row: &Row) -> Compiled {
     Compiled { starts: row.starts, expression, groups, constants }
 }
 
-/// The rows that have to be tried on a message, in their order, before it is clear what they say of fields that are
-/// read.
-pub struct Asked<'a> {
-    own: &'static [Compiled],
-    message: &'a str,
-    /// Of the rows that may match, the first so many.
-    rows: usize,
-    /// Lines of web servers come last.
+/// Which rows set a field that is read, settled once for all records.
+#[derive(Debug)]
+pub struct Useful {
+    /// What is tried on the messages of each of [`PROGRAMS`], and last of all others, in order; with whether it sets
+    /// such a field.
+    rows: Vec<Vec<(&'static Compiled, bool)>>,
+    nginx: bool,
     web: bool,
+}
+
+/// What has to be tried on a message, in its order, before it is clear what it says of fields that are read.
+pub struct Asked<'a> {
+    rows: &'a [(&'static Compiled, bool)],
+    message: &'a str,
+    /// Which lines of web servers it may be; they come last.
+    web: MayBe,
+}
+
+/// What a look at a message leaves open.
+#[derive(Debug, Clone, Copy)]
+struct MayBe {
+    nginx: bool,
+    access: bool,
+    apache: bool,
 }
 
 /// What the first row that matches found.
@@ -101,44 +116,54 @@ pub enum Found<'a> {
     Web(web::Line<'a>),
 }
 
-/// What to try on a message of a program; `None` where it can say nothing of fields that are read.
-pub fn ask<'a>(process: Option<&str>, message: &'a str, reads: &dyn Fn(Field) -> bool) -> Option<Asked<'a>> {
-    let own = process.and_then(|name| BY_PROGRAM.get(name)).map(|index| PROGRAM_ROWS[*index].as_slice());
-    let mut asked = Asked { own: own.unwrap_or_default(), message, rows: 0, web: may_be_web(message, reads) };
-    asked.rows = match asked.web {
-        true => usize::MAX,
-        false => asked.candidates().enumerate().filter(|(_, row)| row.sets(reads)).last().map_or(0, |(at, _)| at + 1),
-    };
-    (asked.rows > 0).then_some(asked)
-}
+impl Useful {
+    pub fn new(reads: &dyn Fn(Field) -> bool) -> Self {
+        let others: &[Compiled] = &[];
+        let programs = PROGRAM_ROWS.iter().map(Vec::as_slice).chain([others]);
+        let of_program = |own: &'static [Compiled]| {
+            own.iter().chain(ANY_ROWS.iter()).map(|row| (row, row.sets(reads))).collect::<Vec<_>>()
+        };
+        Useful {
+            rows: programs.map(of_program).collect(),
+            nginx: NGINX_ROW.sets(reads),
+            web: web::FIELDS.iter().any(|field| reads(*field)),
+        }
+    }
 
-fn may_be_web(message: &str, reads: &dyn Fn(Field) -> bool) -> bool {
-    let holds = |literal: &memmem::Finder<'_>| literal.find(message.as_bytes()).is_some();
-    NGINX_ROW.sets(reads) && holds(&NGINX_CLIENT)
-        || web::FIELDS.iter().any(|field| reads(*field)) && (web::may_be_access(message) || holds(&APACHE_CLIENT))
+    /// What to try on a message of a program; `None` where it can say nothing of fields that are read.
+    pub fn ask<'a>(&'a self, process: Option<&str>, message: &'a str) -> Option<Asked<'a>> {
+        let program = process.and_then(|name| BY_PROGRAM.get(name).copied()).unwrap_or(PROGRAMS.len());
+        let (rows, web) = (&self.rows[program], self.look(message));
+        let is_web = web.nginx && self.nginx || web.access || web.apache;
+        let is_worth = |(row, is_useful): &(&Compiled, bool)| *is_useful && row.may_match(message);
+        // whatever matches before a line of a web server keeps that from being one
+        let tried = if is_web { rows.len() } else { rows.iter().rposition(is_worth).map_or(0, |at| at + 1) };
+        (tried > 0).then_some(Asked { rows: &rows[..tried], message, web })
+    }
+
+    fn look(&self, message: &str) -> MayBe {
+        let holds = |literal: &memmem::Finder<'_>| literal.find(message.as_bytes()).is_some();
+        MayBe {
+            nginx: (self.nginx || self.web) && holds(&NGINX_CLIENT),
+            access: self.web && web::may_be_access(message),
+            apache: self.web && holds(&APACHE_CLIENT),
+        }
+    }
 }
 
 impl<'a> Asked<'a> {
-    fn candidates(&self) -> impl Iterator<Item = &'static Compiled> {
-        self.own.iter().chain(ANY_ROWS.iter()).filter(|row| row.may_match(self.message))
-    }
-
     /// The first that matches; `groups` are those of its row.
     pub fn find(&self, groups: &mut Groups) -> Option<Found<'a>> {
-        let message = self.message;
-        if let Some(row) = self.candidates().take(self.rows).find(|row| row.expression.find(message, groups)) {
+        let Asked { rows, message, web } = *self;
+        let mut rows = rows.iter().map(|(row, _)| *row).filter(|row| row.may_match(message));
+        if let Some(row) = rows.find(|row| row.expression.find(message, groups)) {
             return Some(Found::Row(row));
         }
-        if !self.web {
-            return None;
-        }
-        let holds = |literal: &memmem::Finder<'_>| literal.find(message.as_bytes()).is_some();
-        if holds(&NGINX_CLIENT) && NGINX_ROW.expression.find(message, groups) {
+        if web.nginx && NGINX_ROW.expression.find(message, groups) {
             return Some(Found::Row(&NGINX_ROW));
         }
-        let line = web::access(message, groups);
-        let line = line.or_else(|| holds(&APACHE_CLIENT).then(|| web::apache_error(message, groups))?)?;
-        Some(Found::Web(line))
+        let access = if web.access { web::access_looked_at(message, groups) } else { None };
+        access.or_else(|| if web.apache { web::apache_error(message, groups) } else { None }).map(Found::Web)
     }
 }
 

@@ -56,14 +56,15 @@ pub struct Decoder {
     calendar: Calendar,
     /// For the slots.
     plan: Plan,
-    /// Which fields somebody reads, by their numbers; what only extracts look at is not among them.
-    read: Vec<bool>,
+    /// For fields that somebody reads: all where the event itself is asked. What only extracts look at is not among
+    /// them.
+    useful: extract::Useful,
     /// Of the time fields.
     time_slots: Vec<Slot>,
     slots: Slots,
     projection: json::Projection,
     scratch: extract::Scratch,
-    /// Room for a path.
+    /// Room for a path of [`super::PATH_BYTES_MAX`].
     path: String,
 }
 
@@ -83,16 +84,17 @@ impl Decoder {
     /// When the time zone is unknown or an extract can't be read.
     pub fn new(spec: &DecodeSpec, limits: Limits, timing: Timing) -> Result<Self, SpecError> {
         let mut paths = Paths::default();
+        let extracts = Extracts::new(&spec.extracts, &mut paths)?;
         let mut decoder = Decoder {
             format: spec.format,
             time_fields: spec.time_fields.clone(),
-            extracts: Extracts::new(&spec.extracts, &mut paths)?,
+            useful: extracts.useful(&|_| false),
+            extracts,
             paths,
             limits,
             timing,
             calendar: Calendar::new(&spec.timezone, timing, spec.year)?,
             plan: Plan::default(),
-            read: Vec::new(),
             time_slots: Vec::new(),
             slots: Slots::default(),
             projection: json::Projection::default(),
@@ -109,7 +111,7 @@ impl Decoder {
         self.time_slots = self.time_fields.iter().filter_map(|path| read.slot(path)).collect();
         let all = Arc::new(read.extended(self.extracts.looked_at()));
         let read = Plan::new(read, &self.paths);
-        self.read = self.paths.fields().map(|field| extract::reads(&read, field)).collect();
+        self.useful = self.extracts.useful(&|field| all.is_whole() || extract::reads(&read, field));
         self.plan = Plan::new(all.clone(), &self.paths);
         self.slots = Slots::default();
         self.projection = json::Projection::new(all);
@@ -170,7 +172,7 @@ impl Decoder {
 
     /// Reads what is wanted straight into the slots; answers the time that the record writes outside of its fields.
     fn project(&mut self, text: &str, shape: &Shape<'_>) -> Result<Option<Written>, Unusual> {
-        let Decoder { projection, limits, plan, read, slots, extracts, scratch, path, .. } = self;
+        let Decoder { projection, limits, plan, useful, slots, extracts, scratch, path, .. } = self;
         let written = match shape {
             Shape::Json => {
                 projection.fill(text, limits, slots).map_err(|_| Unusual)?;
@@ -180,12 +182,11 @@ impl Decoder {
             Shape::Text(line) => {
                 slots.begin(plan.wanted());
                 let mut into = IntoSlots { plan, slots, record: text, path };
-                put_line(text, line, &mut into).map_err(|_| Unusual)?
+                put_line(text, line, limits, &mut into).map_err(|_| Unusual)?
             }
         };
         let into = IntoSlots { plan, slots, record: text, path };
-        let read = |field: Field| read[field.index()];
-        extracts.add_to_slots(into, &read, shape.has_builtin(), scratch).map_err(|_| Unusual)?;
+        extracts.add_to_slots(into, useful, shape.has_builtin(), scratch).map_err(|_| Unusual)?;
         Ok(written)
     }
 
@@ -209,7 +210,7 @@ impl Decoder {
             Shape::Json => (None, json::fields(text, &self.limits)?),
             Shape::Text(line) => {
                 let mut out = InFull::new(&self.paths);
-                let written = put_line(text, line, &mut out)?;
+                let written = put_line(text, line, &self.limits, &mut out)?;
                 (written, out.build())
             }
         };
@@ -299,7 +300,7 @@ fn tell<'a>(text: &'a str, limits: &Limits, groups: &mut Groups) -> Result<Shape
 }
 
 /// Puts a line's own fields; answers the time that it writes outside of them.
-fn put_line(text: &str, line: &Line<'_>, out: &mut impl Sink) -> Result<Option<Written>, Reject> {
+fn put_line(text: &str, line: &Line<'_>, limits: &Limits, out: &mut impl Sink) -> Result<Option<Written>, Reject> {
     if let Some(at) = memchr::memchr(0, text.as_bytes()) {
         return Err(Reject::new(Reason::Binary, format!("byte {at}: a NUL byte within text")));
     }
@@ -308,7 +309,7 @@ fn put_line(text: &str, line: &Line<'_>, out: &mut impl Sink) -> Result<Option<W
             let header = header.as_ref().ok_or_else(|| {
                 Reject::new(Reason::BadSyslog, "byte 0: neither a priority nor a time that ends its word")
             })?;
-            syslog::put(header, out)?;
+            syslog::put(header, limits, out)?;
             Ok(header.written)
         }
         Line::Web(line) => {

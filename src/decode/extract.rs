@@ -3,7 +3,6 @@
 //! A user's extract says which field holds what, so its groups replace what the record has. A built-in one only adds:
 //! a record that brings its own `event.action` keeps it. Either way empty groups are left out, `source.ip` takes
 //! addresses only (a name goes to `source.domain`; `source.address` is either), and `url.original` gives `url.path` and `url.query` too.
-
 //!
 //! Where only some fields are read, an expression runs when it sets one of them, or when its match would keep a later
 //! one from that, and when a look for its literal leaves a match open.
@@ -21,7 +20,7 @@ use super::{
     json,
     sink::{InFull, IntoSlots, Plan, Sink, range_in},
 };
-use crate::event::{Fields, Scalar, Slots, View, Wanted};
+use crate::event::{Fields, KEPT_BYTES_MAX, Scalar, Slots, View, Wanted};
 
 /// Fields out of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +50,16 @@ pub struct Extracts {
     own: Vec<Own>,
     /// The paths that they look at.
     looked_at: Wanted,
+    /// Where all fields are read.
+    all: Useful,
+}
+
+/// Which extracts set a field that is read, settled once for all records.
+#[derive(Debug)]
+pub struct Useful {
+    /// By the user's extract.
+    own: Vec<bool>,
+    builtin: builtin::Useful,
 }
 
 #[derive(Debug)]
@@ -61,7 +70,7 @@ struct Own {
     groups: Vec<(usize, Field)>,
 }
 
-/// Room that every record reuses.
+/// Room that every record reuses; but for the texts, the expressions bound it.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub groups: Groups,
@@ -78,8 +87,8 @@ enum Piece {
 }
 
 /// The extract that matches first, and the text that it read.
-struct Found<'e, 'v> {
-    of: By<'e, 'v>,
+struct Found<'v> {
+    of: By<'v>,
     text: &'v str,
 }
 
@@ -87,8 +96,8 @@ struct Found<'e, 'v> {
     clippy::large_enum_variant,
     reason = "there is one at a time, and a box would be an allocation for each record"
 )]
-enum By<'e, 'v> {
-    Own(&'e Own),
+enum By<'v> {
+    Own(&'v Own),
     BuiltIn(builtin::Found<'v>),
 }
 
@@ -108,7 +117,13 @@ impl Extracts {
         // whether these exist decides about fields that come of them
         let given = [SOURCE_IP, URL].map(|field| paths.path(field).to_string());
         let looked_at = Wanted::new(tested.chain(read).chain(given.iter().map(String::as_str)));
-        Ok(Extracts { own, looked_at })
+        let all = useful(&own, &|_| true);
+        Ok(Extracts { own, looked_at, all })
+    }
+
+    /// For records of which only some fields are read.
+    pub fn useful(&self, reads: &dyn Fn(Field) -> bool) -> Useful {
+        useful(&self.own, reads)
     }
 
     /// The paths that are looked at to know whether an extract adds anything.
@@ -124,15 +139,16 @@ impl Extracts {
     pub fn add_to_slots(
         &self,
         mut into: IntoSlots<'_>,
-        reads: &dyn Fn(Field) -> bool,
+        useful: &Useful,
         with_builtin: bool,
         scratch: &mut Scratch,
     ) -> Result<(), Settled> {
         let Scratch { groups, found, texts } = scratch;
         found.clear();
         texts.clear();
+        texts.shrink_to(KEPT_BYTES_MAX);
         let view = into.slots.view(into.plan.wanted(), into.record);
-        let Some(first) = self.find(view, reads, with_builtin, groups) else { return Ok(()) };
+        let Some(first) = self.find(view, useful, with_builtin, groups) else { return Ok(()) };
         if into.slots.leads_through_arrays() {
             return Err(Settled);
         }
@@ -151,7 +167,10 @@ impl Extracts {
         for (field, piece) in found.drain(..) {
             let text = match piece {
                 Piece::OfRecord(range) => &into.record[range],
-                Piece::OfTexts(range) => &texts[range],
+                Piece::OfTexts(range) => {
+                    into.slots.put_beside_json(&texts[range.clone()]);
+                    &texts[range]
+                }
             };
             put(field, text, &mut into);
         }
@@ -163,7 +182,7 @@ impl Extracts {
         let (mut slots, mut groups) = (Slots::default(), Groups::default());
         slots.fill(&self.looked_at, &fields);
         let view = slots.view(&self.looked_at, "");
-        let Some(first) = self.find(view, &|_| true, with_builtin, &mut groups) else { return fields };
+        let Some(first) = self.find(view, &self.all, with_builtin, &mut groups) else { return fields };
         let mut out = InFull::with(paths, fields.clone());
         first.each(&groups, &mut |field, text| {
             if !(text.is_empty() || first.only_adds() && fields.exists(paths.path(field))) {
@@ -174,34 +193,39 @@ impl Extracts {
     }
 
     /// The first that matches, tried as far as it matters for the fields that are read.
-    fn find<'e, 'v>(
-        &'e self,
+    fn find<'v>(
+        &'v self,
         view: View<'v>,
-        reads: &dyn Fn(Field) -> bool,
+        useful: &'v Useful,
         with_builtin: bool,
         groups: &mut Groups,
-    ) -> Option<Found<'e, 'v>> {
+    ) -> Option<Found<'v>> {
         let text_at = |path| match view.slot(path).and_then(|slot| view.scalar(slot)) {
             Some(Scalar::Text(text)) => Some(text),
             _ => None,
         };
         let message = text_at(MESSAGE).filter(|_| with_builtin);
-        let builtin = message.and_then(|message| Some((message, builtin::ask(text_at(PROCESS), message, reads)?)));
-        let own = match builtin {
-            Some(_) => &self.own[..],
+        let builtin = message.and_then(|message| Some((message, useful.builtin.ask(text_at(PROCESS), message)?)));
+        let with_text = |own: &'v Own| Some((own, own.text(view)?));
+        let (before, last) = match builtin {
+            Some(_) => (self.own.len(), None),
             None => {
-                let is_read = |own: &Own| own.sets(reads) && own.text(view).is_some();
-                &self.own[..self.own.iter().rposition(is_read).map_or(0, |at| at + 1)]
+                let mut worth = (0..self.own.len()).rev().filter(|at| useful.own[*at]);
+                worth.find_map(|at| Some((at, Some(with_text(&self.own[at])?)))).unwrap_or_default()
             }
         };
-        for own in own {
-            if let Some(text) = own.text(view).filter(|text| own.expression.find(text, groups)) {
+        for (own, text) in self.own[..before].iter().filter_map(with_text).chain(last) {
+            if own.expression.find(text, groups) {
                 return Some(Found { of: By::Own(own), text });
             }
         }
         let (text, asked) = builtin?;
         Some(Found { of: By::BuiltIn(asked.find(groups)?), text })
     }
+}
+
+fn useful(own: &[Own], reads: &dyn Fn(Field) -> bool) -> Useful {
+    Useful { own: own.iter().map(|own| own.sets(reads)).collect(), builtin: builtin::Useful::new(reads) }
 }
 
 /// Whether reading `plan`'s paths could give something else when an extract sets the field.
@@ -214,7 +238,7 @@ pub fn reads(plan: &Plan, field: Field) -> bool {
         }
 }
 
-impl<'v> Found<'_, 'v> {
+impl<'v> Found<'v> {
     /// A user's extract says which field holds what.
     fn only_adds(&self) -> bool {
         matches!(self.of, By::BuiltIn(_))
@@ -298,8 +322,10 @@ fn split_url(url: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::event::Value;
+    use crate::event::{Slot, Value};
 
     fn extract(when: Option<&str>, regex: &str) -> Extract {
         Extract { when: when.map(str::to_owned), field: "message".into(), regex: regex.into() }
@@ -346,6 +372,23 @@ mod tests {
         let fields = apply(&[extract(None, r"(?<event.action>Failed) (?<message>.*)")], &event);
         assert_eq!(text(&fields, "event.action"), "Failed");
         assert_eq!(text(&fields, "message"), "password for bob from 10.0.0.1 port 1 ssh2");
+    }
+
+    #[test]
+    fn a_huge_text_does_not_keep_its_room() {
+        let mut paths = Paths::default();
+        let extracts = Extracts::new(&[extract(None, "(?<all>.+)")], &mut paths).unwrap();
+        let plan = Plan::new(Arc::new(Wanted::new(["message", "all"])), &paths);
+        let (useful, all) = (extracts.useful(&|_| true), Slot(1));
+        let (mut slots, mut scratch) = (Slots::default(), Scratch::default());
+        for (length, keeps) in [(2 * KEPT_BYTES_MAX, true), (1, false)] {
+            let fields = [("message".to_owned(), Value::text("x".repeat(length)))].into_iter().collect();
+            slots.fill(plan.wanted(), &fields);
+            let into = IntoSlots { plan: &plan, slots: &mut slots, record: "", path: &mut String::new() };
+            extracts.add_to_slots(into, &useful, true, &mut scratch).unwrap();
+            assert_eq!(slots.view(plan.wanted(), "").scalar(all).unwrap().as_text().len(), length);
+            assert_eq!(scratch.texts.capacity() > KEPT_BYTES_MAX, keeps);
+        }
     }
 
     #[test]

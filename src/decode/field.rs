@@ -122,10 +122,6 @@ impl Paths {
         &self.0[field.index()]
     }
 
-    pub fn fields(&self) -> impl Iterator<Item = Field> + use<> {
-        (0..self.0.len() as u32).map(Field)
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|path| &**path)
     }

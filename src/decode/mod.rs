@@ -96,7 +96,7 @@ pub struct Limits {
     pub record_bytes_max: usize,
     /// Objects and arrays within one another; above 256 it is 256.
     pub depth_max: usize,
-    /// Members of objects, at whatever depth.
+    /// Members of objects, at whatever depth, and parameters of structured data.
     pub fields_max: usize,
 }
 

@@ -10,7 +10,8 @@ use super::{
 use crate::event::{Fields, FieldsBuilder, Number, Place, Slot, Slots, Value, Wanted};
 
 /// Under what structured data stands: its element and its parameter follow.
-pub const STRUCTURED_DATA: Field = Field::known("log.syslog.structured_data");
+pub const STRUCTURED_DATA: Field = Field::known(STRUCTURED_DATA_PATH);
+const STRUCTURED_DATA_PATH: &str = "log.syslog.structured_data";
 
 /// Takes the fields of one record; of two at one path the later stays.
 pub trait Sink {
@@ -22,7 +23,8 @@ pub trait Sink {
     /// `written` has to be a number in JSON's syntax.
     fn number(&mut self, field: Field, written: &str);
 
-    /// A parameter of structured data; `value` as it stands between its quotes, escapes included.
+    /// A parameter of structured data, whose path is no longer than [`super::PATH_BYTES_MAX`]; `value` as it stands
+    /// between its quotes, escapes included.
     fn parameter(&mut self, element: &str, name: &str, value: &str);
 }
 
@@ -64,16 +66,21 @@ impl Sink for InFull<'_> {
 
     fn parameter(&mut self, element: &str, name: &str, value: &str) {
         let (mut path, mut text) = (String::new(), String::new());
-        path_of_parameter(self.paths.path(STRUCTURED_DATA), element, name, &mut path);
+        path_of_parameter(element, name, &mut path);
         syslog::unescape(value, &mut text);
         self.out.put_text(path, text);
     }
 }
 
-fn path_of_parameter(above: &str, element: &str, name: &str, path: &mut String) {
-    for part in [above, ".", element, ".", name] {
+fn path_of_parameter(element: &str, name: &str, path: &mut String) {
+    for part in [STRUCTURED_DATA_PATH, ".", element, ".", name] {
         path.push_str(part);
     }
+}
+
+/// The bytes of a parameter's path.
+pub fn parameter_path_len(element: &str, name: &str) -> usize {
+    STRUCTURED_DATA_PATH.len() + 1 + element.len() + 1 + name.len()
 }
 
 /// What becomes of each field where only some are read.
@@ -82,7 +89,6 @@ pub struct Plan {
     wanted: Arc<Wanted>,
     /// By the field's number.
     targets: Vec<Target>,
-    structured_data: Arc<str>,
 }
 
 #[derive(Debug)]
@@ -96,7 +102,7 @@ impl Plan {
     pub fn new(wanted: Arc<Wanted>, paths: &Paths) -> Self {
         let target = |path: &str| Target { place: wanted.step(Place::ROOT, path), above: wanted.above(path).collect() };
         let targets = paths.iter().map(target).collect();
-        Plan { targets, structured_data: paths.path(STRUCTURED_DATA).clone(), wanted }
+        Plan { targets, wanted }
     }
 
     pub fn wanted(&self) -> &Arc<Wanted> {
@@ -120,7 +126,7 @@ pub struct IntoSlots<'a> {
     pub plan: &'a Plan,
     pub slots: &'a mut Slots,
     pub record: &'a str,
-    /// Room for a path.
+    /// Room for a parameter's path.
     pub path: &'a mut String,
 }
 
@@ -157,9 +163,9 @@ impl Sink for IntoSlots<'_> {
     }
 
     fn parameter(&mut self, element: &str, name: &str, value: &str) {
-        let Plan { wanted, structured_data, .. } = self.plan;
+        let wanted = &self.plan.wanted;
         self.path.clear();
-        path_of_parameter(structured_data, element, name, self.path);
+        path_of_parameter(element, name, self.path);
         wanted.above(self.path).for_each(|slot| self.slots.put_below(slot));
         if let Some(place) = wanted.step(Place::ROOT, self.path) {
             let value = match range_in(self.record, value) {

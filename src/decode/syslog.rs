@@ -8,10 +8,10 @@ mod structured;
 use self::message::Message;
 pub use self::structured::unescape;
 use super::{
-    Reason, Reject,
+    Limits, PATH_BYTES_MAX, Reason, Reject,
     field::Field,
     json,
-    sink::{STRUCTURED_DATA, Sink},
+    sink::{STRUCTURED_DATA, Sink, parameter_path_len},
     time::{self, Written},
 };
 
@@ -96,8 +96,8 @@ fn priority(line: &str) -> (Option<u8>, usize, bool) {
 /// Puts the fields of a line.
 ///
 /// # Errors
-/// `bad_syslog` when its RFC 5424 header is broken.
-pub fn put(header: &Header<'_>, out: &mut impl Sink) -> Result<(), Reject> {
+/// `bad_syslog` when its RFC 5424 header is broken, and where its structured data is beyond a limit the word for that.
+pub fn put(header: &Header<'_>, limits: &Limits, out: &mut impl Sink) -> Result<(), Reject> {
     if let Some(priority) = header.priority {
         out.number(FACILITY, CODES[usize::from(priority >> 3)]);
         out.number(SEVERITY, CODES[usize::from(priority & 7)]);
@@ -128,11 +128,31 @@ pub fn put(header: &Header<'_>, out: &mut impl Sink) -> Result<(), Reject> {
     if let Some(id) = message.id {
         out.text(MESSAGE_ID, id);
     }
-    if !message.structured.is_empty() && out.wants(STRUCTURED_DATA) {
-        structured::parameters(message.structured).for_each(|(id, name, value)| out.parameter(id, name, value));
+    if !message.structured.is_empty() {
+        put_structured(message.structured, limits, out)?;
     }
     let text = message.text;
     out.text(MESSAGE, if header.version { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text });
+    Ok(())
+}
+
+/// Puts the parameters of structured data. They are held against the limits before anything is kept of them, and
+/// whoever reads them: a record is refused or taken whatever the rules are.
+fn put_structured(elements: &str, limits: &Limits, out: &mut impl Sink) -> Result<(), Reject> {
+    let is_wanted = out.wants(STRUCTURED_DATA);
+    for (before, (element, name, value)) in structured::parameters(elements).enumerate() {
+        if before >= limits.fields_max {
+            let detail = format!("more than {} parameters of structured data", limits.fields_max);
+            return Err(Reject::new(Reason::TooManyFields, detail));
+        }
+        if parameter_path_len(element, name) > PATH_BYTES_MAX {
+            let detail = format!("a parameter of structured data has a path of over {PATH_BYTES_MAX} bytes");
+            return Err(Reject::new(Reason::PathTooLong, detail));
+        }
+        if is_wanted {
+            out.parameter(element, name, value);
+        }
+    }
     Ok(())
 }
 
@@ -163,10 +183,12 @@ mod tests {
     };
     use crate::event::Fields;
 
+    const LIMITS: Limits = Limits { record_bytes_max: 1 << 20, depth_max: 64, fields_max: 1000 };
+
     fn decoded(line: &str) -> Option<Fields> {
         let paths = Paths::default();
         let mut out = InFull::new(&paths);
-        put(&Header::of(line)?, &mut out).ok()?;
+        put(&Header::of(line)?, &LIMITS, &mut out).ok()?;
         Some(out.build())
     }
 

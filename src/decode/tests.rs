@@ -1,11 +1,12 @@
 //! Whole records through a decoder: format by format, and what every format shares.
 
 mod lines;
+mod records;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{Event, Position, Wanted};
+use crate::event::{Event, Fields, JsonText, Position, Scalar, Wanted, escape};
 
 const LIMITS: Limits = Limits { record_bytes_max: 1 << 20, depth_max: 64, fields_max: 1000 };
 const REPLAY: Timing = Timing::Replay { year: 2024 };
@@ -178,6 +179,61 @@ fn records_of_extremes_are_read_within_wider_limits_and_refused_within_narrow_on
     );
 }
 
+#[test]
+fn structured_data_is_held_to_the_limits_whoever_reads_it() {
+    let parameters = |count: usize| " b=\"c\"".repeat(count);
+    let name = |length: usize| "n".repeat(length - "log.syslog.structured_data.a.".len());
+    for start in ["<34>1 2024-05-01T10:00:00Z gate su 1 - ", "<34>May  1 10:00:00 gate su: "] {
+        let cases = [
+            (format!("{start}[a{}] words", parameters(LIMITS.fields_max)), None),
+            (format!("{start}[a{}][d{}] words", parameters(1), parameters(LIMITS.fields_max)), Some("too_many_fields")),
+            (format!("{start}[a {}=\"c\"] words", name(PATH_BYTES_MAX)), None),
+            (format!("{start}[a {}=\"c\"] words", name(PATH_BYTES_MAX + 1)), Some("path_too_long")),
+            (format!("{start}[{}{}]", "a".repeat(400_000), parameters(100_000)), Some("path_too_long")),
+        ];
+        for (record, expected) in cases {
+            for paths in [&[][..], &["message"], &["log.syslog.structured_data.a.b"]] {
+                let mut decoder = decoder(Format::Auto, REPLAY);
+                decoder.want(&Wanted::new(paths));
+                let reason = decoder.read(record.as_bytes(), None).err().map(|reject| reject.reason.as_str());
+                assert_eq!(reason, expected, "{record:.60}");
+            }
+        }
+    }
+}
+
+/// What a test of all values is answered from without taking the event apart.
+pub fn all_values_stand_in(json: JsonText<'_>, fields: &Fields) {
+    let mut all = String::new();
+    json.each_piece(&mut |piece| all.push_str(piece));
+    for (path, value) in fields.iter() {
+        value.any_scalar_within(&mut |scalar| {
+            let mut plain = String::new();
+            Scalar::of(scalar).into_iter().for_each(|scalar| escape(scalar.as_text(), &mut plain));
+            assert!(all.contains(&plain), "{path}: {plain} in {all}");
+            false
+        });
+    }
+}
+
+#[test]
+fn what_an_extract_adds_stands_beside_the_record_where_all_values_are_asked() {
+    let mut decoder = decoder(Format::Auto, Timing::Live);
+    let record = br#"{"process": {"name": "sshd"}, "message": "Failed password for a\b from 10.0.0.1 port 22 ssh2"}"#;
+    for (paths, is_asked) in [(&["source.ip"][..], false), (&[""], true), (&["", "event.action"], true)] {
+        decoder.want(&Wanted::new(paths));
+        let read = decoder.read(record, Some(0)).unwrap();
+        let (view, fields) = (decoder.view(&read), decoder.in_full(&read).unwrap());
+        assert_eq!(fields.get("event.action").unwrap().to_string(), "ssh_login");
+        assert_eq!(view.json_text().is_some(), is_asked);
+        view.json_text().into_iter().for_each(|json| all_values_stand_in(json, &fields));
+    }
+    let read = decoder.read(br#"{"message": "words"}"#, Some(0)).unwrap();
+    let mut pieces = String::new();
+    decoder.view(&read).json_text().unwrap().each_piece(&mut |piece| pieces.push_str(piece));
+    assert_eq!(pieces, r#"{"message": "words"}"#, "what was beside the record before is gone");
+}
+
 const RECORDS: [&str; 9] = [
     r#"{"@timestamp": "2024-05-01T10:00:00Z", "process": {"name": "sshd"}, "message": "Failed password for bob from 203.0.113.9 port 4022 ssh2"}"#,
     r#"{"ts": 1714557600, "message": "words", "event.action": "mine", "user": [{"name": "a"}, {"name": "b"}]}"#,
@@ -199,12 +255,13 @@ proptest! {
             "process.name", "host.name", "log.syslog", "a.b", "ts", "done",
         ]), 0..8),
         with_extract: bool,
+        asks_all: bool,
     ) {
         let extract = Extract { when: None, field: "message".into(), regex: r"^(?<source.ip>\S+) did (?<done>\w)".into() };
         let extracts = if with_extract { vec![extract] } else { vec![] };
         let spec = DecodeSpec { extracts, ..DecodeSpec::default() };
         let mut decoder = Decoder::new(&spec, LIMITS, Timing::Live).unwrap();
-        decoder.want(&Wanted::new(&paths));
+        decoder.want(&Wanted::new(paths.iter().copied().chain(asks_all.then_some(""))));
         for (record, at, with) in records {
             let mut bytes = RECORDS[record].as_bytes().to_vec();
             if with < 128 {
@@ -218,6 +275,8 @@ proptest! {
                 prop_assert_eq!(view.value(slot), fields.get(path).map(|value| value.into_owned()), "{}", path);
                 prop_assert_eq!(view.exists(slot), fields.exists(path), "{}", path);
             }
+            prop_assert!(asks_all || view.json_text().is_none());
+            view.json_text().into_iter().for_each(|json| all_values_stand_in(json, &fields));
         }
     }
 

@@ -135,7 +135,7 @@ impl Cursor<'_> {
         self.any(b":")?;
         let minute = self.digits(2, 2)?;
         self.any(b":")?;
-        let second = self.digits(2, 2)?.min(60);
+        let second = self.digits(2, 2).filter(|second| *second <= 60)?;
         let mut nanos = 0;
         let mut fraction = *self;
         if fraction.any(b".,").is_some() && fraction.peek().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -147,7 +147,7 @@ impl Cursor<'_> {
             }
             *self = fraction;
         }
-        Some((hour as i8, minute as i8, if second == 60 { 59 } else { second as i8 }, nanos))
+        Some((hour as i8, minute as i8, second.min(59) as i8, nanos))
     }
 
     /// The zone after a time that may have one: `Z`, `+02:00`, `+0200`, ` +0200`, ` UTC`.
@@ -176,7 +176,7 @@ impl Cursor<'_> {
         let sign = if ahead.any(b"+-")? == b'-' { -1 } else { 1 };
         let hours = ahead.digits(2, 2)?;
         let _ = ahead.any(b":");
-        let minutes = ahead.digits(2, 2)?;
+        let minutes = ahead.digits(2, 2).filter(|minutes| *minutes < 60)?;
         *self = ahead;
         Some(sign * (hours as i32 * 3600 + minutes as i32 * 60))
     }
@@ -297,6 +297,9 @@ mod tests {
             "2024-02-30 00:00:00",
             "2024-05-01",
             "2024-05-01T25:00:00Z",
+            "2024-05-01T10:00:61Z",
+            "2024-05-01T10:00:00+02:60",
+            "May  1 10:00:99",
             "Foo 10 06:55:46",
             "2024-05-01T10:00:00Z trailing",
             "1.2.3",

@@ -82,7 +82,12 @@ pub fn may_be_access(line: &str) -> bool {
 
 /// The fields of an access line; `None` when it is none.
 pub fn access<'a>(line: &'a str, groups: &mut Groups) -> Option<Line<'a>> {
-    if !may_be_access(line) || !ACCESS.find(line, groups) {
+    if may_be_access(line) { access_looked_at(line, groups) } else { None }
+}
+
+/// As [`access`], of a line that [`may_be_access`].
+pub fn access_looked_at<'a>(line: &'a str, groups: &mut Groups) -> Option<Line<'a>> {
+    if !ACCESS.find(line, groups) {
         return None;
     }
     let group = |number: usize| groups.of(number, line).filter(|text| *text != "-").unwrap_or_default();

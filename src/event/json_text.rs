@@ -3,21 +3,24 @@
 //! Every value of the record stands in it as JSON escapes it. Nearly all records do that in one way, the *plain* one:
 //! what need not be escaped is not, and what has a short escape has that. In a plain record a text stands wherever its
 //! [plain form](escape) does; of another record the plain form is made on the way. Names and punctuation stand in it
-//! too, so what is not in it is in no value, while what is may still be in none.
+//! too, so what is not in it is in no value, while what is may still be in none. What the event has beside its record
+//! follows, value after value.
 
 use memchr::memchr;
 
-/// The text of a record that is valid JSON.
+/// The text of a record that is valid JSON, and what its event has beside it.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonText<'a> {
     text: &'a str,
     is_plain: bool,
+    /// In plain form, each after a line's end, which no plain form has.
+    beside: &'a str,
 }
 
 impl<'a> JsonText<'a> {
     /// `is_plain` where nothing in it is escaped by `\u` or is an escaped slash.
-    pub(super) fn new(text: &'a str, is_plain: bool) -> Self {
-        JsonText { text, is_plain }
+    pub(super) fn new(text: &'a str, is_plain: bool, beside: &'a str) -> Self {
+        JsonText { text, is_plain, beside }
     }
 
     /// Visits the plain form, piece after piece.
@@ -35,6 +38,7 @@ impl<'a> JsonText<'a> {
             from = at;
         }
         visit(&self.text[from..]);
+        visit(self.beside);
     }
 }
 
@@ -94,7 +98,7 @@ mod tests {
 
     fn pieces(text: &str, is_plain: bool) -> String {
         let mut all = String::new();
-        JsonText::new(text, is_plain).each_piece(&mut |piece| all.push_str(piece));
+        JsonText::new(text, is_plain, "").each_piece(&mut |piece| all.push_str(piece));
         all
     }
 

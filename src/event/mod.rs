@@ -18,7 +18,7 @@ pub use fields::{Fields, FieldsBuilder};
 pub use json_text::{JsonText, escape};
 pub use position::{ALERTS, ENTITY, InputName, Position};
 pub use scalar::Scalar;
-pub use slots::{RECORD_BYTES_MAX, Scalars, Slots, View, Written};
+pub use slots::{KEPT_BYTES_MAX, RECORD_BYTES_MAX, Scalars, Slots, View, Written};
 pub use time::Timestamp;
 pub use value::{Number, Value};
 pub use wanted::{Place, Slot, Wanted};

@@ -11,12 +11,12 @@ use std::ops::Range;
 use self::view::Tape;
 pub use self::view::{Scalars, View};
 use super::{
-    Fields, Value,
+    Fields, Value, escape,
     wanted::{Place, Slot, Wanted},
 };
 
 /// Room that is kept for the next event, of each kind: one huge record does not hold its memory for ever.
-const KEPT_BYTES_MAX: usize = 1 << 20;
+pub const KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// The longest record that slots can point into.
 pub const RECORD_BYTES_MAX: usize = 1 << 30;
@@ -38,6 +38,8 @@ pub struct Slots {
     scratch: String,
     /// Whether the record that they came from is plain JSON; `None` where it is no JSON.
     json_is_plain: Option<bool>,
+    /// The event's values that do not stand in that record, as [`super::JsonText`] shows them.
+    beside_json: String,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,6 +96,8 @@ impl Slots {
         self.leading.clear();
         self.gathered.clear();
         self.json_is_plain = None;
+        self.beside_json.clear();
+        self.beside_json.shrink_to(KEPT_BYTES_MAX);
         self.scratch.clear();
         self.scratch.shrink_to(KEPT_BYTES_MAX);
         self.nodes.shrink_to(KEPT_BYTES_MAX / size_of::<Node>());
@@ -169,9 +173,18 @@ impl Slots {
         self.touch(slot).below = true;
     }
 
-    /// The record is JSON, and has all values of the event; `is_plain` as [`super::JsonText`] means it.
+    /// The record is JSON, and has all values of the event but those that [`Slots::put_beside_json`] will tell of;
+    /// `is_plain` as [`super::JsonText`] means it.
     pub fn came_of_json(&mut self, is_plain: bool) {
         self.json_is_plain = Some(is_plain);
+    }
+
+    /// The event has a value that may not stand in its record.
+    pub fn put_beside_json(&mut self, text: &str) {
+        if self.json_is_plain.is_some() {
+            self.beside_json.push('\n');
+            escape(text, &mut self.beside_json);
+        }
     }
 
     /// Reads what is wanted through arrays of objects; `record` is the text that the values point into. Afterwards

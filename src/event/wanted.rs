@@ -30,6 +30,8 @@ pub struct Wanted {
     steps: Vec<Step>,
     /// Slots whose paths have no place: they start with a dot, or have more than [`DOTS_MAX`].
     odd: Vec<Slot>,
+    /// Somebody asks the event itself.
+    is_whole: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -65,7 +67,8 @@ impl Place {
 }
 
 impl Wanted {
-    /// Slots are given in the order of first appearance. The empty path is the event itself, no field: it has none.
+    /// Slots are given in the order of first appearance. The empty path is the event itself, no field: it has none, and
+    /// makes the set [whole](Wanted::is_whole).
     pub fn new<P: AsRef<str>>(paths: impl IntoIterator<Item = P>) -> Self {
         Wanted::default().extended(paths)
     }
@@ -73,10 +76,11 @@ impl Wanted {
     /// The same slots, and further ones for the paths that are not among them.
     #[must_use]
     pub fn extended<P: AsRef<str>>(&self, paths: impl IntoIterator<Item = P>) -> Self {
-        let mut wanted = Wanted { paths: self.paths.clone(), ..Wanted::default() };
+        let mut wanted = Wanted { paths: self.paths.clone(), is_whole: self.is_whole, ..Wanted::default() };
         let mut known: HashSet<Arc<str>> = self.paths.iter().cloned().collect();
         for path in paths {
             let path = path.as_ref();
+            wanted.is_whole |= path.is_empty();
             if !path.is_empty() && !known.contains(path) {
                 let path: Arc<str> = path.into();
                 known.insert(path.clone());
@@ -93,6 +97,11 @@ impl Wanted {
 
     pub fn is_empty(&self) -> bool {
         self.paths.is_empty()
+    }
+
+    /// Whether somebody asks for a text in any value of the event, whatever field it is in.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     pub fn slot(&self, path: &str) -> Option<Slot> {
@@ -257,6 +266,7 @@ mod tests {
         let more = wanted.extended(["d", "b.c", ""]);
         assert_eq!((more.slot("a"), more.slot("b.c"), more.slot("d")), (Some(Slot(0)), Some(Slot(1)), Some(Slot(2))));
         assert_eq!((wanted.len(), more.len()), (2, 3));
+        assert_eq!((wanted.is_whole(), more.is_whole(), more.extended(["e"]).is_whole()), (false, true, true));
     }
 
     #[test]

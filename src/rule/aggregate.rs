@@ -11,6 +11,9 @@ pub const VALUES_MAX: usize = 100;
 /// What closures and alerts call the events of all patterns together.
 pub const ALL: &str = "all";
 
+/// What a window has besides its patterns; no pattern is called so.
+pub(super) const WINDOW_WORDS: [&str; 5] = ["key", "start", "end", ALL, "occurring"];
+
 /// What is kept of a rule's signals, for each pattern in the rule's order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Aggregates(pub Vec<PatternAggregates>);
@@ -39,8 +42,18 @@ impl Together {
         Together { paths, aggregates }
     }
 
-    /// Takes in what is asked elsewhere; `false` where that is of the values of other fields.
-    pub(super) fn join(&mut self, other: Together) -> bool {
+    /// Adds what is asked to what was asked before, if anything was; `false` where that is of the values of other fields.
+    pub(super) fn add(asked_before: &mut Option<Together>, asked: Together) -> bool {
+        match asked_before {
+            Some(all) => all.join(asked),
+            none => {
+                *none = Some(asked);
+                true
+            }
+        }
+    }
+
+    fn join(&mut self, other: Together) -> bool {
         let Some(column) = other.column() else { return true };
         let fits = match self.column() {
             None => {

@@ -13,7 +13,7 @@ const fn code(name: &'static str, says: &'static str) -> Code {
 }
 
 /// In byte order of their names.
-pub const CODES: [Code; 82] = [
+pub const CODES: [Code; 83] = [
     code("alerts-of-alerts", "a rule on alerts of rules on alerts"),
     code("arguments", "a function with other arguments than it takes"),
     code("assignment", "an event is changed"),
@@ -76,6 +76,7 @@ pub const CODES: [Code; 82] = [
     code("two-events", "`event` and `events` together"),
     code("two-fields", "values of different fields asked of `w.all`"),
     code("two-windows", "two windows"),
+    code("uneven-fields", "combinations of different numbers of fields asked of `w.all`"),
     code("uneven-key", "keys of different lengths"),
     code("unknown-function", "a function that is unknown"),
     code("unknown-import", "an alias that nothing is imported as"),

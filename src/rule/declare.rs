@@ -115,7 +115,7 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
     let condition = condition::read(map, &closures, report);
     let suppress = condition::suppress(map, report);
     let audience = meta::audience(map, &inputs, report);
-    let tests = tests_of::read(map, declared.position, report);
+    let tests = tests_of::read(map, declared.position, audience, report);
     if report.has_errors() {
         return None;
     }

@@ -80,6 +80,13 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// Puts findings in the order of files and lines, each once.
+pub(super) fn in_order(found: &mut Vec<Diagnostic>) {
+    let place = |finding: &Diagnostic| (finding.place.file.clone(), finding.place.line, finding.place.column);
+    found.sort_by(|a, b| place(a).cmp(&place(b)).then(a.level.cmp(&b.level)));
+    found.dedup();
+}
+
 fn byte_of(line: &str, chars: usize) -> usize {
     line.char_indices().nth(chars).map_or(line.len(), |(byte, _)| byte)
 }

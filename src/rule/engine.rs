@@ -14,6 +14,9 @@ use rhai::{
 
 use super::{reference::Reference, token::Tokens, vocabulary};
 
+/// [`ScriptLimits::call_operations`] unless it is said otherwise.
+pub(super) const CALL_OPERATIONS: u64 = 20_000;
+
 /// What a script may use up before it is stopped. The same in every build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScriptLimits {
@@ -43,7 +46,7 @@ pub struct ScriptLimits {
 impl Default for ScriptLimits {
     fn default() -> Self {
         ScriptLimits {
-            call_operations: 20_000,
+            call_operations: CALL_OPERATIONS,
             load_operations: 20_000_000,
             call_levels: 12,
             parse_depth: 1_000,

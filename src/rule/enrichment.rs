@@ -101,8 +101,8 @@ impl Directory {
 
 impl PartialEq for Directory {
     fn eq(&self, other: &Self) -> bool {
-        let hash = |directory: &Self| directory.database.as_ref().map(|database| database.hash.clone());
-        self.lookup == other.lookup && hash(self) == hash(other)
+        let hashes = [self, other].map(|directory| directory.database.as_ref().map(|database| &database.hash));
+        self.lookup == other.lookup && hashes[0] == hashes[1]
     }
 }
 

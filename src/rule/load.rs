@@ -18,6 +18,7 @@ use super::{
     Diagnostic, Enrichment, Level, ListText, Lists, Place, Rule, RuleSet, ScriptLimits,
     analysis::Beside,
     declare::{self, Surroundings},
+    diagnostic::in_order,
     engine, layers,
     reference::Reference,
     sigma::{self, SigmaLoaded, SigmaOptions, is_sigma},
@@ -44,6 +45,15 @@ pub struct RuleFiles {
     pub files: BTreeMap<PathBuf, String>,
     /// The files under `lists/`, by path relative to the root.
     pub lists: BTreeMap<PathBuf, ListText>,
+}
+
+impl RuleFiles {
+    /// The Sigma rules, by path relative to the root; and what is left, which is Rhai.
+    pub fn sigma_apart(self) -> (BTreeMap<PathBuf, String>, RuleFiles) {
+        let (mut sigma, files): (BTreeMap<_, _>, _) = self.files.into_iter().partition(|(path, _)| is_sigma(path));
+        sigma.retain(|path, _| !is_library(path));
+        (sigma, RuleFiles { files, ..self })
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -247,11 +257,7 @@ impl<'a> Loading<'a> {
         sources.retain(|path, _| files.contains(path.as_path()) || self.sigma.besides.contains(path));
         let all: String = sources.iter().map(|(path, hash)| format!("{} {hash}\n", path.display())).collect();
         let all = format!("{all}{}", self.reference.hashes());
-        found.sort_by(|a, b| {
-            let place = |finding: &Diagnostic| (finding.place.file.clone(), finding.place.line, finding.place.column);
-            place(a).cmp(&place(b)).then(a.level.cmp(&b.level))
-        });
-        found.dedup();
+        in_order(&mut found);
         let lists = self.reference.lists.clone();
         let set = RuleSet { rules, hash: hash_of(&all), sources, lists, ..RuleSet::default() };
         Loaded { set, diagnostics: found, refused }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Num, ScriptError, Statistic, WindowScript, WindowView, aggregate::rate, compare::Comparison};
+use super::{Num, SIGNALS_MAX, ScriptError, Statistic, WindowScript, WindowView, aggregate::rate, compare::Comparison};
 
 /// A window as closures ask it.
 pub trait WindowFacts {
@@ -61,6 +61,24 @@ pub enum Amount {
     /// Over the values of all patterns together.
     Together(Statistic),
     Number(Num),
+}
+
+/// What is counted, to hold it against a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    Events,
+    /// Different values.
+    Distinct,
+}
+
+impl Counted {
+    /// Whether a window can't tell how the comparison with `bound`, which stands on the right, comes out: it knows values up
+    /// to [`SIGNALS_MAX`] of them, and so events where they leave one by one (`slides`).
+    pub(super) fn is_out_of_reach(self, slides: bool, comparison: Comparison, bound: f64) -> bool {
+        let most = SIGNALS_MAX as f64;
+        let asks_above = matches!(comparison, Comparison::Greater | Comparison::LessOrEqual);
+        (slides || self == Counted::Distinct) && (bound > most || asks_above && bound >= most)
+    }
 }
 
 /// A compiled `value` of a `baseline`.

@@ -207,3 +207,22 @@ fn a_correlation_is_converted_with_the_rules_of_other_files() {
     );
     assert!(ran.stderr.contains("0 rules written, 1 refused"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_rhai_rule_that_a_correlation_refers_to_has_to_load() {
+    let folder = Folder::new();
+    let rhai = "rule(#{ id: \"own\", title: \"t\", severity: \"low\", event: |e| e.a == \"x\" });\n";
+    let correlation =
+        "title: Own\nid: c\ncorrelation:\n  type: event_count\n  rules: [own]\n  timespan: 1h\n  condition: {gte: 2}\n";
+    folder.write("own.rhai", rhai).write("c.yml", correlation);
+    let ran = folder.run("sigma convert own.rhai c.yml").exits(0);
+    assert!(ran.stdout.contains("e.rule.id == \"own\"") && ran.stderr.is_empty(), "{}{}", ran.stdout, ran.stderr);
+    folder.write("own.rhai", rhai.replace("e.a == \"x\"", "e.a"));
+    let ran = folder.run("sigma convert own.rhai c.yml").exits(1);
+    assert!(ran.stderr.contains("own.rhai:1:"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("c.yml:5:11") && ran.stderr.contains("no rule has the id"), "{}", ran.stderr);
+    // Whether a correlation needs it or not.
+    folder.write("cmd.yml", CMD);
+    let ran = folder.run("sigma convert own.rhai cmd.yml").exits(1);
+    assert!(ran.stdout.contains("rule(#{") && ran.stderr.contains("own.rhai:1:"), "{}", ran.stderr);
+}

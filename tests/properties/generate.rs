@@ -48,7 +48,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Alone,
         Kind::Sliding,
         Kind::Sequence,
@@ -65,7 +65,12 @@ impl Kind {
 
     /// Seeds take turns.
     pub fn of(seed: u64) -> Self {
-        Kind::ALL[(seed % Kind::ALL.len() as u64) as usize]
+        Kind::among(&Kind::ALL, seed)
+    }
+
+    /// The same of some kinds.
+    pub fn among(kinds: &[Kind], seed: u64) -> Self {
+        kinds[(seed % kinds.len() as u64) as usize]
     }
 }
 

@@ -10,6 +10,8 @@ mod invariance;
 mod line;
 mod shrink;
 
+use std::ops::Range;
+
 pub use generate::{AFTERMATH, Case, INPUTS, Kind};
 
 /// Of each kind, unless the environment says another number.
@@ -20,8 +22,14 @@ fn number_from(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
 }
 
+/// The seeds to run, which take turns with the kinds; or the one that was asked for.
+pub fn seeds_of_each(cases: u64, kinds: &[Kind]) -> Range<u64> {
+    let Range { start, end } = seeds(cases);
+    if number_from("TRIPLINE_SEED").is_some() { start..end } else { start..end * kinds.len() as u64 }
+}
+
 /// The seeds to run, or the one that was asked for.
-pub fn seeds(cases: u64) -> std::ops::Range<u64> {
+fn seeds(cases: u64) -> Range<u64> {
     match number_from("TRIPLINE_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number_from("TRIPLINE_CASES").unwrap_or(cases),

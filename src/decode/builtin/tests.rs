@@ -5,7 +5,8 @@ use super::{super::field::Paths, *};
 /// `path=value`, sorted, the message left out.
 fn said(process: &str, message: &str) -> String {
     let (mut groups, paths) = (Groups::default(), Paths::default());
-    let asked = ask(Some(process), message, &|_| true);
+    let useful = Useful::new(&|_| true);
+    let asked = useful.ask(Some(process), message);
     let Some(found) = asked.and_then(|asked| asked.find(&mut groups)) else { return "nothing".to_owned() };
     let mut said = Vec::new();
     found.each(message, &groups, &mut |field, text| {
@@ -309,16 +310,28 @@ fn web_servers_whoever_sends_their_lines() {
 
 #[test]
 fn only_what_is_read_is_asked_for() {
-    let action = |field| field == Field::known("event.action");
-    let nothing = |_| false;
+    let action = Useful::new(&|field| field == Field::known("event.action"));
+    let nothing = Useful::new(&|_| false);
     let message = "Failed password for root from 203.0.113.9 port 22 ssh2";
-    assert!(ask(Some("sshd"), message, &action).is_some());
-    assert!(ask(Some("sshd"), message, &nothing).is_none());
-    assert!(ask(Some("sshd"), "Server listening on :: port 22.", &action).is_none());
+    assert!(action.ask(Some("sshd"), message).is_some());
+    assert!(nothing.ask(Some("sshd"), message).is_none());
+    assert!(action.ask(Some("sshd"), "Server listening on :: port 22.").is_none());
     // an earlier row that nobody reads still takes the message from a later one
-    let reason = |field| field == Field::known("event.reason");
+    let (reason, all) = (Useful::new(&|field| field == Field::known("event.reason")), Useful::new(&|_| true));
     let message = "Disconnecting: Too many authentication failures for root from 203.0.113.9 port 22: x";
-    let (mut groups, asked) = (Groups::default(), ask(Some("sshd"), message, &reason).unwrap());
-    let all = ask(Some("sshd"), message, &|_| true).unwrap();
-    assert_eq!(format!("{:?}", asked.find(&mut groups)), format!("{:?}", all.find(&mut groups)));
+    let found = |useful: &Useful| {
+        let asked = useful.ask(Some("sshd"), message).unwrap();
+        format!("{:?}", asked.find(&mut Groups::default()))
+    };
+    assert_eq!(found(&reason), found(&all));
+    // a look for what marks a web server's line is taken where somebody reads what it says, and once
+    let line = r#"[x] "y" [client x, client: y"#;
+    let looks = |useful: &Useful| {
+        let web = useful.look(line);
+        [web.nginx, web.access, web.apache]
+    };
+    let status = Useful::new(&|field| field == Field::known("http.response.status_code"));
+    assert_eq!((looks(&all), looks(&nothing), looks(&status)), ([true; 3], [false; 3], [true; 3]));
+    assert!(status.ask(None, line).is_some() && nothing.ask(None, line).is_none());
+    assert!(status.ask(None, "a line, client: x").is_none(), "nginx's says nothing of a status");
 }

@@ -55,7 +55,9 @@ impl Projection {
         walk.members(Some(Place::ROOT), 0)?;
         walk.parser.end().map_err(|_| Unusual)?;
         walk.slots.settle(wanted, text);
-        walk.slots.came_of_json(walk.parser.is_plain);
+        if wanted.is_whole() {
+            walk.slots.came_of_json(walk.parser.is_plain);
+        }
         Ok(())
     }
 }

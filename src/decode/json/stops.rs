@@ -2,8 +2,10 @@
 //!
 //! Found 64 bytes at a time without a branch, so that walking a record costs by its names and values, not its bytes.
 
-/// Words that are kept for the next record: those of 1 MiB.
-const KEPT_WORDS_MAX: usize = (1 << 20) / 64;
+use crate::event::KEPT_BYTES_MAX;
+
+/// Words that are kept for the next record: those of its text.
+const KEPT_WORDS_MAX: usize = KEPT_BYTES_MAX / 64;
 
 /// Bit `n % 64` of word `n / 64` is set where byte `n` stops a string. The storage is reused.
 #[derive(Debug, Default)]

@@ -2,15 +2,21 @@
 
 use super::message::BLANKS;
 
+/// What stands in brackets and is no element, at most so many times. That it is none may show only at the end of the
+/// text, so without a bound a record would cost the square of its length.
+const BROKEN_MAX: usize = 16;
+
 /// The length of the elements that `text` starts with; `None` when it starts with none. What stands in brackets and is
-/// no element has no parameters, or, where `strict`, ends them; strict elements have parameters.
+/// no element has no parameters, or, where `strict` and after [`BROKEN_MAX`] of them, ends them; strict elements have
+/// parameters.
 pub fn length(text: &str, strict: bool) -> Option<usize> {
+    let mut elements = Elements { left: text, broken_max: if strict { 0 } else { BROKEN_MAX } };
     let mut left = text;
-    while let Some((_, parameters, after)) = next(left, strict) {
+    while let Some((_, parameters)) = elements.next() {
         if strict && parameters.is_empty() {
             break;
         }
-        left = after;
+        left = elements.left;
     }
     let length = text.len() - left.len();
     (length > 0).then_some(length)
@@ -18,12 +24,7 @@ pub fn length(text: &str, strict: bool) -> Option<usize> {
 
 /// Element, name and value of each parameter of such elements, values as they stand between their quotes.
 pub fn parameters(elements: &str) -> impl Iterator<Item = (&str, &str, &str)> {
-    let mut left = elements;
-    let elements = std::iter::from_fn(move || {
-        let (id, parameters, after) = next(left, false)?;
-        left = after;
-        Some((id, parameters))
-    });
+    let elements = Elements { left: elements, broken_max: BROKEN_MAX };
     elements.flat_map(|(id, parameters)| {
         let mut left = parameters;
         std::iter::from_fn(move || {
@@ -34,15 +35,28 @@ pub fn parameters(elements: &str) -> impl Iterator<Item = (&str, &str, &str)> {
     })
 }
 
-/// The element that `text` starts with: its name, its parameters and what follows.
-fn next(text: &str, strict: bool) -> Option<(&str, &str, &str)> {
-    let loose = || {
-        let (_, after) = text.strip_prefix('[')?.split_once(']')?;
-        Some(("", "", after))
-    };
-    element(text).or_else(|| if strict { None } else { loose() })
+/// Names and parameters of elements, one after another.
+struct Elements<'a> {
+    left: &'a str,
+    /// How many that are broken may still come.
+    broken_max: usize,
 }
 
+impl<'a> Iterator for Elements<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (id, parameters, after) = element(self.left).or_else(|| {
+            self.broken_max = self.broken_max.checked_sub(1)?;
+            let (_, after) = self.left.strip_prefix('[')?.split_once(']')?;
+            Some(("", "", after))
+        })?;
+        self.left = after;
+        Some((id, parameters))
+    }
+}
+
+/// The element that `text` starts with: its name, its parameters and what follows.
 fn element(text: &str) -> Option<(&str, &str, &str)> {
     let inside = text.strip_prefix('[')?;
     let end = inside.find(|c: char| c.is_whitespace() || c == ']' || c == '=')?;
@@ -100,6 +114,16 @@ mod tests {
         assert_eq!(&text[length..], " rest");
         let found: Vec<_> = parameters(&text[..length]).collect();
         assert_eq!(found, [("a@1", "x", "1"), ("a@1", "y", r#"a \"b\"]"#), ("b", "z", "")]);
+    }
+
+    #[test]
+    fn what_follows_many_broken_elements_is_text() {
+        for (broken, after) in [(r#"[a " b="]"#, ""), ("[]", r#"[a b="c"]"#)] {
+            let text = |count: usize| format!("{}{after}", broken.repeat(count));
+            assert_eq!(length(&text(BROKEN_MAX), false), Some(text(BROKEN_MAX).len()));
+            assert_eq!(length(&text(BROKEN_MAX + 1), false), Some(broken.len() * BROKEN_MAX));
+            assert_eq!(length(&text(1), true), None);
+        }
     }
 
     #[test]

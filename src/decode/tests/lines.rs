@@ -89,13 +89,29 @@ fn line() -> impl Strategy<Value = String> {
         "10.0.0.1 su(pam_unix)[07]: ",
         "cron: ",
         "gate - ",
+        "gate [a@1 user=\"e\"] sshd[1]: ",
+        "gate sshd[7]: [a@1 user=\"e\"] ",
+        "gate sshd[007]: ",
+        "gate x[-0]: ",
+        "a:b su: ",
         "gate useradd[x]: ",
         "- ",
         "",
     ]);
     let syslog = (priority, time, tag, message())
         .prop_map(|(priority, time, tag, text)| format!("{priority}{time} {tag}{text}"));
-    let data = select(vec!["-", r#"[a@1 user="eve" n="\"1\""]"#, r#"[b][a@1 user="x"][a@1 user="y"]"#, "[", ""]);
+    let data = select(vec![
+        "-",
+        r#"[a@1 user="eve" n="\"1\""]"#,
+        r#"[b][a@1 user="x"][a@1 user="y"]"#,
+        "[",
+        "",
+        r#"[a@1 user="x" user.b="1"][a@1.user c="2"]"#,
+        r#"[a " b="]"#,
+        "[][]",
+        r#"[a@1 ="x" user="\\""]"#,
+        r#"[a@1 ser.x="a"][. .="b"]"#,
+    ]);
     let app = select(vec!["sshd", "sudo", "-", "su"]);
     let newer = (app, data, message())
         .prop_map(|(app, data, text)| format!("<38>1 2024-05-01T10:00:00Z gate {app} 12 ID {data} {text}"));

@@ -92,13 +92,21 @@ pub struct View<'a> {
     touched: &'a [Slot],
     tape: Tape<'a>,
     json_is_plain: Option<bool>,
+    beside_json: &'a str,
 }
 
 impl Slots {
     /// To read what was filled in; `record` is the text that it was filled from, empty after [`Slots::fill`].
     pub fn view<'a>(&'a self, wanted: &'a Wanted, record: &'a str) -> View<'a> {
         let tape = Tape { nodes: &self.nodes, record, scratch: &self.scratch };
-        View { wanted, held: &self.held, touched: &self.touched, tape, json_is_plain: self.json_is_plain }
+        View {
+            wanted,
+            held: &self.held,
+            touched: &self.touched,
+            tape,
+            json_is_plain: self.json_is_plain,
+            beside_json: &self.beside_json,
+        }
     }
 }
 
@@ -112,9 +120,10 @@ impl<'a> View<'a> {
         self.touched
     }
 
-    /// The record with all values of the event; `None` where it is no JSON, or not all of it.
+    /// The record with all values of the event; `None` where it is no JSON, or nobody asked for the
+    /// [whole](Wanted::is_whole) event.
     pub fn json_text(self) -> Option<JsonText<'a>> {
-        self.json_is_plain.map(|is_plain| JsonText::new(self.tape.record, is_plain))
+        self.json_is_plain.map(|is_plain| JsonText::new(self.tape.record, is_plain, self.beside_json))
     }
 
     /// The slot of a path, for those who did not keep it.

@@ -5,6 +5,7 @@ use rhai::{FnCallExpr, Position};
 use super::{Analysis, Frame, Known};
 use crate::rule::{
     SIGNALS_MAX,
+    compare::Comparison,
     diagnostic::{Level, did_you_mean},
     duration,
     enrichment::Lookup,
@@ -13,6 +14,7 @@ use crate::rule::{
     text::{Network, TextTest},
     token::as_written,
     vocabulary::{self, FUNCTIONS, Function, Gives, STANDARD},
+    window_test::Counted,
 };
 
 /// An argument and where it is written.
@@ -73,17 +75,16 @@ impl<'a> Analysis<'a> {
 
     /// A threshold above what a window tells apart would never be reached, or always.
     fn check_reach(&mut self, frame: &Frame<'a>, operator: &str, operands: &[Known], position: Position) {
-        let (what, threshold, reaches_above) = match operands {
-            [Known::Counted(what), Known::Number(Some(threshold))] => (what, threshold, matches!(operator, ">" | "<=")),
-            [Known::Number(Some(threshold)), Known::Counted(what)] => (what, threshold, matches!(operator, "<" | ">=")),
+        let Some((_, comparison)) = Comparison::ALL.iter().find(|(name, _)| *name == operator) else { return };
+        let (counted, threshold, comparison) = match operands {
+            [Known::Counted(counted), Known::Number(Some(threshold))] => (*counted, threshold, *comparison),
+            [Known::Number(Some(threshold)), Known::Counted(counted)] => (*counted, threshold, comparison.swapped()),
             _ => return,
         };
-        let most = SIGNALS_MAX as f64;
-        let is_bounded = *what == "distinct" || self.slides;
-        if is_bounded && (*threshold > most || reaches_above && *threshold >= most) {
-            let (of, help) = match *what {
-                "count" => (" with `within`", ", or count by `every`"),
-                _ => ("", ""),
+        if counted.is_out_of_reach(self.slides, comparison, *threshold) {
+            let (what, of, help) = match counted {
+                Counted::Events => ("count", " with `within`", ", or count by `every`"),
+                Counted::Distinct => ("distinct", "", ""),
             };
             let message = format!("`{what}` is exact up to {SIGNALS_MAX}{of}, and this asks for more");
             let help = Some(format!("ask for at most {SIGNALS_MAX}{help}"));

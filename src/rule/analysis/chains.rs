@@ -6,7 +6,8 @@ use rhai::{Expr, FnCallExpr, Position};
 
 use super::{Analysis, Frame, Known, Link, calls::Argument, known::below};
 use crate::rule::{
-    ALL, End, Statistic, diagnostic::did_you_mean, duration, entry::listed, source::Source, token::as_written,
+    ALL, End, Statistic, aggregate::WINDOW_WORDS, diagnostic::did_you_mean, duration, entry::listed, source::Source,
+    token::as_written, window_test::Counted,
 };
 
 /// Functions of a pattern that take a field's name.
@@ -29,9 +30,6 @@ const PATTERN_WORDS: [&str; 14] = [
     "share",
     "rate",
 ];
-
-/// What a window has besides its patterns.
-const WINDOW_WORDS: [&str; 5] = ["key", "start", "end", ALL, "occurring"];
 
 impl<'a> Analysis<'a> {
     pub(super) fn link(&mut self, frame: &mut Frame<'a>, base: Known, part: &Expr, link: Link) -> Known {
@@ -74,7 +72,7 @@ impl<'a> Analysis<'a> {
             Known::Window => self.window_property(source, name, position),
             Known::All => self.property_of_all(source, name, position),
             Known::Pattern(pattern) => match name {
-                "count" => Known::Counted("count"),
+                "count" => Known::Counted(Counted::Events),
                 "first" => Known::Kept(pattern, End::First, String::new()),
                 "last" => Known::Kept(pattern, End::Last, String::new()),
                 name => {
@@ -180,7 +178,7 @@ impl<'a> Analysis<'a> {
             }
         }
         match name {
-            "distinct" => Known::Counted("distinct"),
+            "distinct" => Known::Counted(Counted::Distinct),
             "values" => Known::List,
             _ => Known::Value,
         }

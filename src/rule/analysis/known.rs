@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, FnPtr, ImmutableString};
 
-use crate::rule::{End, enrichment::Lookup};
+use crate::rule::{End, enrichment::Lookup, window_test::Counted};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::rule) enum Known {
@@ -27,7 +27,7 @@ pub(in crate::rule) enum Known {
     /// A number, and which one where it is written out.
     Number(Option<f64>),
     /// The count of a pattern, or `distinct` of one.
-    Counted(&'static str),
+    Counted(Counted),
     List,
     Map,
     Nothing,

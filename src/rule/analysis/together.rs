@@ -1,11 +1,13 @@
 //! `w.all`: what is asked of the events of all patterns together, and which field each pattern has for it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use rhai::{FnCallExpr, Position};
 
 use super::{Analysis, Frame, Known, calls::Argument};
-use crate::rule::{Statistic, Together, data::Data, diagnostic::did_you_mean, entry::listed, source::Source};
+use crate::rule::{
+    Statistic, Together, data::Data, diagnostic::did_you_mean, entry::listed, source::Source, window_test::Counted,
+};
 
 /// What can be asked of them besides their count.
 const AGGREGATES: [&str; 8] = ["distinct", "sum", "avg", "min", "max", "stddev", "percentile", "share"];
@@ -15,7 +17,7 @@ impl<'a> Analysis<'a> {
     pub(super) fn property_of_all(&mut self, source: &'a Source, name: &str, position: Position) -> Known {
         if name == "count" {
             self.ask_together(source, Together::counting(self.patterns.len()), position);
-            return Known::Counted("count");
+            return Known::Counted(Counted::Events);
         }
         let help = match AGGREGATES.contains(&name) {
             true => format!("call it: `w.all.{name}(\"user.name\")`"),
@@ -64,7 +66,12 @@ impl<'a> Analysis<'a> {
         let statistic = Statistic::named(name, percent.flatten());
         match (fields, statistic) {
             (Some((paths, written)), Some(statistic)) => {
-                if paths.iter().any(|paths| paths.len() > 1) && statistic != Statistic::Distinct {
+                if paths.iter().any(|other| other.len() != paths[0].len()) {
+                    let message =
+                        "the patterns have different numbers of fields here: what they combine is never equal";
+                    let help = Some("name as many fields for each pattern, in the same order".to_owned());
+                    self.problem(source, "uneven-fields", at, message.to_owned(), help);
+                } else if paths.iter().any(|paths| paths.len() > 1) && statistic != Statistic::Distinct {
                     let message = format!("`{name}` is over one field; combinations of several can only be counted");
                     self.problem(source, "wrong-type", at, message, None);
                 }
@@ -82,7 +89,7 @@ impl<'a> Analysis<'a> {
             }
             (_, None) => {}
         }
-        if name == "distinct" { Known::Counted("distinct") } else { Known::Value }
+        if name == "distinct" { Known::Counted(Counted::Distinct) } else { Known::Value }
     }
 
     /// The paths for each pattern, and what they are called together; `None` where a pattern has none.
@@ -94,8 +101,8 @@ impl<'a> Analysis<'a> {
             }
             let of = |pattern: &Arc<str>| one_or_several(of_patterns.get(&**pattern)?);
             let paths: Vec<Vec<Arc<str>>> = self.patterns.iter().map(of).collect::<Option<_>>()?;
-            let names: BTreeMap<String, ()> = paths.iter().map(|paths| (paths.join(", "), ())).collect();
-            return Some((paths, names.into_keys().collect::<Vec<_>>().join(" / ")));
+            let names: BTreeSet<String> = paths.iter().map(|paths| paths.join(", ")).collect();
+            return Some((paths, names.into_iter().collect::<Vec<_>>().join(" / ")));
         }
         let paths = one_or_several(fields)?;
         let name = paths.join(", ");
@@ -104,14 +111,7 @@ impl<'a> Analysis<'a> {
 
     /// Values are kept of one field.
     fn ask_together(&mut self, source: &Source, asked: Together, position: Position) {
-        let fits = match &mut self.together {
-            Some(together) => together.join(asked),
-            none => {
-                *none = Some(asked);
-                true
-            }
-        };
-        if !fits {
+        if !Together::add(&mut self.together, asked) {
             let message = "`w.all` is asked for the values of different fields".to_owned();
             let help = Some("ask for one field of it, and for others pattern by pattern".to_owned());
             self.problem(source, "two-fields", position, message, help);

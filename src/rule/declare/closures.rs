@@ -12,7 +12,8 @@ use super::{
     key::{KeyFields, Sides},
 };
 use crate::rule::{
-    ALL, Aggregates, Cost, End, Pattern, Predicate, Side, Statistic, Together, WindowScript, WindowTest, WindowValue,
+    Aggregates, Cost, End, Pattern, Predicate, Side, Statistic, Together, WindowScript, WindowTest, WindowValue,
+    aggregate::WINDOW_WORDS,
     analysis::{Analysis, Known, Wanted},
     data::Data,
     entry::{Entry, Report},
@@ -21,9 +22,6 @@ use crate::rule::{
     shape::{self, Shape},
     window_lower::WindowLowering,
 };
-
-/// Names that a window has for itself.
-const RESERVED: [&str; 5] = ["key", "start", "end", ALL, "occurring"];
 
 pub(super) struct Closures {
     /// In byte order of their names.
@@ -93,7 +91,7 @@ fn pattern_entries<'a>(map: Entry<'a>, report: &mut Report<'_>) -> Vec<(Arc<str>
         report.error("empty", events.position, "`events` names no pattern", None);
     }
     for (name, _) in &entries {
-        if RESERVED.contains(&&**name) {
+        if WINDOW_WORDS.contains(&&**name) {
             let message = format!("a pattern can't be called `{name}`: `w.{name}` is the window's own");
             report.error("reserved-name", events.key_position(name), message, None);
         }
@@ -248,14 +246,7 @@ impl Closures {
         let mut all: Option<Together> = None;
         for closure in self.of_window() {
             let Some(asked) = closure.together.clone() else { continue };
-            let fits = match &mut all {
-                None => {
-                    all = Some(asked);
-                    true
-                }
-                Some(all) => all.join(asked),
-            };
-            if !fits {
+            if !Together::add(&mut all, asked) {
                 let message = "`w.all` is asked elsewhere for the values of another field";
                 let help = Some("ask for one field of it, and for others pattern by pattern".to_owned());
                 report.error("two-fields", closure.script.position, message, help);

@@ -7,7 +7,7 @@ use rhai::Position;
 use crate::{
     event::{Fields, Timestamp, Value},
     rule::{
-        RuleTest, TEST_EPOCH, TestBody, TestEvent,
+        Audience, RuleTest, TEST_EPOCH, TestBody, TestEvent,
         data::Data,
         duration,
         entry::{Entry, Report},
@@ -17,9 +17,9 @@ use crate::{
 /// Events of one test, `repeat` spread out.
 const EVENTS_MAX: usize = 100_000;
 
-pub(super) fn read(map: Entry<'_>, position: Position, report: &mut Report<'_>) -> Vec<RuleTest> {
+pub(super) fn read(map: Entry<'_>, position: Position, audience: Audience, report: &mut Report<'_>) -> Vec<RuleTest> {
     let Some(entry) = map.get("tests") else {
-        if map.get("audience").is_some() {
+        if audience == Audience::Rules {
             // Its alerts show in the tests of the rules on them.
             return Vec::new();
         }

@@ -15,8 +15,7 @@ const SOURCE: &str = "source";
 pub fn closure(rule: &DetectionRule, limit: Option<Expression>, at: usize, indent: usize) -> Result<String, Refusal> {
     let named = &rule.detections.named;
     let names: Vec<&str> = named.iter().map(|named| named.name.as_str()).collect();
-    let tests: Vec<Option<Expression>> =
-        named.iter().map(|named| detection::detection(&named.detection)).collect::<Result<_, _>>()?;
+    let tests: Vec<Option<Expression>> = named.iter().map(detection::named).collect::<Result<_, _>>()?;
     // A condition that is one name needs no variables.
     if let [Condition::Name { name, .. }] = &rule.detections.conditions[..] {
         let test = names.iter().position(|own| own == name).and_then(|at| tests[at].clone());
@@ -30,7 +29,7 @@ pub fn closure(rule: &DetectionRule, limit: Option<Expression>, at: usize, inden
     };
     let conditions = rule.detections.conditions.iter();
     let conditions: Vec<Expression> = conditions
-        .filter_map(|condition| detection::condition(condition, &names, &variable).transpose())
+        .filter_map(|condition| detection::condition(condition, named, &variable).transpose())
         .collect::<Result<_, _>>()?;
     let margin = " ".repeat(indent + 4);
     let mut lines = Vec::new();

@@ -1,20 +1,20 @@
 //! A correlation in Rhai: a pattern for each rule that it refers to, and what it asks of their windows.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Refusal,
     closure::closure,
     detection,
     expression::literal,
-    head::head,
     names::{free, patterns, variables},
     window::Windows,
 };
 use crate::{
     event::ENTITY,
     rule::{
-        InputSet, Rule, Side, Told,
+        InputSet, Rule, Side, Told, VALUES_MAX, Window,
+        engine::CALL_OPERATIONS,
         sigma::{
             correlation::{Built, Looks},
             load::{Draft, Whole},
@@ -24,12 +24,20 @@ use crate::{
     },
 };
 
+/// Operations that a script needs, a little less than this, for one value that it may have already.
+const VALUE_OPERATIONS: usize = 14;
+
+/// Lists of values that an alert's script can add to others, each as long as windows keep them.
+pub(super) const MERGES_MAX: usize = CALL_OPERATIONS as usize / (VALUES_MAX * VALUE_OPERATIONS);
+
 /// What correlations are written with.
 pub struct Writing<'a> {
     pub whole: &'a Whole<'a>,
     pub around: &'a Around,
     /// Rules that are Rhai's already.
     pub others: &'a [&'a Rule],
+    /// Correlations that can't be said.
+    pub refused: HashSet<&'a Arc<str>>,
 }
 
 /// One correlation on its way.
@@ -42,7 +50,7 @@ struct Correlation<'a> {
 }
 
 impl Writing<'_> {
-    /// The rule as text; what can't be said stands in the file that comes with the refusal.
+    /// The rule as text, from what follows its head to its last key. The refusal stands at the correlation.
     pub fn correlation(&self, built: &Built) -> Result<String, Refusal> {
         let at = Mark { line: built.rule.place.line, column: built.rule.place.column };
         let own: Vec<(&str, &str)> = built
@@ -82,11 +90,11 @@ impl Correlation<'_> {
             paths: &paths,
             aggregates: &rule.aggregates,
             together: rule.together.as_ref(),
+            slides: matches!(rule.window, Window::Sliding(_)),
             at: self.at,
         };
         let own: Vec<Arc<str>> = rule.patterns.iter().map(|pattern| pattern.name.clone()).collect();
-        let mut text = format!("rule(#{{\n{}", head(&rule.meta, rule.audience));
-        text += &self.inputs();
+        let mut text = self.inputs();
         text += &format!("\n{}", self.events()?);
         text += &self.by()?;
         text += &windows.window(&rule.window)?;
@@ -96,12 +104,11 @@ impl Correlation<'_> {
             text += &format!("{start}{},\n", windows.when(when)?.laid_out(start.len(), 4));
         }
         text += &self.alert()?;
-        text += "});\n";
         Ok(text)
     }
 
     fn refused<T>(&self, message: impl Into<String>) -> Result<T, Refusal> {
-        Err(Refusal { at: self.at, message: message.into() })
+        Err(Refusal::new(self.at, message))
     }
 
     /// Which patterns read alerts.
@@ -125,6 +132,9 @@ impl Correlation<'_> {
             let start = format!("        {name}: ");
             let test = match looks {
                 Looks::Events(at) => self.detected(&self.writing.whole.drafts[*at], start.len())?,
+                Looks::Alerts(id) if self.writing.refused.contains(id) => {
+                    return self.refused(format!("its rule `{}` is refused", self.writing.title(looks)));
+                }
                 Looks::Alerts(id) => format!("|e| e.rule.id == {}", literal(id)),
             };
             lines += &format!("{start}{test},\n");
@@ -132,14 +142,12 @@ impl Correlation<'_> {
         Ok(format!("    events: #{{\n{lines}    }},\n"))
     }
 
+    /// What is in the way of a rule over events is told where that stands.
     fn detected(&self, draft: &Draft<'_>, at: usize) -> Result<String, Refusal> {
         let Some(rule) = &draft.rule else { return self.refused(format!("`{}` did not load", draft.common.title)) };
         let limit = rule.limit(self.writing.around, draft.report.file).detection;
         let text = detection::detection(&limit).and_then(|limit| closure(rule, limit, at, 8));
-        text.map_err(|refusal| Refusal {
-            at: self.at,
-            message: format!("{} (`{}`, line {})", refusal.message, draft.common.title, refusal.at.line),
-        })
+        text.or_else(|_| self.refused(format!("its rule `{}` is refused", draft.common.title)))
     }
 
     fn by(&self) -> Result<String, Refusal> {
@@ -187,6 +195,11 @@ impl Correlation<'_> {
         }
         if tells.iter().any(|told| *told.name == *"title") {
             return self.refused("a field `title` of an alert: it would be the alert's own");
+        }
+        let merges = tells.len() * (self.names.len() - 1);
+        if merges > MERGES_MAX {
+            let of = "values of rules to merge";
+            return self.refused(format!("{of} at {merges} places: a script has operations for {MERGES_MAX}"));
         }
         let names: Vec<&str> = tells.iter().map(|told| &*told.name).collect();
         let variables = variables(&names);

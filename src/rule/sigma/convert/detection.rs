@@ -4,7 +4,7 @@ use crate::rule::{
     number::Num,
     sigma::{
         condition::{self, Condition, Quantity},
-        detection::{Detection, Flags, Item, Value, Valued},
+        detection::{Detection, Flags, Item, Named, Value, Valued},
         lower::{TextShape, shape},
         value::{Piece, Text},
         yaml::Mark,
@@ -21,7 +21,12 @@ use super::{
 const WAYS_MAX: usize = 200;
 
 fn refused<T>(at: Mark, message: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { at, message: message.into() })
+    Err(Refusal::new(at, message))
+}
+
+/// A named detection; `None` of one that says nothing. The refusal names the filter that it is of.
+pub fn named(of: &Named) -> Result<Option<Expression>, Refusal> {
+    detection(&of.detection).map_err(|refusal| Refusal { of_filter: of.of_filter.clone(), ..refusal })
 }
 
 /// A detection; `None` of one that says nothing.
@@ -40,22 +45,22 @@ pub fn detection(of: &Detection) -> Result<Option<Expression>, Refusal> {
 /// A condition over detections; `name` gives what stands for each, `None` for one that says nothing.
 pub fn condition(
     of: &Condition,
-    names: &[&str],
+    named: &[Named],
     name: &dyn Fn(&str) -> Option<Expression>,
 ) -> Result<Option<Expression>, Refusal> {
     let parts = |parts: &[Condition]| {
         let parts: Result<Vec<_>, _> =
-            parts.iter().filter_map(|part| condition(part, names, name).transpose()).collect();
+            parts.iter().filter_map(|part| condition(part, named, name).transpose()).collect();
         parts.map(|parts| (!parts.is_empty()).then_some(parts))
     };
     Ok(match of {
         Condition::And(inner) => parts(inner)?.map(Expression::all),
         Condition::Or(inner) => parts(inner)?.map(Expression::any),
-        Condition::Not(inner) => condition(inner, names, name)?.map(Expression::negated),
+        Condition::Not(inner) => condition(inner, named, name)?.map(Expression::negated),
         Condition::Name { name: own, .. } => name(own),
         Condition::Of { quantity, pattern, at } => {
-            let meant = names.iter().filter(|own| condition::names(pattern, own));
-            let parts: Vec<Expression> = meant.filter_map(|own| name(own)).collect();
+            let meant: Vec<&Named> = named.iter().filter(|own| condition::names(pattern, &own.name)).collect();
+            let parts: Vec<Expression> = meant.iter().filter_map(|own| name(&own.name)).collect();
             if parts.is_empty() {
                 return Ok(None);
             }
@@ -66,7 +71,10 @@ pub fn condition(
                     let mut ways = Vec::new();
                     choose(*number, &parts, &mut Vec::new(), &mut ways);
                     if ways.len() > WAYS_MAX {
-                        return refused(*at, format!("`{number} of` so many detections can't be written out"));
+                        let message = format!("`{number} of` so many detections can't be written out");
+                        // A filter's condition means its own detections alone.
+                        let of_filter = meant.first().and_then(|own| own.of_filter.clone());
+                        return Err(Refusal { of_filter, ..Refusal::new(*at, message) });
                     }
                     Expression::any(ways)
                 }

@@ -1,10 +1,11 @@
 //! Names of variables and patterns: near to those of the Sigma rule, and such that Rhai takes them.
 
-use crate::rule::ALL;
+use crate::rule::aggregate::WINDOW_WORDS;
 
-/// Words that Rhai keeps for itself, and the event.
-const RESERVED: [&str; 60] = [
+/// Words that Rhai keeps for itself, the event and the window.
+const RESERVED: [&str; 61] = [
     "e",
+    "w",
     "true",
     "false",
     "let",
@@ -66,9 +67,6 @@ const RESERVED: [&str; 60] = [
     "eval",
 ];
 
-/// What a window has itself.
-const OF_WINDOWS: [&str; 5] = ["key", "start", "end", ALL, "occurring"];
-
 /// A variable's name for each detection, each another.
 pub fn variables(names: &[&str]) -> Vec<String> {
     let mut variables: Vec<String> = Vec::new();
@@ -104,7 +102,7 @@ pub fn patterns(named: &[(&str, &str)]) -> Vec<String> {
             title.split(|char: char| !char.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
         let title = words.join("_").to_lowercase();
         let mut pattern = variable(if is_name(name) || title.is_empty() { name } else { &title });
-        if OF_WINDOWS.contains(&pattern.as_str()) {
+        if WINDOW_WORDS.contains(&pattern.as_str()) {
             pattern.push('_');
         }
         patterns.push(free(&pattern, &patterns));

@@ -1,6 +1,10 @@
 //! What converted rules look like, and what is refused.
 
-use super::*;
+use super::{correlation::MERGES_MAX, *};
+use crate::{
+    event::{Number, Timestamp, Value},
+    rule::{Answer, LoadOptions, Pattern, PatternView, RuleFiles, Statistic, VALUES_MAX, WindowView, load},
+};
 
 const HEAD: &str =
     "title: T\nid: i\nlevel: high\nfalsepositives: [none]\nlogsource: {product: windows, category: process_creation}\n";
@@ -169,6 +173,11 @@ fn every_kind_of_bound_has_its_words() {
     let asked = |rest: &str| {
         let rule = format!("title: C\ncorrelation:\n  rules: [failed]\n  timespan: 2d\n{rest}\n{FAILED}");
         let text = all_of(&rule);
+        if text.starts_with("rule(") {
+            let files = RuleFiles { files: [("r.rhai".into(), text.clone())].into(), ..RuleFiles::default() };
+            let found = load(&files, &LoadOptions::default(), None).diagnostics;
+            assert!(!found.iter().any(Diagnostic::is_error), "{found:#?}");
+        }
         let line = |start: &str| text.lines().find_map(|line| line.trim().strip_prefix(start)).map(str::to_owned);
         let window = line("within: ").or_else(|| line("from_first: ").map(|span| format!("from first {span}")));
         let asks = line("when: |w| ").or_else(|| line("all_of: ")).unwrap_or(text.clone());
@@ -189,8 +198,13 @@ fn every_kind_of_bound_has_its_words() {
         "\"2d\" w.failed.percentile(\"n\", 99.5) > 1"
     );
     assert_eq!(of("value_percentile", "field: image, lte: 1"), "\"2d\" w.failed.share(\"image\") <= 1");
-    let much = of("event_count", "lt: 20000");
-    assert!(much.contains("not to be said in Rhai: a bound of 10000 or more"), "{much}");
+    // What the language takes is written, and nothing else.
+    assert_eq!(of("event_count", "lt: 20000"), "from first \"2d\" w.failed.count < 20000");
+    assert_eq!(of("event_count", "gte: 10000"), "\"2d\" [times(10000, \"failed\")]");
+    assert_eq!(of("value_count", "field: User, gte: 10000"), "\"2d\" w.failed.distinct(\"User\") >= 10000");
+    let beyond =
+        "not to be said in Rhai: a bound beyond 10000: a window tells so many different values of a group apart";
+    assert!(of("value_count", "field: User, lte: 10000").contains(beyond));
 }
 
 #[test]
@@ -206,11 +220,149 @@ fn a_filter_is_folded_into_the_rule() {
     assert_eq!(all_of(&twice), "no rule has the id or name `faild`");
 }
 
+/// What comes of several files, and its errors with their places.
+fn all_in(files: &[(&str, &str)]) -> (Converted, Vec<String>) {
+    let texts = files.iter().map(|(path, text)| (path.into(), (*text).to_owned())).collect();
+    let converted = convert(&texts, &[], &SigmaOptions::default());
+    let errors = converted.found.iter().filter(|finding| finding.is_error());
+    let told = |Diagnostic { place, message, .. }: &Diagnostic| {
+        format!("{}:{}:{} {message}", place.file.display(), place.line, place.column)
+    };
+    let errors = errors.map(told).collect();
+    (converted, errors)
+}
+
+const HOUR: &str = "not to be said in Rhai: the language has no function for the parts of a time that a field holds";
+
+fn rule(name: &str, item: &str) -> String {
+    format!(
+        "title: {name}\nname: {name}\nid: {name}\nlogsource: {{category: x}}\ndetection:\n  s: {{{item}}}\n  condition: s\n"
+    )
+}
+
+/// A correlation whose text is one line.
+fn any_of(name: &str, rules: &str) -> String {
+    format!(
+        "{{title: {name}, name: {name}, id: {name}, correlation: {{type: temporal, rules: [{rules}], timespan: 1h}}}}\n"
+    )
+}
+
 #[test]
-fn what_a_correlation_can_not_say_is_refused_at_the_correlation() {
-    let text = all_of(
-        "title: C\ncorrelation:\n  type: event_count\n  rules: [r]\n  timespan: 1h\n  condition: {gt: 1}\n---\ntitle: R\nname: r\n\
-         logsource: {category: x}\ndetection:\n  s: {a|hour: 5}\n  condition: s\n",
+fn a_correlation_is_refused_with_its_rule_and_each_is_told_where_it_stands() {
+    let (converted, errors) = all_in(&[("c.yml", &any_of("c", "r")), ("r.yml", &rule("r", "a|hour: 5"))]);
+    assert_eq!(
+        errors,
+        ["c.yml:1:28 not to be said in Rhai: its rule `r` is refused".to_owned(), format!("r.yml:6:15 {HOUR}")]
     );
-    assert!(text.contains("parts of a time that a field holds (`R`, line 12)"), "{text}");
+    assert_eq!((converted.rules.len(), converted.refused), (0, 2));
+}
+
+#[test]
+fn what_a_filter_can_not_say_is_told_once_and_in_its_file() {
+    let filter = "title: F\nlogsource: {category: x}\nfilter:\n  rules: any\n  s: {a|hour: 5}\n  condition: not s\n";
+    let (converted, errors) =
+        all_in(&[("a.yml", &rule("a", "a: 1")), ("b.yml", &rule("b", "b: 1")), ("f.yml", filter)]);
+    let misfit = |file: &str| format!("{file}:1:1 a filter does not fit this rule");
+    assert_eq!(errors, [misfit("a.yml"), misfit("b.yml"), format!("f.yml:5:15 {HOUR}")]);
+    assert_eq!((converted.rules.len(), converted.refused), (0, 2));
+    let ways: String = (0..12).map(|number| format!("  s{number}: {{a: {number}}}\n")).collect();
+    let filter = format!("title: F\nlogsource: {{category: x}}\nfilter:\n  rules: any\n{ways}  condition: 4 of s*\n");
+    let (_, errors) = all_in(&[("a.yml", &rule("a", "a: 1")), ("f.yml", &filter)]);
+    assert_eq!(errors[0], misfit("a.yml"));
+    assert!(errors[1].starts_with("f.yml:17:") && errors[1].contains("`4 of` so many detections"), "{errors:?}");
+}
+
+#[test]
+fn what_asks_for_the_alerts_of_a_refused_correlation_is_refused_with_it() {
+    let (converted, errors) = all_in(&[
+        ("c.yml", &any_of("inner", "r")),
+        ("d.yml", &any_of("outer", "inner")),
+        ("r.yml", &rule("r", "a|hour: 5")),
+    ]);
+    assert_eq!(
+        errors[..2],
+        [
+            "c.yml:1:40 not to be said in Rhai: its rule `r` is refused",
+            "d.yml:1:40 not to be said in Rhai: its rule `inner` is refused"
+        ]
+    );
+    assert_eq!((converted.rules.len(), converted.refused), (0, 3), "{:#?}", converted.rules);
+}
+
+#[test]
+fn a_refused_correlation_silences_nothing() {
+    let (converted, _) = all_in(&[
+        ("c.yml", &any_of("inner", "good")),
+        ("d.yml", &any_of("outer", "inner, also, bad")),
+        ("r.yml", &["good", "also"].map(|name| rule(name, "a: 1")).join("---\n")),
+        ("s.yml", &rule("bad", "a|hour: 5")),
+    ]);
+    let heads: Vec<Vec<&str>> =
+        converted.rules.iter().map(|text| text.lines().skip(1).take(4).map(str::trim).collect()).collect();
+    let title = |name: &str| format!("title: \"{name}\",");
+    assert_eq!((heads[0][1], heads[1][1]), (&*title("also"), &*title("inner")));
+    assert!(!converted.rules.concat().contains("audience"), "{:#?}", converted.rules);
+    assert_eq!((converted.rules.len(), converted.refused), (2, 2));
+}
+
+/// Two correlations, of which the inner one is over rules, and tells the outer one the fields that it does not group by.
+fn told(rules: &[String], fields: &str) -> String {
+    let names = rules.join(", ");
+    let rules: String = rules.iter().map(|name| format!("---\n{}", rule(name, &format!("a: {name}")))).collect();
+    format!(
+        "title: Inner\nname: inner\nid: inner\ncorrelation:\n  type: temporal\n  rules: [{names}]\n  group-by: [User]\n  \
+         timespan: 1h\n---\ntitle: Outer\nid: outer\ncorrelation:\n  type: event_count\n  rules: [inner]\n  \
+         group-by: [{fields}]\n  timespan: 1d\n  condition: {{gte: 2}}\n{rules}"
+    )
+}
+
+fn numbered(name: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{name}{number:02}")).collect()
+}
+
+#[test]
+fn a_told_field_does_not_hide_the_window() {
+    let text = all_of(&told(&numbered("r", 2), "w"));
+    assert!(text.contains("let w_ = w.r00.values(\"w\");"), "{text}");
+    assert!(text.contains("#{ \"w\": w_ }"), "{text}");
+}
+
+/// A window with as many different values of every field as are kept, of several types.
+fn full(rule: &Rule) -> Arc<WindowView> {
+    let value = |pattern: usize, at: usize| match at % 3 {
+        0 => Value::text(format!("{pattern} {at}")),
+        1 => Value::Number(Number::from_written(&(pattern * VALUES_MAX + at).to_string())),
+        _ => Value::Number(Number::from_written(&format!("{}.5", pattern * VALUES_MAX + at))),
+    };
+    let pattern = |(number, pattern): (usize, &Pattern)| {
+        let values = || Answer::Values((0..VALUES_MAX).map(|at| value(number, at)).collect());
+        let columns = rule.aggregates.0[number].columns.iter();
+        PatternView {
+            name: pattern.name.clone(),
+            count: VALUES_MAX as u64,
+            first: None,
+            last: None,
+            answers: columns.map(|column| (column.field.clone(), Statistic::Values, values())).collect(),
+        }
+    };
+    let patterns = rule.patterns.iter().enumerate().map(pattern).collect();
+    Arc::new(WindowView { key: vec!["k".into()], start: Timestamp(0), end: Timestamp(1), patterns, together: None })
+}
+
+#[test]
+fn no_window_has_more_values_than_what_is_told_of_them_can_merge() {
+    let of = |rules: usize, fields: usize| all_of(&told(&numbered("r", rules), &numbered("f", fields).join(", ")));
+    for (rules, fields) in [(2, MERGES_MAX), (MERGES_MAX + 1, 1), (3, MERGES_MAX / 2), (1, 100)] {
+        let files = RuleFiles { files: [("r.rhai".into(), of(rules, fields))].into(), ..RuleFiles::default() };
+        let loaded = load(&files, &LoadOptions::default(), None);
+        assert!(!loaded.has_errors(), "{:#?}", loaded.diagnostics);
+        let inner = loaded.set.get("inner").expect("it loads");
+        let told = inner.alert.as_ref().expect("it tells").alert(&full(inner)).expect("it stays within the limits");
+        let values: Vec<usize> = told.fields.values().map(|told| told.as_array().map_or(0, Vec::len)).collect();
+        assert_eq!(values, vec![rules * VALUES_MAX; fields]);
+    }
+    for (rules, fields) in [(2, MERGES_MAX + 1), (MERGES_MAX + 2, 1)] {
+        let text = of(rules, fields);
+        assert!(text.contains(&format!("values of rules to merge at {} places", MERGES_MAX + 1)), "{text}");
+    }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::rule::{
     Aggregates, Amount, Comparison, Condition, Num, SIGNALS_MAX, Statistic, Step, Times, Together, Window, WindowTest,
-    sigma::yaml::Mark,
+    sigma::yaml::Mark, window_test::Counted,
 };
 
 /// A rule's window as it is written: what patterns are called, and where a pattern finds what it calls a path.
@@ -18,13 +18,15 @@ pub struct Windows<'a> {
     pub paths: &'a dyn Fn(usize, &str) -> Result<String, Refusal>,
     pub aggregates: &'a Aggregates,
     pub together: Option<&'a Together>,
+    /// Whether signals leave it one by one.
+    pub slides: bool,
     /// Where the correlation stands.
     pub at: Mark,
 }
 
 impl Windows<'_> {
     fn refused<T>(&self, message: impl Into<String>) -> Result<T, Refusal> {
-        Err(Refusal { at: self.at, message: message.into() })
+        Err(Refusal::new(self.at, message))
     }
 
     /// The line with the window.
@@ -84,7 +86,7 @@ impl Windows<'_> {
                 part => self.when(part)?.negated(),
             },
             WindowTest::Compare(left, comparison, right) => {
-                self.check_reach(left, right)?;
+                self.check_reach(left, *comparison, right)?;
                 let (left, right) = (self.amount(left)?, self.amount(right)?);
                 Expression::Leaf(format!("{left} {} {right}", comparison.name()))
             }
@@ -94,17 +96,17 @@ impl Windows<'_> {
     }
 
     /// Rhai rules with a bound that counting never reaches don't load.
-    fn check_reach(&self, counted: &Amount, bound: &Amount) -> Result<(), Refusal> {
-        let is_count = matches!(
-            counted,
-            Amount::Count { .. }
-                | Amount::Events
-                | Amount::Together(Statistic::Distinct)
-                | Amount::Aggregate { statistic: Statistic::Distinct, .. }
-        );
+    fn check_reach(&self, counted: &Amount, comparison: Comparison, bound: &Amount) -> Result<(), Refusal> {
+        let (counted, what) = match counted {
+            Amount::Count { .. } | Amount::Events => (Counted::Events, "events"),
+            Amount::Together(Statistic::Distinct) | Amount::Aggregate { statistic: Statistic::Distinct, .. } => {
+                (Counted::Distinct, "different values")
+            }
+            _ => return Ok(()),
+        };
         match bound {
-            Amount::Number(number) if is_count && number.as_f64() >= SIGNALS_MAX as f64 => {
-                self.refused(format!("a bound of {SIGNALS_MAX} or more: a window keeps that many events of a group"))
+            Amount::Number(bound) if counted.is_out_of_reach(self.slides, comparison, bound.as_f64()) => {
+                self.refused(format!("a bound beyond {SIGNALS_MAX}: a window tells so many {what} of a group apart"))
             }
             _ => Ok(()),
         }

@@ -17,10 +17,6 @@ pub enum Target {
 }
 
 impl Target {
-    pub fn detected(&self) -> Option<usize> {
-        if let Target::Detected(at) = self { Some(*at) } else { None }
-    }
-
     pub fn correlation(&self) -> Option<usize> {
         if let Target::Correlation(at) = self { Some(*at) } else { None }
     }

@@ -220,7 +220,7 @@ pub fn lower(correlation: &Correlation, parts: &[Part<'_>], head: Head, report: 
         tests: Vec::new(),
         place: head.place,
     };
-    Some(Built { rule, looks })
+    Some(Built { rule, looks, generates: correlation.generate })
 }
 
 /// The parts in byte order of their pattern names, each another.

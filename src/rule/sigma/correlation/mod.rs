@@ -44,10 +44,12 @@ pub struct Built {
     pub rule: Rule,
     /// What each of its patterns looks at.
     pub looks: Vec<Looks>,
+    /// Whether that alerts by itself, too.
+    pub generates: bool,
 }
 
 /// What a pattern of a correlation looks at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Looks {
     /// The events of a rule, by its place among the detected.
     Events(usize),
@@ -208,25 +210,33 @@ fn name_of(target: &Target, drafts: &[Draft<'_>]) -> Option<String> {
     drafts[target.correlation()?].common.name.as_ref().map(|name| name.text.clone())
 }
 
-/// What correlations refer to alerts by itself where one of them says so.
-fn finish(drafts: Vec<Draft<'_>>, mut built: BTreeMap<usize, Built>, order: &[usize]) -> Correlated {
-    let of_built = || drafts.iter().enumerate().filter(|(at, _)| built.contains_key(at)).map(|(_, draft)| draft);
-    let generates = |draft: &Draft<'_>| draft.correlation.as_ref().is_some_and(|correlation| correlation.generate);
-    let targets =
-        |generating: bool| of_built().filter(move |draft| generates(draft) == generating).flat_map(|of| &of.targets);
-    let generated: HashSet<&Target> = targets(true).collect();
-    let silenced: HashSet<&Target> = targets(false).filter(|target| !generated.contains(target)).collect();
-    let correlations: BTreeSet<usize> = silenced.iter().filter_map(|target| target.correlation()).collect();
-    let silenced = silenced.iter().filter_map(|target| target.detected()).collect();
-    for (at, built) in &mut built {
-        if correlations.contains(at) {
-            built.rule.audience = Audience::Rules;
-        }
+/// What no longer alerts by itself: a correlation among these looks at it, and none that does has `generate`.
+pub fn silenced<'b>(built: impl Iterator<Item = &'b Built> + Clone) -> HashSet<&'b Looks> {
+    let looks = |generating: bool| {
+        built.clone().filter(move |built| built.generates == generating).flat_map(|built| &built.looks)
+    };
+    let generated: HashSet<&Looks> = looks(true).collect();
+    looks(false).filter(|looks| !generated.contains(looks)).collect()
+}
+
+impl Built {
+    /// Who is told of its alerts, where these no longer alert by themselves.
+    pub fn audience(&self, silenced: &HashSet<&Looks>) -> Audience {
+        let is_silenced = silenced.contains(&Looks::Alerts(self.rule.id().clone()));
+        if is_silenced { Audience::Rules } else { Audience::Everyone }
     }
+}
+
+fn finish(drafts: Vec<Draft<'_>>, mut built: BTreeMap<usize, Built>, order: &[usize]) -> Correlated {
+    let silenced = silenced(built.values());
+    let events = |looks: &&Looks| if let Looks::Events(at) = looks { Some(*at) } else { None };
+    let detected = silenced.iter().filter_map(events).collect();
+    let audiences: Vec<Audience> = built.values().map(|built| built.audience(&silenced)).collect();
+    built.values_mut().zip(audiences).for_each(|(built, audience)| built.rule.audience = audience);
     Correlated {
         refused: drafts.len() - built.len(),
         found: drafts.into_iter().flat_map(|draft| draft.report.found).collect(),
         rules: order.iter().filter_map(|at| built.remove(at)).collect(),
-        silenced,
+        silenced: detected,
     }
 }
