@@ -146,10 +146,10 @@ impl Fleet {
         let site = Arc::new(Site::on(&broker.bootstrap, prefix, RULES, &configuration));
         make_topics(&site, EVENT_PARTITIONS);
         assert!(push_rules(&site), "the rules are pushed");
-        let first = seated(&site, &proxies[0]);
+        let first = seated(&site, &proxies, 0);
         let watch = Watch::start(&broker.bootstrap, &site.topic("alerts"), SIGNAL_PARTITIONS);
         let mut processes = vec![Some(first)];
-        processes.extend(proxies[1..].iter().map(|proxy| Some(seated(&site, proxy))));
+        processes.extend((1..SEATS).map(|seat| Some(seated(&site, &proxies, seat))));
         until("work for everyone", || {
             let has_work = |process: &Process| !process.lines("correlate").is_empty();
             processes.iter().flatten().all(has_work).then_some(())
@@ -194,7 +194,7 @@ impl Fleet {
     }
 
     fn seat_again(&mut self, seat: usize) {
-        self.processes[seat] = Some(seated(&self.site, &self.proxies[seat]));
+        self.processes[seat] = Some(seated(&self.site, &self.proxies, seat));
     }
 
     /// The signals partitions that a process has; one that has just come back waits for its share.
@@ -302,8 +302,11 @@ fn push_rules(site: &Site) -> bool {
     command.output().expect("the program starts").status.success()
 }
 
-fn seated(site: &Site, proxy: &Proxy) -> Process {
-    site.start_as(&[("TRIPLINE__KAFKA__BROKERS", &format!("127.0.0.1:{}", proxy.port))])
+/// One of the processes takes partitions over from nothing, the others follow the state that they don't have.
+fn seated(site: &Site, proxies: &[Proxy], seat: usize) -> Process {
+    let brokers = format!("127.0.0.1:{}", proxies[seat].port);
+    let standby = (seat > 0).to_string();
+    site.start_as(&[("TRIPLINE__KAFKA__BROKERS", &brokers), ("TRIPLINE__CORRELATE__STANDBY", &standby)])
 }
 
 /// So many kills, and other accidents among them, in an order that is drawn.

@@ -47,7 +47,7 @@ impl Followers {
     /// time.
     ///
     /// # Errors
-    /// Where removals go sooner than the log promises.
+    /// Where removals go sooner than the log promises, by the topic's setting when it was followed first.
     pub async fn follow(self: &Arc<Self>, at: &TopicPartition) -> Result<KafkaReader, LogError> {
         self.check(&at.topic).await?;
         let (first, _) = self.probe.offsets(at).await?;

@@ -1,8 +1,9 @@
 //! The log on Kafka: topics are the broker's, a group's members are processes, offsets are committed with metadata.
 //!
-//! One consumer client for each group and process, with a queue of its own for each partition; one idempotent producer
-//! for what is appended, one transactional one for steps that carry state. It waits on no async thread: what blocks in librdkafka runs on the clients' threads or on threads
-//! that may block. It resets no offset by itself and knows nothing of what the records mean.
+//! One consumer client for each group and process, and one for all that is followed, with a queue of its own for each
+//! partition; one idempotent producer for what is appended, one transactional one for steps that carry state. It waits on
+//! no async thread: what blocks in librdkafka runs on the clients' threads or on threads that may block. It resets no
+//! offset by itself and knows nothing of what the records mean.
 
 mod client;
 mod commits;

@@ -84,7 +84,10 @@ pub(super) async fn compacted(
     let (first, end) = probe.offsets(at).await?;
     let HeadStart { mut live, next: mut from } = ahead;
     if !(first..=end).contains(&from) {
-        // Of a log that is no more: its beginning is gone, or the topic was made anew.
+        // Of a log that is no more: its beginning is gone, or the topic was made anew. Or there is no head start.
+        if !live.is_empty() {
+            warn!(topic = at.topic, partition = at.partition, next = from, first, end, "what was followed is not here");
+        }
         (live, from) = (Live::default(), first);
     }
     progress(0, end - from);
