@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 
 use super::{
     super::{
@@ -37,6 +37,8 @@ pub(super) struct FieldAtom {
     pub(super) slot: Slot,
     pub(super) asks: Asks,
     cue: Cue,
+    /// Of a test of all values: what one of which stands in the text of the whole event.
+    everywhere: Box<[Finder<'static>]>,
     ready: Ready,
 }
 
@@ -143,9 +145,13 @@ impl<'a> Atoms<'a> {
             Some(cue) => cue,
             None => Cue::Instead(self.exists(&test.path)),
         };
+        let everywhere = match &cue {
+            Cue::Signs(signs) if signs.everywhere => signs.needles.iter().map(|needle| finder(&needle.text)).collect(),
+            _ => Box::default(),
+        };
         let slot = self.slot(&test.path);
         let path = test.path.clone();
-        let atom = FieldAtom { path, slot, asks: test.asks.clone(), cue, ready: Ready::new(&test.asks) };
+        let atom = FieldAtom { path, slot, asks: test.asks.clone(), cue, everywhere, ready: Ready::new(&test.asks) };
         let number = self.push(Atom::Field(Box::new(atom)));
         self.fields.insert(test.clone(), number);
         number
@@ -271,16 +277,19 @@ impl Signs {
 
 impl Ready {
     fn new(asks: &Asks) -> Self {
-        let finder = |text: &str| Finder::new(text.as_bytes()).into_owned();
         match asks {
             Asks::Text { test: TextTest::Like, ignore_case, wanted } => {
                 Ready::Glob(GlobPattern::new(wanted, *ignore_case))
             }
-            Asks::Text { test, ignore_case: true, wanted } => Ready::Folded(*test, finder(wanted)),
-            Asks::Text { test, ignore_case: false, wanted } => Ready::AsIs(*test, finder(wanted)),
+            Asks::Text { test, ignore_case: true, wanted } => Ready::Folded(*test, finder(wanted.as_bytes())),
+            Asks::Text { test, ignore_case: false, wanted } => Ready::AsIs(*test, finder(wanted.as_bytes())),
             _ => Ready::Plain,
         }
     }
+}
+
+fn finder(needle: &[u8]) -> Finder<'static> {
+    Finder::new(needle).into_owned()
 }
 
 fn holds(test: TextTest, finder: &Finder<'_>, text: &[u8]) -> bool {
@@ -327,13 +336,11 @@ impl FieldAtom {
 
     /// Looks for what a test of all values needs in the text of the whole event, which is cheaper than its values.
     fn may_hold(&self, seen: Shown<'_>, event: u32, folds: &mut Folds) -> bool {
-        match &self.cue {
-            Cue::Signs(signs) if signs.everywhere => {
-                let text = folds.whole(event, seen);
-                signs.needles.iter().any(|needle| memmem::find(text, &needle.text).is_some())
-            }
-            _ => true,
+        if self.everywhere.is_empty() {
+            return true;
         }
+        let text = folds.whole(event, seen);
+        self.everywhere.iter().any(|finder| finder.find(text).is_some())
     }
 
     /// The test, for people; `None` for one of presence alone.

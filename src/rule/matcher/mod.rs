@@ -33,6 +33,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod unfolded;
 
 use std::sync::Arc;
 
