@@ -11,7 +11,7 @@ use super::{
         glob::GlobPattern,
         number::Num,
         predicate::{EVERYWHERE, Predicate, Reads, ScriptTest},
-        text::{Network, TextTest},
+        text::{Network, TextTest, fold},
     },
     folds::Folds,
     needle::{self, Needle, Place},
@@ -74,7 +74,8 @@ enum Ready {
     Folded(TextTest, Finder<'static>),
     /// A text test on texts as they are.
     AsIs(TextTest, Finder<'static>),
-    Glob(GlobPattern),
+    /// With the pattern's pieces, folded.
+    Glob(GlobPattern, Box<[Finder<'static>]>),
 }
 
 /// Every distinct test of the rules.
@@ -279,7 +280,9 @@ impl Ready {
     fn new(asks: &Asks) -> Self {
         match asks {
             Asks::Text { test: TextTest::Like, ignore_case, wanted } => {
-                Ready::Glob(GlobPattern::new(wanted, *ignore_case))
+                let pattern = GlobPattern::new(wanted, *ignore_case);
+                let pieces = pattern.pieces().map(|piece| finder(fold(&piece).as_bytes())).collect();
+                Ready::Glob(pattern, pieces)
             }
             Asks::Text { test, ignore_case: true, wanted } => Ready::Folded(*test, finder(wanted.as_bytes())),
             Asks::Text { test, ignore_case: false, wanted } => Ready::AsIs(*test, finder(wanted.as_bytes())),
@@ -302,6 +305,15 @@ fn holds(test: TextTest, finder: &Finder<'_>, text: &[u8]) -> bool {
     }
 }
 
+/// Whether the texts stand in another one behind the other.
+fn stand_in_order(pieces: &[Finder<'_>], text: &[u8]) -> bool {
+    let mut from = 0;
+    pieces.iter().all(|piece| {
+        let found = piece.find(&text[from..]);
+        found.inspect(|at| from += at + piece.needle().len()).is_some()
+    })
+}
+
 impl FieldAtom {
     /// Whether it asks one field, and not all values of the event.
     pub(super) fn is_of_a_field(&self) -> bool {
@@ -313,7 +325,7 @@ impl FieldAtom {
         match (&self.asks, &self.ready) {
             _ if !self.is_of_a_field() => 200,
             (_, Ready::Folded(TextTest::Contains, _) | Ready::AsIs(TextTest::Contains, _)) => 6,
-            (_, Ready::Glob(_)) => 20,
+            (_, Ready::Glob(..)) => 20,
             (Asks::Matches(_), _) => 40,
             (Asks::Cidr(_) | Asks::CompareWith(..) | Asks::TextWith { .. }, _) => 10,
             _ => 1,
@@ -329,7 +341,10 @@ impl FieldAtom {
             (_, Ready::AsIs(test, finder)) => {
                 seen.any_of(self.slot, |scalar| holds(*test, finder, scalar.as_text().as_bytes()))
             }
-            (_, Ready::Glob(pattern)) => seen.any_of(self.slot, |scalar| pattern.matches(scalar.as_text())),
+            (_, Ready::Glob(pattern, pieces)) => {
+                folds.of(event, seen, self.slot).any(|text| stand_in_order(pieces, text))
+                    && seen.any_of(self.slot, |scalar| pattern.matches(scalar.as_text()))
+            }
             (asks, Ready::Plain) => seen.any_of(self.slot, |scalar| asks.holds(scalar, &seen)),
         }
     }
