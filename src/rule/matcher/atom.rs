@@ -315,6 +315,10 @@ fn stand_in_order(pieces: &[Finder<'_>], text: &[u8]) -> bool {
 }
 
 impl FieldAtom {
+    pub(super) fn cue(&self) -> &Cue {
+        &self.cue
+    }
+
     /// Whether it asks one field, and not all values of the event.
     pub(super) fn is_of_a_field(&self) -> bool {
         &*self.path != EVERYWHERE

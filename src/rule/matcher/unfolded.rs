@@ -25,7 +25,7 @@ const CASE: u32 = 0x2020_2020;
 /// Bits of bitmap for each gram, one of which is set: about one probe in 64 passes by chance.
 const BITS_PER_GRAM: usize = 64;
 
-/// The characters beyond ASCII that fold to one of ASCII, or to several of which one is, start with these bytes.
+/// The characters beyond ASCII that fold to one of ASCII, or to several of which one is.
 const FOLD_TO_ASCII: [char; 2] = ['\u{130}', '\u{212a}'];
 
 /// Needles that are looked for in records.
