@@ -23,6 +23,11 @@ impl<'a> JsonText<'a> {
         JsonText { text, is_plain, beside }
     }
 
+    /// The record as it stands, where that is the plain form.
+    pub fn plain(self) -> Option<&'a str> {
+        self.is_plain.then_some(self.text)
+    }
+
     /// Visits the plain form, piece after piece.
     pub fn each_piece(self, visit: &mut dyn FnMut(&str)) {
         let (mut from, mut at) = (0, if self.is_plain { self.text.len() } else { 0 });

@@ -17,7 +17,7 @@ use super::{
     number::Num,
     predicate::Reads,
     term::Term,
-    text::{Network, TextTest},
+    text::{Address, Network, TextTest},
     vocabulary,
 };
 use crate::event::Scalar;
@@ -199,7 +199,10 @@ impl Asks {
                 other.any(reads, &mut |wanted| test.test(*ignore_case, scalar.as_text(), wanted.as_text()))
             }
             Asks::Matches(pattern) => pattern.0.is_match(scalar.as_text()),
-            Asks::Cidr(networks) => networks.iter().any(|network| network.contains(scalar.as_text())),
+            Asks::Cidr(networks) => {
+                let address = Address::parse(scalar.as_text());
+                address.is_some_and(|address| networks.iter().any(|network| network.holds(address)))
+            }
             Asks::InList(list) => list.contains(scalar.as_text()),
             Asks::InWritten(_) => false,
         }

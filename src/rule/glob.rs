@@ -48,7 +48,17 @@ impl GlobPattern {
         self.globs[glob..].iter().all(|glob| *glob == Glob::Any)
     }
 
+    /// The texts between its wildcards: what the pattern matches has them in this order, one behind the other.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = String> {
+        let char = |glob: &Glob| if let Glob::Char(char) = glob { Some(*char) } else { None };
+        let pieces = self.globs.split(move |glob| char(glob).is_none());
+        pieces.filter(|piece| !piece.is_empty()).map(move |piece| piece.iter().filter_map(char).collect())
+    }
+
     fn is_letter(&self, wanted: char, char: char) -> bool {
+        if wanted.is_ascii() && char.is_ascii() {
+            return wanted == char || self.ignore_case && wanted.eq_ignore_ascii_case(&char);
+        }
         wanted == char || self.ignore_case && wanted.to_lowercase().eq(char.to_lowercase())
     }
 }

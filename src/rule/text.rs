@@ -44,6 +44,7 @@ impl TextTest {
     pub(super) fn test(self, ignore_case: bool, text: &str, wanted: &str) -> bool {
         match (self, ignore_case) {
             (TextTest::Like, true) => GlobPattern::new(wanted, true).matches(text),
+            (TextTest::Equals, true) if text.is_ascii() && wanted.is_ascii() => text.eq_ignore_ascii_case(wanted),
             (_, true) => self.holds(&fold(text), &fold(wanted)),
             (_, false) => self.holds(text, wanted),
         }
@@ -81,6 +82,10 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
 
 /// Appends what [`fold`] gives.
 pub(super) fn fold_into(text: &str, into: &mut Vec<u8>) {
+    if text.is_ascii() {
+        into.extend(text.as_bytes().iter().map(u8::to_ascii_lowercase));
+        return;
+    }
     let start = into.len();
     let ascii = ascii_length(text.as_bytes());
     into.extend_from_slice(&text.as_bytes()[..ascii]);

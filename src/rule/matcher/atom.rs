@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 
 use super::{
     super::{
@@ -11,7 +11,7 @@ use super::{
         glob::GlobPattern,
         number::Num,
         predicate::{EVERYWHERE, Predicate, Reads, ScriptTest},
-        text::{Network, TextTest},
+        text::{Network, TextTest, fold},
     },
     folds::Folds,
     needle::{self, Needle, Place},
@@ -37,6 +37,8 @@ pub(super) struct FieldAtom {
     pub(super) slot: Slot,
     pub(super) asks: Asks,
     cue: Cue,
+    /// Of a test of all values: what one of which stands in the text of the whole event.
+    everywhere: Box<[Finder<'static>]>,
     ready: Ready,
 }
 
@@ -72,7 +74,8 @@ enum Ready {
     Folded(TextTest, Finder<'static>),
     /// A text test on texts as they are.
     AsIs(TextTest, Finder<'static>),
-    Glob(GlobPattern),
+    /// With the pattern's pieces, folded.
+    Glob(GlobPattern, Box<[Finder<'static>]>),
 }
 
 /// Every distinct test of the rules.
@@ -143,9 +146,13 @@ impl<'a> Atoms<'a> {
             Some(cue) => cue,
             None => Cue::Instead(self.exists(&test.path)),
         };
+        let everywhere = match &cue {
+            Cue::Signs(signs) if signs.everywhere => signs.needles.iter().map(|needle| finder(&needle.text)).collect(),
+            _ => Box::default(),
+        };
         let slot = self.slot(&test.path);
         let path = test.path.clone();
-        let atom = FieldAtom { path, slot, asks: test.asks.clone(), cue, ready: Ready::new(&test.asks) };
+        let atom = FieldAtom { path, slot, asks: test.asks.clone(), cue, everywhere, ready: Ready::new(&test.asks) };
         let number = self.push(Atom::Field(Box::new(atom)));
         self.fields.insert(test.clone(), number);
         number
@@ -271,16 +278,21 @@ impl Signs {
 
 impl Ready {
     fn new(asks: &Asks) -> Self {
-        let finder = |text: &str| Finder::new(text.as_bytes()).into_owned();
         match asks {
             Asks::Text { test: TextTest::Like, ignore_case, wanted } => {
-                Ready::Glob(GlobPattern::new(wanted, *ignore_case))
+                let pattern = GlobPattern::new(wanted, *ignore_case);
+                let pieces = pattern.pieces().map(|piece| finder(fold(&piece).as_bytes())).collect();
+                Ready::Glob(pattern, pieces)
             }
-            Asks::Text { test, ignore_case: true, wanted } => Ready::Folded(*test, finder(wanted)),
-            Asks::Text { test, ignore_case: false, wanted } => Ready::AsIs(*test, finder(wanted)),
+            Asks::Text { test, ignore_case: true, wanted } => Ready::Folded(*test, finder(wanted.as_bytes())),
+            Asks::Text { test, ignore_case: false, wanted } => Ready::AsIs(*test, finder(wanted.as_bytes())),
             _ => Ready::Plain,
         }
     }
+}
+
+fn finder(needle: &[u8]) -> Finder<'static> {
+    Finder::new(needle).into_owned()
 }
 
 fn holds(test: TextTest, finder: &Finder<'_>, text: &[u8]) -> bool {
@@ -293,7 +305,20 @@ fn holds(test: TextTest, finder: &Finder<'_>, text: &[u8]) -> bool {
     }
 }
 
+/// Whether the texts stand in another one behind the other.
+fn stand_in_order(pieces: &[Finder<'_>], text: &[u8]) -> bool {
+    let mut from = 0;
+    pieces.iter().all(|piece| {
+        let found = piece.find(&text[from..]);
+        found.inspect(|at| from += at + piece.needle().len()).is_some()
+    })
+}
+
 impl FieldAtom {
+    pub(super) fn cue(&self) -> &Cue {
+        &self.cue
+    }
+
     /// Whether it asks one field, and not all values of the event.
     pub(super) fn is_of_a_field(&self) -> bool {
         &*self.path != EVERYWHERE
@@ -304,7 +329,7 @@ impl FieldAtom {
         match (&self.asks, &self.ready) {
             _ if !self.is_of_a_field() => 200,
             (_, Ready::Folded(TextTest::Contains, _) | Ready::AsIs(TextTest::Contains, _)) => 6,
-            (_, Ready::Glob(_)) => 20,
+            (_, Ready::Glob(..)) => 20,
             (Asks::Matches(_), _) => 40,
             (Asks::Cidr(_) | Asks::CompareWith(..) | Asks::TextWith { .. }, _) => 10,
             _ => 1,
@@ -320,20 +345,21 @@ impl FieldAtom {
             (_, Ready::AsIs(test, finder)) => {
                 seen.any_of(self.slot, |scalar| holds(*test, finder, scalar.as_text().as_bytes()))
             }
-            (_, Ready::Glob(pattern)) => seen.any_of(self.slot, |scalar| pattern.matches(scalar.as_text())),
+            (_, Ready::Glob(pattern, pieces)) => {
+                folds.of(event, seen, self.slot).any(|text| stand_in_order(pieces, text))
+                    && seen.any_of(self.slot, |scalar| pattern.matches(scalar.as_text()))
+            }
             (asks, Ready::Plain) => seen.any_of(self.slot, |scalar| asks.holds(scalar, &seen)),
         }
     }
 
     /// Looks for what a test of all values needs in the text of the whole event, which is cheaper than its values.
     fn may_hold(&self, seen: Shown<'_>, event: u32, folds: &mut Folds) -> bool {
-        match &self.cue {
-            Cue::Signs(signs) if signs.everywhere => {
-                let text = folds.whole(event, seen);
-                signs.needles.iter().any(|needle| memmem::find(text, &needle.text).is_some())
-            }
-            _ => true,
+        if self.everywhere.is_empty() {
+            return true;
         }
+        let text = folds.whole(event, seen);
+        self.everywhere.iter().any(|finder| finder.find(text).is_some())
     }
 
     /// The test, for people; `None` for one of presence alone.

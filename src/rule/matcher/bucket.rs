@@ -17,8 +17,9 @@ use super::{
     numbers::Numbers,
     program::{Before, Node, Programs},
     shown::{ALL_VALUES, Shown},
+    unfolded::Unfolded,
 };
-use crate::event::Slot;
+use crate::event::{JsonText, Slot};
 
 /// As many times the fields that an event has: where gates are in more fields, those are looked up that it has.
 const SPARSE: usize = 4;
@@ -63,6 +64,8 @@ struct FieldGates {
     slot: Slot,
     exists: Vec<u32>,
     grams: Option<Grams>,
+    /// Of the grams, where they are looked for in the text of the whole event.
+    unfolded: Option<Unfolded>,
     starts: Option<Edges>,
     ends: Option<Edges>,
     wholes: Option<Wholes>,
@@ -175,7 +178,9 @@ impl FieldsGates {
             field.exists.iter().for_each(|entry| found(*entry));
             if field.slot != ALL_VALUES {
                 field.scan(folds.of(event, seen, field.slot), &mut found);
-            } else if let Some(grams) = &field.grams {
+            } else if let Some(grams) = &field.grams
+                && field.may_stand_in(seen)
+            {
                 grams.scan(folds.whole(event, seen), &mut found);
             }
         };
@@ -214,9 +219,12 @@ impl Gathered {
     fn finish(mut self, slot: Slot, frequencies: &Frequencies) -> FieldGates {
         self.numbers.sort();
         let mut take = |place: Place| std::mem::take(&mut self.needles[place as usize]);
+        let anywhere = take(Place::Anywhere);
+        let unfolded = (slot == ALL_VALUES).then(|| Unfolded::new(&anywhere, frequencies)).flatten();
         FieldGates {
             slot,
-            grams: Grams::new(take(Place::Anywhere), frequencies),
+            grams: Grams::new(anywhere, frequencies),
+            unfolded,
             starts: Edges::new(Edge::Start, take(Place::Start)),
             ends: Edges::new(Edge::End, take(Place::End)),
             wholes: Wholes::new(take(Place::Whole)),
@@ -228,6 +236,13 @@ impl Gathered {
 }
 
 impl FieldGates {
+    /// Whether the event's text as a whole may hold one of the needles; it may where a look at the record as it stands
+    /// does not tell.
+    fn may_stand_in(&self, seen: Shown<'_>) -> bool {
+        let record = seen.view.json_text().and_then(JsonText::plain);
+        self.unfolded.as_ref().zip(record).is_none_or(|(unfolded, record)| unfolded.may_stand_in(record))
+    }
+
     fn scan<'t>(&self, texts: impl Iterator<Item = &'t [u8]>, found: &mut impl FnMut(u32)) {
         for text in texts {
             if let Some(grams) = &self.grams {

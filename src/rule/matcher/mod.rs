@@ -4,10 +4,11 @@
 //! 2. The fields that most rules pin (a channel, an event id) tell the event's *bucket*: the predicates that can still
 //!    be true, and a *gate* for each of them, atoms one of which has to be true.
 //! 3. The bucket's gates are looked for all at once, field by field: equal texts by hash, numbers among sorted bounds,
-//!    substrings behind a bitmap of 4-grams, edges by their last bytes, networks in a trie, regexes by the literals
-//!    that they need.
-//! 4. A predicate whose gate was seen is asked, test by test. Which gate of several a predicate stands behind, and
-//!    whether a second one has to be seen as well, is learnt from the events; it never changes an answer.
+//!    substrings behind a bitmap of 4-grams (those of all values in the record as it stands), edges by their last
+//!    bytes, networks in a trie, regexes by the literals that they need.
+//! 4. A predicate whose gate was seen is asked, test by test; which pairs of bytes a field has tells of most tests that
+//!    they are false. Which gate of several a predicate stands behind, and whether a second one has to be seen as well,
+//!    is learnt from the events; it never changes an answer.
 //!
 //! It gives the answers of [`Predicate::test`], and never reads an event but through its slots:
 //! scripts are the caller's to run.
@@ -23,6 +24,7 @@ mod grams;
 mod learn;
 mod looked_up;
 mod lookup;
+mod marks;
 mod needle;
 mod networks;
 mod numbers;
@@ -33,6 +35,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod unfolded;
 
 use std::sync::Arc;
 
@@ -42,6 +45,7 @@ use self::{
     folds::Folds,
     gate::{Gated, Known},
     looked_up::Remembering,
+    marks::Hint,
     pin::{PINS_MAX, Pin, UNKNOWN},
     program::Node,
     scratch::Memo,
@@ -67,6 +71,8 @@ pub struct Matcher {
     patterns: Vec<(u32, u32)>,
     nodes: Vec<Node>,
     atoms: Vec<Atom>,
+    /// By atom.
+    hints: Vec<Option<Hint>>,
     pins: Vec<Pin>,
     slots: usize,
 }
@@ -129,7 +135,8 @@ impl Matcher {
             }
         }
         let atoms = atoms.list;
-        Matcher { rules: rules.to_vec(), patterns, pins: pin::pins(&atoms, &nodes), nodes, atoms, slots: wanted.len() }
+        let (pins, hints) = (pin::pins(&atoms, &nodes), atoms.iter().map(Hint::of).collect());
+        Matcher { rules: rules.to_vec(), patterns, nodes, atoms, hints, pins, slots: wanted.len() }
     }
 
     /// Room to match one event at a time.
@@ -270,6 +277,11 @@ impl Matcher {
 
     /// The answer of an atom that is no script.
     fn holds(&self, atom: u32, seen: Shown<'_>, memo: &Memo, folds: &mut Folds) -> bool {
+        if let Some(hint) = self.hints[atom as usize]
+            && !folds.marks(memo.event, seen, hint.slot).may_have(hint)
+        {
+            return false;
+        }
         match &self.atoms[atom as usize] {
             Atom::Field(atom) => atom.holds(seen, memo.event, folds),
             Atom::Term(test, _) => test.holds(&Remembering { seen, looked_up: &memo.looked_up }),

@@ -13,10 +13,7 @@ use crate::event::escape;
 /// More alternatives than this are no needles of a regex.
 const ALTERNATIVES_MAX: usize = 64;
 
-/// Shorter literals of a regex are in so many texts that looking for them gains nothing.
-const REGEX_LITERAL_MIN: usize = 3;
-
-/// Members of a character class that are looked at for one that they all fold to.
+/// Members of a character class that are looked at for what they fold to.
 const CLASS_MAX: usize = 8;
 
 /// Where in the folded text the needle stands.
@@ -100,9 +97,8 @@ fn of_glob(pattern: &str) -> Option<Needle> {
 /// Literals one of which stands in every text that the regex matches; `None` where there are none.
 pub(super) fn of_regex(pattern: &str) -> Option<Vec<Needle>> {
     let hir = regex_syntax::Parser::new().parse(pattern).ok()?;
-    let literals = required(&hir).filter(|texts| texts.iter().all(|text| text.len() >= REGEX_LITERAL_MIN))?;
     let needle = |text: String| Needle { place: Place::Anywhere, text: bytes(&text), proves: false };
-    Some(literals.into_iter().map(needle).collect())
+    required(&hir).map(|literals| literals.into_iter().map(needle).collect())
 }
 
 /// Folded texts, none empty, one of which stands in the folded text of each match.
@@ -127,7 +123,10 @@ fn required(hir: &Hir) -> Option<Vec<String>> {
                 match only_text(part) {
                     Some(text) => run.push_str(&text),
                     None => {
-                        better(&mut best, vec![std::mem::take(&mut run)]);
+                        let before = std::mem::take(&mut run);
+                        let with = |letter: &String| format!("{before}{letter}");
+                        letters(part).iter().for_each(|letters| better(&mut best, letters.iter().map(with).collect()));
+                        better(&mut best, vec![before]);
                         required(part).into_iter().for_each(|found| better(&mut best, found));
                     }
                 }
@@ -152,15 +151,16 @@ fn only_text(hir: &Hir) -> Option<String> {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => Some(String::new()),
         HirKind::Literal(literal) => Some(fold(std::str::from_utf8(&literal.0).ok()?).into_owned()),
-        HirKind::Class(class) => only_letter(class),
+        HirKind::Class(_) => letters(hir).filter(|letters| letters.len() == 1)?.pop(),
         HirKind::Capture(capture) => only_text(&capture.sub),
         HirKind::Concat(parts) => parts.iter().map(only_text).collect(),
         HirKind::Repetition(_) | HirKind::Alternation(_) => None,
     }
 }
 
-/// What every member of a class folds to: `[Kk\u{212a}]`, but not `[Ss\u{17f}]`, is one letter.
-fn only_letter(class: &Class) -> Option<String> {
+/// What the members of a small class fold to, each once: of `[Kk\u{212a}]` it is one letter, of `[Ss\u{17f}]` two.
+fn letters(hir: &Hir) -> Option<Vec<String>> {
+    let HirKind::Class(class) = hir.kind() else { return None };
     let chars: Vec<char> = match class {
         Class::Unicode(class) => {
             class.iter().flat_map(|range| range.start()..=range.end()).take(CLASS_MAX + 1).collect()
@@ -170,9 +170,10 @@ fn only_letter(class: &Class) -> Option<String> {
             bytes.map(|byte| byte.is_ascii().then_some(char::from(byte))).collect::<Option<_>>()?
         }
     };
-    let folded = |char: &char| fold(char.encode_utf8(&mut [0; 4])).into_owned();
-    let letter = folded(chars.first()?);
-    (chars.len() <= CLASS_MAX && chars.iter().all(|char| folded(char) == letter)).then_some(letter)
+    let mut letters: Vec<String> = chars.iter().map(|char| fold(char.encode_utf8(&mut [0; 4])).into_owned()).collect();
+    letters.sort_unstable();
+    letters.dedup();
+    (!letters.is_empty() && chars.len() <= CLASS_MAX).then_some(letters)
 }
 
 #[cfg(test)]
@@ -204,10 +205,13 @@ mod tests {
     fn a_regex_needs_its_longest_literal() {
         assert_eq!(regex(r"foo.*barbaz\d"), ["barbaz"]);
         assert_eq!(regex(r"(?i)\bKERNEL32\b"), ["kernel32"]);
-        assert_eq!(regex(r"(?i)powershell"), ["power"]);
+        assert_eq!(regex(r"(?i)powershell"), ["powers", "power\u{17f}"]);
         assert_eq!(regex(r"(?:curl|wget)\s+ht"), ["curl", "wget"]);
         assert_eq!(regex(r"(abc)+x?"), ["abc"]);
-        for none in [r"\d+", "ab", "a?", "(a|)", "", ".*"] {
+        assert_eq!(regex(r"\w+`\w"), ["`"]);
+        assert_eq!(regex(r#"\\\w\.[ "']"#), [". ", ".\"", ".'"]);
+        assert_eq!(regex(r"(?i)as"), ["as", "a\u{17f}"]);
+        for none in [r"\d+", "a?", "(a|)", "", ".*"] {
             assert!(regex(none).is_empty(), "{none}");
         }
     }
