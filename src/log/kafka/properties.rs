@@ -73,8 +73,10 @@ pub const TUNED: &[Tuned] = &[
     tuned(
         Scope::Consumer,
         "fetch.wait.max.ms",
-        "250",
-        "how long a broker holds a fetch that fetch.min.bytes is not met for; lower notices an idle partition sooner and asks more often",
+        "50",
+        "how long a broker holds a fetch that fetch.min.bytes is not met for; one that was asked while the queue of a \
+         partition with a backlog was full holds that partition up as long beside idle ones (69 against 225 thousand \
+         events/s measured with 250), lower asks idle partitions more often",
     ),
     tuned(
         Scope::Consumer,

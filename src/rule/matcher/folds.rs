@@ -7,10 +7,7 @@ use super::{
     marks::Marks,
     shown::{ALL_VALUES, Shown},
 };
-use crate::event::{Slot, escape};
-
-/// Room that is kept for the next event: one huge record does not hold its memory for ever.
-const KEPT_BYTES_MAX: usize = 1 << 20;
+use crate::event::{KEPT_BYTES_MAX, Slot, escape};
 
 /// Folded scalars of one event's fields, in storage that every event reuses.
 #[derive(Debug, Default)]
