@@ -23,9 +23,9 @@ impl<'a> JsonText<'a> {
         JsonText { text, is_plain, beside }
     }
 
-    /// The record as it stands, where that is the plain form.
-    pub fn plain(self) -> Option<&'a str> {
-        self.is_plain.then_some(self.text)
+    /// The record as it stands, where that is the plain form, and what its event has beside it.
+    pub fn plain(self) -> Option<[&'a str; 2]> {
+        self.is_plain.then_some([self.text, self.beside])
     }
 
     /// Visits the plain form, piece after piece.

@@ -239,8 +239,9 @@ impl FieldGates {
     /// Whether the event's text as a whole may hold one of the needles; it may where a look at the record as it stands
     /// does not tell.
     fn may_stand_in(&self, seen: Shown<'_>) -> bool {
-        let record = seen.view.json_text().and_then(JsonText::plain);
-        self.unfolded.as_ref().zip(record).is_none_or(|(unfolded, record)| unfolded.may_stand_in(record))
+        let texts = seen.view.json_text().and_then(JsonText::plain);
+        let stands = |(unfolded, texts): (&Unfolded, [&str; 2])| texts.iter().any(|text| unfolded.may_stand_in(text));
+        self.unfolded.as_ref().zip(texts).is_none_or(stands)
     }
 
     fn scan<'t>(&self, texts: impl Iterator<Item = &'t [u8]>, found: &mut impl FnMut(u32)) {

@@ -367,3 +367,24 @@ fn an_event_is_read_in_full_only_where_a_rule_asks_all_its_values() {
         matching.matcher.matches(seen, "i", &mut matching.scratch, &mut |_| Ok(false), &mut none);
     }
 }
+
+#[test]
+fn a_keyword_is_found_in_what_stands_beside_the_record() {
+    let asks = Asks::text(TextTest::Contains, true, "needle");
+    let rules = [rule(vec![Predicate::Field(FieldTest { path: EVERYWHERE.into(), asks })], None)];
+    let mut matching = Matching::new(&rules);
+    for (beside, matches) in [("a NEEDLE", 1), ("a thread", 0)] {
+        let position = Position { input: "i".into(), partition: 0, offset: 0 };
+        let fields: Fields = [("found".to_owned(), Value::text(beside))].into_iter().collect();
+        let event = Arc::new(Event { time: Timestamp(0), position, fields });
+        matching.slots.fill(&matching.wanted, &event.fields);
+        matching.slots.came_of_json(true);
+        matching.slots.put_beside_json(beside);
+        let view = matching.slots.view(&matching.wanted, r#"{"message":"words"}"#);
+        let seen = Shown { view, time: event.time, whole: &|| event.clone() };
+        let mut matched = 0;
+        let mut count = |_: usize, _: usize, _| matched += 1;
+        matching.matcher.matches(seen, "i", &mut matching.scratch, &mut |_| Ok(false), &mut count);
+        assert_eq!(matched, matches, "{beside}");
+    }
+}
