@@ -6,6 +6,10 @@
 //! repeats the order of a run:
 //!
 //!     CHAOS_KILLS=300 cargo test --test tripline chaos
+//!
+//! The broker is asked to end and started again; `CHAOS_BROKER=kill` has it killed. A single Apache Kafka 4.4.0 forgets
+//! now and then to end a transaction in some partitions, with any client, and these wait until somebody ends it: after
+//! 3 of 11 kills under transactions, and after 1 of 10 orderly ends.
 
 mod own_broker;
 mod proxy;
@@ -72,7 +76,7 @@ enum Accident {
     Suspend,
     /// Nothing passes between a process and the broker, until its partitions are another's.
     Cut,
-    /// SIGKILL of the broker.
+    /// The broker ends and is started again.
     Broker,
     /// A process leaves and returns.
     Rebalance,
@@ -111,6 +115,8 @@ struct Fleet {
     pace: Arc<Pace>,
     pushes: u32,
     recoveries: Vec<Duration>,
+    /// Ends the broker.
+    broker_signal: &'static str,
 }
 
 /// Of the signals.
@@ -155,7 +161,12 @@ impl Fleet {
             processes.iter().flatten().all(has_work).then_some(())
         });
         let pace = Arc::default();
-        Fleet { site, broker, proxies, processes, watch, told, pace, pushes: 0, recoveries: Vec::new() }
+        let broker_signal = match env::var("CHAOS_BROKER").as_deref() {
+            Ok("kill") => "-KILL",
+            Ok(other) => panic!("CHAOS_BROKER={other}: it is `kill` or not there"),
+            Err(_) => "-TERM",
+        };
+        Fleet { site, broker, proxies, processes, watch, told, pace, pushes: 0, recoveries: Vec::new(), broker_signal }
     }
 
     fn happen(&mut self, accident: Accident, dice: &mut Dice) {
@@ -174,7 +185,7 @@ impl Fleet {
                 self.await_others_at(&had, seat);
                 self.proxies[seat].mend();
             }
-            Accident::Broker => self.broker.restart(),
+            Accident::Broker => self.broker.restart(self.broker_signal),
             Accident::Rebalance => {
                 let status = self.at(seat).terminate();
                 assert!(status.success(), "it was asked to end: {status}");

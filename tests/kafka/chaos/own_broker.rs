@@ -47,10 +47,10 @@ impl OwnBroker {
         self.script = Some(script.unwrap_or_else(|why| panic!("the broker did not start: {why}")));
     }
 
-    /// SIGKILL, and the same broker again on what it had written.
-    pub fn restart(&mut self) {
+    /// Sends it a signal that ends it; then the same broker again on what it had written.
+    pub fn restart(&mut self, signal: &str) {
         let pid = fs::read_to_string(self.dir.join("pid")).expect("the broker's process id");
-        let sent = Command::new("kill").args(["-9", pid.trim()]).status().expect("kill runs");
+        let sent = Command::new("kill").args([signal, pid.trim()]).status().expect("kill runs");
         assert!(sent.success(), "no broker {pid}");
         if let Some(mut script) = self.script.take() {
             // Waiting would close it first, which means the end of it all.
