@@ -15,7 +15,7 @@ use super::{
     InputSet, Rule, Window,
     analysis::Beside,
     data::Data,
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, did_you_mean},
     entry::{Entry, Report},
     shape,
     source::Source,
@@ -158,11 +158,17 @@ fn read(map: Entry<'_>, declared: &Declared, around: &Surroundings<'_>, report: 
 }
 
 fn check_keys(map: Entry<'_>, position: Position, report: &mut Report<'_>) {
-    for (name, _) in map.entries().filter(|(name, _)| !KEYS.contains(name)) {
-        let help = super::diagnostic::did_you_mean(name, KEYS);
+    let mut misplaced = false;
+    for (name, value) in map.entries().filter(|(name, _)| !KEYS.contains(name)) {
+        let pattern = pattern_named(name, value.data);
+        misplaced |= pattern.is_some();
+        let helps = [did_you_mean(name, KEYS), pattern.map(where_patterns_stand)];
+        let help = helps.into_iter().flatten().reduce(|near, patterns| format!("{near} {patterns}"));
         report.error("unknown-key", map.key_position(name), format!("unknown key `{name}`"), help);
     }
     match (map.get("event"), map.get("events")) {
+        // Patterns that stand elsewhere are the mistake.
+        (None, None) if misplaced => {}
         (None, None) => {
             let help = "add `event: |e| …`".to_owned();
             report.error("no-event", position, "the rule looks at no events", Some(help));
@@ -178,4 +184,20 @@ fn check_keys(map: Entry<'_>, position: Position, report: &mut Report<'_>) {
         }
         _ => {}
     }
+}
+
+/// The name of the pattern that an unknown key seems to declare: its own where a closure follows, the first in it where
+/// nothing but closures are in it.
+fn pattern_named<'a>(key: &'a str, value: &'a Data) -> Option<&'a str> {
+    let is_closure = |data: &Data| matches!(data, Data::Closure(_));
+    match value {
+        Data::Closure(_) => Some(key),
+        Data::Map(entries) if entries.values().all(is_closure) => entries.keys().next().map(String::as_str),
+        _ => None,
+    }
+}
+
+fn where_patterns_stand(name: &str) -> String {
+    let key = if rhai::is_valid_identifier(name) { name.to_owned() } else { format!("{name:?}") };
+    format!("event patterns stand in `events: #{{ {key}: |e| … }}`")
 }
