@@ -23,8 +23,8 @@ use tripline::{
     decode::DecodeSpec,
     input::Intake,
     log::{
-        Cleanup, Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
-        TopicPartition, TopicSpec, Transaction, memory::MemoryLog,
+        Cleanup, Committed, HeadStart, Live, Log, LogError, Member, Membership, Progress, Reader, Record, Start,
+        Subscription, TopicPartition, TopicSpec, Transaction, memory::MemoryLog,
     },
     telemetry::{LineState, Phase, Status, Telemetry},
 };
@@ -65,7 +65,7 @@ impl Log for Disk {
         &'a self,
         at: &'a TopicPartition,
         ahead: HeadStart,
-        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+        progress: Progress<'a>,
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         self.log.restore(at, ahead, progress)
     }

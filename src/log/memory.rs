@@ -16,8 +16,8 @@ use futures_util::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Assignment, Cleanup, Commit, Committed, Drained, HeadStart, Live, Log, LogError, Member, Membership, Reader,
-    Record, RecordRef, Start, Subscription, TopicPartition, TopicSpec, Transaction,
+    Assignment, Cleanup, Commit, Committed, Drained, HeadStart, Live, Log, LogError, Member, Membership, Progress,
+    Reader, Record, RecordRef, Start, Subscription, TopicPartition, TopicSpec, Transaction,
     group::{Groups, Shelf},
     refuse,
 };
@@ -308,7 +308,7 @@ impl Log for MemoryLog {
         &'a self,
         at: &'a TopicPartition,
         _ahead: HeadStart,
-        _progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+        _progress: Progress<'a>,
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         let state = self.shelf.lock();
         ready(state.partition(&at.topic, at.partition).map(|partition| partition.live.clone())).boxed()

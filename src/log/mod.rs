@@ -186,6 +186,9 @@ pub struct Drained {
     pub gap: u64,
 }
 
+/// Hears how far a [`Log::restore`] is: so many records are read, of so many.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Send + Sync);
+
 pub trait Log: Send + Sync {
     /// Creates the topics that are missing; refuses where a `fixed` number of partitions differs.
     fn ensure(&self, topics: &[TopicSpec]) -> BoxFuture<'_, Result<(), LogError>>;
@@ -203,13 +206,13 @@ pub trait Log: Send + Sync {
         events: mpsc::UnboundedSender<Membership>,
     ) -> Result<Box<dyn Member>, LogError>;
     /// Every live key of a compacted partition with its newest value. What `ahead` has is not read again; it must come
-    /// from this partition. Tells `progress` meanwhile how many records it has read, and of how many; a log that has them
-    /// at hand needs no head start and tells nothing.
+    /// from this partition. Tells `progress` meanwhile how far it is; a log that has them at hand needs no head start and
+    /// tells nothing.
     fn restore<'a>(
         &'a self,
         at: &'a TopicPartition,
         ahead: HeadStart,
-        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+        progress: Progress<'a>,
     ) -> BoxFuture<'a, Result<Live, LogError>>;
     /// The same by key, of a partition that has few.
     fn compacted<'a>(&'a self, at: &'a TopicPartition) -> BoxFuture<'a, Result<BTreeMap<Bytes, Bytes>, LogError>> {

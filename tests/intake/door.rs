@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::mpsc;
 use tripline::log::{
-    Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
-    TopicSpec, Transaction, memory::MemoryLog,
+    Committed, HeadStart, Live, Log, LogError, Member, Membership, Progress, Reader, Record, Start, Subscription,
+    TopicPartition, TopicSpec, Transaction, memory::MemoryLog,
 };
 
 pub struct Door {
@@ -77,7 +77,7 @@ impl Log for Door {
         &'a self,
         at: &'a TopicPartition,
         ahead: HeadStart,
-        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+        progress: Progress<'a>,
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         self.log.restore(at, ahead, progress)
     }

@@ -18,7 +18,7 @@ use futures_util::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::sync::{mpsc, oneshot};
 use tripline::log::{
-    Committed, Drained, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, RecordRef, Start,
+    Committed, Drained, HeadStart, Live, Log, LogError, Member, Membership, Progress, Reader, Record, RecordRef, Start,
     Subscription, TopicPartition, TopicSpec, Transaction, memory::MemoryLog,
 };
 
@@ -231,7 +231,7 @@ impl Log for Side {
         &'a self,
         at: &'a TopicPartition,
         ahead: HeadStart,
-        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+        progress: Progress<'a>,
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         async move {
             a_turn().await;

@@ -11,7 +11,7 @@ use tripline::{
     alert::{Alert, State},
     config::SinkKind,
     log::{
-        Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
+        Committed, HeadStart, Live, Log, LogError, Member, Membership, Progress, Reader, Record, Start, Subscription,
         TopicPartition, TopicSpec, Transaction,
     },
     notify::Receiver,
@@ -63,7 +63,7 @@ impl Log for Appended {
         &'a self,
         _: &'a TopicPartition,
         _: HeadStart,
-        _: &'a (dyn Fn(u64, u64) + Send + Sync),
+        _: Progress<'a>,
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         unreachable!("{WHY}")
     }

@@ -11,8 +11,8 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::{Notify, mpsc};
 use tripline::log::{
-    Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription, TopicPartition,
-    TopicSpec, Transaction,
+    Committed, HeadStart, Live, Log, LogError, Member, Membership, Progress, Reader, Record, Start, Subscription,
+    TopicPartition, TopicSpec, Transaction,
 };
 
 /// Passes everything on until its writes are spent; after that nothing is written and no write is ever answered.
@@ -88,7 +88,7 @@ impl Log for Severed {
         &'a self,
         at: &'a TopicPartition,
         ahead: HeadStart,
-        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+        progress: Progress<'a>,
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         self.log.restore(at, ahead, progress)
     }

@@ -49,8 +49,8 @@ pub use self::{
     topics::{FoundTopic, PlannedTopic},
 };
 use super::{
-    Commit, Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
-    TopicPartition, TopicSpec, Transaction,
+    Commit, Committed, HeadStart, Live, Log, LogError, Member, Membership, Progress, Reader, Record, Start,
+    Subscription, TopicPartition, TopicSpec, Transaction,
 };
 use crate::config::{self, Delivery};
 
@@ -273,7 +273,7 @@ impl Log for KafkaLog {
         &'a self,
         at: &'a TopicPartition,
         ahead: HeadStart,
-        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+        progress: Progress<'a>,
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         Box::pin(restore::compacted(&self.kafka, &self.probe, at, ahead, progress))
     }

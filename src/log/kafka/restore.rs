@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config,
-    log::{HeadStart, Live, LogError, Reader as _, TopicPartition},
+    log::{HeadStart, Live, LogError, Progress, Reader as _, TopicPartition},
 };
 
 const DRAIN_MAX: usize = 4096;
@@ -79,7 +79,7 @@ pub(super) async fn compacted(
     probe: &Arc<Probe>,
     at: &TopicPartition,
     ahead: HeadStart,
-    progress: &(dyn Fn(u64, u64) + Send + Sync),
+    progress: Progress<'_>,
 ) -> Result<Live, LogError> {
     let (first, end) = probe.offsets(at).await?;
     let HeadStart { mut live, next: mut from } = ahead;

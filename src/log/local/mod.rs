@@ -44,8 +44,8 @@ use self::{
     writer::Writer,
 };
 use super::{
-    Assignment, Committed, HeadStart, Live, Log, LogError, Member, Membership, Reader, Record, Start, Subscription,
-    TopicPartition, TopicSpec, Transaction,
+    Assignment, Committed, HeadStart, Live, Log, LogError, Member, Membership, Progress, Reader, Record, Start,
+    Subscription, TopicPartition, TopicSpec, Transaction,
     group::{Groups, Shelf},
     refuse,
 };
@@ -327,7 +327,7 @@ impl Log for LocalLog {
         &'a self,
         at: &'a TopicPartition,
         _ahead: HeadStart,
-        _progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+        _progress: Progress<'a>,
     ) -> BoxFuture<'a, Result<Live, LogError>> {
         let checked = self.shared.check_partition(&at.topic, at.partition);
         ready(checked.and_then(|_| self.shared.with_store(|store| store.live(at)))).boxed()
