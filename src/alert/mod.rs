@@ -36,8 +36,9 @@ pub struct Alert {
     /// Signals counted into the alert while it was open.
     pub suppressed: u64,
     /// What is over fewer signals than there were, because a bound was reached: `failure.count` and
-    /// `failure.distinct("user.name")` are at least what they say; `keys` where keys of the rule were evicted in the
-    /// window's time.
+    /// `failure.distinct("user.name")` are at least what they say. `first_seen` where not every sighting of `over` is
+    /// known, so that what fired may have been seen before; `keys` where keys of the rule were evicted in the window's
+    /// time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partial: Vec<String>,
     pub evidence: Vec<Evidence>,

@@ -39,8 +39,16 @@ pub(super) struct Firing<'a> {
     pub fired_at: Timestamp,
     pub state: State,
     pub suppressed: u64,
-    /// When keys of the rule were evicted last.
-    pub cut: Option<Timestamp>,
+    pub cuts: Cuts,
+}
+
+/// What bounds have left out beyond the window: when last.
+#[derive(Clone, Copy)]
+pub(super) struct Cuts {
+    /// Keys of the rule.
+    pub keys: Option<Timestamp>,
+    /// Of what the key has learnt.
+    pub learned: Option<Timestamp>,
 }
 
 impl Facts<'_> {
@@ -161,11 +169,13 @@ impl Firing<'_> {
             Window::Baseline(baseline) => Some(start.minus(baseline.over)),
             _ => Some(*start),
         };
-        let is_cut = self.cut.zip(reaches_to).is_some_and(|(cut, reaches_to)| cut >= reaches_to);
+        let is_cut = |at: Option<Timestamp>| at.zip(reaches_to).is_some_and(|(at, reaches_to)| at >= reaches_to);
         let together = rule.together.iter().zip(window.together());
         let together = together.flat_map(|(declared, together)| together.partial(declared));
         let names: BTreeSet<String> = counts.chain(figures).chain(together).collect();
-        names.into_iter().chain(is_cut.then(|| "keys".to_owned())).collect()
+        let others = [("first_seen", self.cuts.learned), ("keys", self.cuts.keys)];
+        let others = others.into_iter().filter(|(_, at)| is_cut(*at)).map(|(name, _)| name.to_owned());
+        names.into_iter().chain(others).collect()
     }
 
     /// Of each pattern the first signals and the last, in the total order.

@@ -30,6 +30,8 @@ pub(super) struct Sightings {
     last: HashMap<Combination, Timestamp>,
     /// The oldest first. An entry that is not the combination's last sighting has been renewed and counts no more.
     by_time: VecDeque<(Timestamp, Combination)>,
+    /// The last sighting that a bound left out.
+    cut: Option<Timestamp>,
 }
 
 /// What a signal's combinations were.
@@ -57,13 +59,13 @@ fn texts(fields: Packed<'_>, path: &str) -> Vec<Arc<str>> {
 impl Sightings {
     /// Takes notice of a signal, in the order of time. At most `max` combinations are kept: those sighted longest ago
     /// go first.
-    pub fn see(&mut self, rule: &FirstSeen, time: Timestamp, combinations: &[Vec<Arc<str>>], max: usize) -> Sighted {
+    pub fn see(&mut self, rule: &FirstSeen, time: Timestamp, combinations: &Combined, max: usize) -> Sighted {
         let is_known = self.known_until(rule).is_some_and(|until| until >= time);
         self.expire(time.minus(rule.over));
         let first = self.first.filter(|_| is_known).unwrap_or(time);
         self.first = Some(first);
         let mut is_new = false;
-        for combination in combinations.iter().map(|values| digest(values)) {
+        for combination in combinations.kept.iter().map(|values| digest(values)) {
             let before = self.last.insert(combination, time);
             is_new |= before.is_none();
             if before != Some(time) {
@@ -71,6 +73,9 @@ impl Sightings {
             }
         }
         let evicted = self.evict(max.max(1));
+        if combinations.cut > 0 {
+            self.cut = Some(time);
+        }
         self.tidy();
         Sighted { is_new: is_new && time >= first.plus(rule.learn), evicted }
     }
@@ -79,6 +84,11 @@ impl Sightings {
     /// learns anew.
     pub fn known_until(&self, rule: &FirstSeen) -> Option<Timestamp> {
         self.by_time.back().map(|(time, _)| time.plus(rule.over))
+    }
+
+    /// The last sighting that a bound left out: a combination that was sighted up to then may look new.
+    pub fn cut(&self) -> Option<Timestamp> {
+        self.cut
     }
 
     /// Combinations that are kept.
@@ -96,24 +106,28 @@ impl Sightings {
         while self.by_time.front().is_some_and(|(time, _)| *time < before) {
             self.pop();
         }
+        self.cut = self.cut.filter(|cut| *cut >= before);
     }
 
     fn evict(&mut self, max: usize) -> u64 {
         let mut evicted = 0;
         while self.last.len() > max {
-            evicted += u64::from(self.pop());
+            if let Some(sighted) = self.pop() {
+                evicted += 1;
+                self.cut = self.cut.max(Some(sighted));
+            }
         }
         evicted
     }
 
-    /// Removes the oldest entry; says whether a combination went with it.
-    fn pop(&mut self) -> bool {
-        let Some((time, combination)) = self.by_time.pop_front() else { return false };
+    /// Removes the oldest entry; says when the combination that went with it was sighted, if one did.
+    fn pop(&mut self) -> Option<Timestamp> {
+        let (time, combination) = self.by_time.pop_front()?;
         let is_last = self.last.get(&combination) == Some(&time);
-        if is_last {
+        is_last.then(|| {
             self.last.remove(&combination);
-        }
-        is_last
+            time
+        })
     }
 
     /// Drops renewed entries once they are more than the others.
@@ -141,20 +155,21 @@ fn digest(values: &[Arc<str>]) -> Combination {
 struct Kept {
     first: Option<Timestamp>,
     by_time: Vec<(Timestamp, Combination)>,
+    cut: Option<Timestamp>,
 }
 
 impl From<Kept> for Sightings {
     fn from(kept: Kept) -> Self {
         let last = kept.by_time.iter().map(|(time, combination)| (*combination, *time)).collect();
-        Sightings { first: kept.first, last, by_time: kept.by_time.into() }
+        Sightings { first: kept.first, last, by_time: kept.by_time.into(), cut: kept.cut }
     }
 }
 
 impl From<Sightings> for Kept {
     fn from(sightings: Sightings) -> Self {
-        let Sightings { first, last, by_time } = sightings;
+        let Sightings { first, last, by_time, cut } = sightings;
         let counts = |(time, combination): &(Timestamp, Combination)| last.get(combination) == Some(time);
-        Kept { first, by_time: by_time.into_iter().filter(counts).collect() }
+        Kept { first, by_time: by_time.into_iter().filter(counts).collect(), cut }
     }
 }
 
@@ -172,8 +187,11 @@ mod tests {
     }
 
     fn see(sightings: &mut Sightings, rule: &FirstSeen, at: i64, values: &[&str]) -> bool {
-        let combinations: Vec<Vec<Arc<str>>> = values.iter().map(|value| vec![Arc::from(*value)]).collect();
-        sightings.see(rule, Timestamp(at), &combinations, 100).is_new
+        sightings.see(rule, Timestamp(at), &one_by_one(values, 0), 100).is_new
+    }
+
+    fn one_by_one(values: &[&str], cut: u64) -> Combined {
+        Combined { kept: values.iter().map(|value| vec![Arc::from(*value)]).collect(), cut }
     }
 
     #[test]
@@ -209,13 +227,26 @@ mod tests {
     #[test]
     fn past_the_bound_those_sighted_longest_ago_go_and_are_counted() {
         let (rule, mut seen) = (rule(100, 0), Sightings::default());
-        let mut see = |at: i64, value: &str| seen.see(&rule, Timestamp(at), &[vec![value.into()]], 2);
+        let mut see = |at: i64, value: &str| seen.see(&rule, Timestamp(at), &one_by_one(&[value], 0), 2);
         see(0, "a");
         see(1, "b");
         see(2, "a");
         assert_eq!(see(3, "c"), Sighted { is_new: true, evicted: 1 });
         assert!(!see(4, "a").is_new, "it was renewed");
         assert!(see(5, "b").is_new, "it was forgotten");
+    }
+
+    #[test]
+    fn what_a_bound_left_out_is_known_for_as_long_as_it_would_have_counted() {
+        let (rule, mut seen) = (rule(10, 0), Sightings::default());
+        let mut see = |at: i64, values: &[&str], cut: u64| {
+            seen.see(&rule, Timestamp(at), &one_by_one(values, cut), 2);
+            seen = postcard::from_bytes(&postcard::to_allocvec(&seen).unwrap()).unwrap();
+            seen.cut().map(|Timestamp(at)| at)
+        };
+        assert_eq!([see(0, &["a"], 0), see(1, &["b"], 0), see(2, &["c"], 0)], [None, None, Some(0)], "`a` went");
+        assert_eq!([see(10, &["b"], 0), see(11, &["b"], 0)], [Some(0), None]);
+        assert_eq!([see(20, &["b"], 5), see(30, &["b"], 0), see(31, &["b"], 0)], [Some(20), Some(20), None]);
     }
 
     proptest! {

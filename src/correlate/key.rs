@@ -8,7 +8,7 @@ use super::{
     arrival::Arrival,
     contents::Contents,
     course::Course,
-    firing::{Facts, Firing},
+    firing::{Cuts, Facts, Firing},
     learned::{Learned, Lesson},
     open::Open,
     plan::Plan,
@@ -256,7 +256,7 @@ impl KeyState {
             fired_at: look.end,
             state: if rule.suppress.is_some() { State::Opened } else { State::Fired },
             suppressed: 0,
-            cut: walk.cut,
+            cuts: Cuts { keys: walk.cut, learned: self.learned().and_then(Learned::cut) },
         };
         let alert = firing.alert(walk.limits, walk.tally);
         firing.write_lists(walk.tally);
@@ -314,7 +314,7 @@ impl KeyState {
             if rest.course.deadline(window).is_some_and(|due| due <= now) {
                 rest.course = Course::Plain;
             }
-            return Expired { alert: Some(open.close(walk)), has_changed: true };
+            return Expired { alert: Some(open.close(rest.learned.as_ref(), walk)), has_changed: true };
         }
         if self.is_open() || self.deadline(walk.plan).is_none_or(|due| due > now) {
             return Expired::default();

@@ -45,7 +45,7 @@ impl Learned {
                 walk.tally.combinations_cut += combinations.cut;
                 let sightings = learned.get_or_insert_with(|| Learned::Sightings(Sightings::default()));
                 let Learned::Sightings(sightings) = sightings else { return Lesson::Known };
-                let sighted = sightings.see(first_seen, signal.time, &combinations.kept, max);
+                let sighted = sightings.see(first_seen, signal.time, &combinations, max);
                 walk.tally.evicted += sighted.evicted;
                 if sighted.is_new { Lesson::New } else { Lesson::Known }
             }
@@ -84,6 +84,14 @@ impl Learned {
     pub fn expire(learned: &mut Option<Self>, window: &Window, now: Timestamp) {
         if Learned::deadline(learned.as_ref(), window).is_some_and(|until| until <= now) {
             *learned = None;
+        }
+    }
+
+    /// The last lesson that a bound left out.
+    pub fn cut(&self) -> Option<Timestamp> {
+        match self {
+            Learned::Sightings(sightings) => sightings.cut(),
+            Learned::History(_) => None,
         }
     }
 

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     arrival::Arrival,
     contents::Contents,
-    firing::{Facts, Firing},
+    firing::{Cuts, Facts, Firing},
     key::{Trigger, Walk},
+    learned::Learned,
 };
 use crate::{
     alert::{Alert, State},
@@ -57,8 +58,8 @@ impl Open {
         }
     }
 
-    /// The record with the totals.
-    pub fn close(self, walk: &mut Walk<'_>) -> Box<Alert> {
+    /// The record with the totals. `learned` is what the key has learnt.
+    pub fn close(self, learned: Option<&Learned>, walk: &mut Walk<'_>) -> Box<Alert> {
         Firing {
             facts: Facts {
                 rule: &walk.plan.rule,
@@ -72,7 +73,7 @@ impl Open {
             fired_at: self.fired_at,
             state: State::Closed,
             suppressed: self.suppressed,
-            cut: walk.cut,
+            cuts: Cuts { keys: walk.cut, learned: learned.and_then(Learned::cut) },
         }
         .alert(walk.limits, walk.tally)
     }

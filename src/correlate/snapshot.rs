@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The version of the records in the changelog.
-pub const STATE_VERSION: u8 = 9;
+pub const STATE_VERSION: u8 = 10;
 
 const HEADER_KEY: &[u8] = &[0];
 const LIST_TAG: u8 = 2;

@@ -13,7 +13,7 @@ use super::{Changes, Correlator, Limits, Snapshot};
 use crate::{
     alert::{Alert, State},
     detect::{Marker, Roster, Signal, SignalRecord},
-    event::{Position, Timestamp, Value},
+    event::{Fields, Position, Timestamp, Value},
     rule::{LoadOptions, RuleFiles, RuleSet, load},
 };
 
@@ -99,6 +99,18 @@ impl Partition {
     }
 
     fn signal_of(&mut self, key: &str, pattern: &str, at: u64) {
+        self.signal_with(key, pattern, [("kind".to_owned(), Value::text(pattern))].into_iter().collect(), at);
+    }
+
+    /// One event from so many addresses to as many others, each named after it.
+    fn signal_between(&mut self, name: &str, addresses: usize, at: u64) {
+        let texts =
+            |side: &str| Value::Array((0..addresses).map(|n| Value::text(&format!("{name}-{side}-{n}"))).collect());
+        let fields = ["from", "to"].map(|side| (side.to_owned(), texts(side)));
+        self.signal_with("k", "event", fields.into_iter().collect(), at);
+    }
+
+    fn signal_with(&mut self, key: &str, pattern: &str, fields: Fields, at: u64) {
         let rule = &self.rules.rules[0];
         let offset = self.log.len() as u64;
         self.push(SignalRecord::Signal(Signal {
@@ -111,7 +123,7 @@ impl Partition {
             element: 0,
             late: false,
             epoch: 1,
-            fields: [("kind".to_owned(), Value::text(pattern))].into_iter().collect(),
+            fields,
             question: None,
         }));
     }
@@ -393,6 +405,51 @@ fn a_full_key_says_that_its_count_is_partial() {
     assert_eq!(partition.alerts[0].partial, ["event.count"]);
     assert_eq!(partition.alerts[0].counts["event"], 9);
     assert_eq!(partition.correlator.take_counts().evicted, 5);
+}
+
+#[test]
+fn combinations_that_were_too_many_are_partial_until_their_event_leaves() {
+    let limits = Limits { signals_per_key_max: 10_000, ..LIMITS };
+    let rules = rules(r#"within: "10s", when: |w| w.all.distinct(["from", "to"]) > 1000, suppress: "5s""#);
+    let mut partition = Partition::with(&rules, limits);
+    // Of 1,600 combinations 1,000 are looked at. Later there are 49 + 961, and none is left out.
+    let events = [("wide", 40, 0), ("one", 1, 10), ("more", 1, 12), ("few", 7, 31), ("many", 31, 32)];
+    events.into_iter().for_each(|(name, addresses, at)| partition.signal_between(name, addresses, at));
+    partition.time_is(100);
+    let said = partition.alerts.iter().map(|alert| (alert.state, &*alert.time, alert.partial.clone()));
+    let [at_10, at_17, at_32, at_37] = [10, 17, 32, 37].map(|at| seconds(at).to_string());
+    let distinct = vec![r#"all.distinct("from, to")"#.to_owned()];
+    let expected = [
+        (State::Opened, &*at_10, distinct.clone()),
+        (State::Closed, &*at_17, distinct),
+        (State::Opened, &*at_32, Vec::new()),
+        (State::Closed, &*at_37, Vec::new()),
+    ];
+    assert_eq!(said.collect::<Vec<_>>(), expected);
+    assert_eq!(partition.correlator.take_counts().rules["r"].combinations_cut, 600);
+}
+
+#[test]
+fn a_first_sighting_says_where_not_every_sighting_is_known() {
+    let limits = Limits { signals_per_key_max: 1_500, ..LIMITS };
+    let rules = rules(r#"first_seen: #{ fields: ["from", "to"], over: "100s" }"#);
+    let mut partition = Partition::with(&rules, limits);
+    let first_seen = || vec!["first_seen".to_owned()];
+    // Of 1,600 combinations 1,000 are looked at. The 961 at 200 push some of those at 150 out.
+    let events = [("a", 1, 0), ("wide", 40, 1), ("b", 1, 101), ("c", 1, 102), ("many", 30, 150), ("more", 31, 200)];
+    events.into_iter().for_each(|(name, addresses, at)| partition.signal_between(name, addresses, at));
+    partition.time_is(201);
+    partition.commit();
+    partition.restart();
+    partition.signal_between("d", 1, 250);
+    partition.signal_between("e", 1, 251);
+    partition.time_is(1_000);
+    let said: Vec<_> = partition.alerts.iter().map(|alert| alert.partial.clone()).collect();
+    let nothing = Vec::new;
+    assert_eq!(
+        said,
+        [nothing(), first_seen(), first_seen(), nothing(), nothing(), first_seen(), first_seen(), nothing()]
+    );
 }
 
 #[test]

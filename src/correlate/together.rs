@@ -50,6 +50,9 @@ impl Events {
             None => 0,
         };
         self.figures.add(&declared.aggregates, 0, signal.time, Packed { bytes: &bytes, paths: &[] }, max);
+        if cut > 0 {
+            self.figures.leave_out(0, signal.time);
+        }
         cut
     }
 

@@ -26,6 +26,8 @@ pub struct Alert {
     pub fields: Map<String, Json>,
     /// The score, and (field, value) of each entity.
     pub risk: Option<(i64, BTreeSet<(String, String)>)>,
+    /// What a bound has touched. The oracle has no bounds.
+    pub partial: Vec<String>,
     /// Of each pattern the first signals and the last: the pattern's name and where the event is.
     pub evidence: Vec<(String, Trigger)>,
     /// What it adds to lists. It is seen in other alerts only.

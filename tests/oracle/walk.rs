@@ -329,6 +329,7 @@ fn alert_of(rule: &Rule, key: &[String], time: i64, trigger: &Signal, view: &Vie
         window: has_window.then(|| (instant(view.start), instant(view.end))),
         fields: aggregate::shown(rule, view),
         risk: risk(rule, view.signals),
+        partial: Vec::new(),
         evidence: evidence(view.signals),
         adds: if trigger.late { Vec::new() } else { adds(rule, key, time, view.signals) },
     }

@@ -45,6 +45,7 @@ pub fn told(alert: &alert::Alert) -> Alert {
             let entities = risk.entities.iter().map(|entity| (entity.field.clone(), entity.value.clone()));
             (risk.score, entities.collect())
         }),
+        partial: alert.partial.clone(),
         evidence: alert.evidence.iter().map(shown).collect(),
         adds: Vec::new(),
         late: alert.late,

@@ -4,7 +4,8 @@
 //! `min` and `max`, and O(log n) for `values`, `top` and `percentile`. All of them are exact: sums do not drift
 //! (see `exact.rs`), percentiles are by nearest rank without error. What bounds them is how many signals and values a
 //! key keeps (`signals_per_key_max`): the oldest leave first, or, where nothing leaves, further different values stay
-//! out; until they would have left anyway the aggregate is *partial*, and the alert names it.
+//! out; until they would have left anyway the aggregate is *partial*, and the alert names it. So it is where one signal
+//! had more values than are taken.
 
 mod exact;
 mod extreme;
@@ -151,6 +152,12 @@ impl Figures {
             more.add(declared, time, fields, self.leaves, max);
         }
         of_pattern.add(time, self.leaves, max)
+    }
+
+    /// Texts of the signal that was added last, at this time, are left out: there were too many in it.
+    pub fn leave_out(&mut self, pattern: usize, time: Timestamp) {
+        let columns = self.patterns[pattern].more.iter_mut().flat_map(|more| &mut more.columns);
+        columns.filter_map(|column| column.texts.as_mut()).for_each(|texts| texts.leave_out(time));
     }
 
     /// Forgets the signals before this time, where signals leave.

@@ -151,10 +151,15 @@ impl Texts {
                 }
                 ring.push_back(Entry { time, slot, next: Next::none(kind) });
                 if ring.len() > max {
-                    self.cut = self.pop();
+                    self.cut = self.cut.max(self.pop());
                 }
             }
         }
+    }
+
+    /// Values of this time, the newest, are left out.
+    pub fn leave_out(&mut self, time: Timestamp) {
+        self.cut = Some(if self.ring.is_some() { time } else { Timestamp::MAX });
     }
 
     /// Forgets what is older than `before`.
