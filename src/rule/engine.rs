@@ -14,8 +14,8 @@ use rhai::{
 
 use super::{reference::Reference, token::Tokens, vocabulary};
 
-/// [`ScriptLimits::call_operations`] unless it is said otherwise.
-pub(super) const CALL_OPERATIONS: u64 = 20_000;
+/// [`ScriptLimits::items`] unless it is said otherwise.
+pub(super) const ITEMS_MAX: usize = 10_000;
 
 /// What a script may use up before it is stopped. The same in every build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +46,13 @@ pub struct ScriptLimits {
 impl Default for ScriptLimits {
     fn default() -> Self {
         ScriptLimits {
-            call_operations: CALL_OPERATIONS,
+            call_operations: 20_000,
             load_operations: 20_000_000,
             call_levels: 12,
             parse_depth: 1_000,
             run_depth: 40,
             text_bytes: 1 << 20,
-            items: 10_000,
+            items: ITEMS_MAX,
             variables: 128,
             functions: 10_000,
             modules: 64,

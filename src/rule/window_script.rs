@@ -1,6 +1,6 @@
 //! `when` and `alert`: closures over a window.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FLOAT, FnPtr, INT, ImmutableString, Map, Position};
 
@@ -170,6 +170,12 @@ fn to_dynamic(value: &Value) -> Dynamic {
     }
 }
 
+/// Each value where it comes first. Values that an alert would show alike are one: 7 and 7.0 are two, as "7" is a third.
+fn each_once(values: impl Iterator<Item = Dynamic>) -> Array {
+    let mut seen = HashSet::new();
+    values.filter(|value| seen.insert(to_json(value).map(|shown| shown.to_string()))).collect()
+}
+
 /// Functions that give one number of a field's values.
 const NUMBERS: [(&str, Statistic); 6] = [
     ("sum", Statistic::Sum),
@@ -193,9 +199,14 @@ pub(super) fn register(engine: &mut Engine) {
     register_of_all(engine);
     engine.register_fn("values", |signals: &mut Signals, field: &str| {
         match signals.answer(Statistic::Values, field)? {
-            Answer::Values(values) => Ok::<_, Box<EvalAltResult>>(values.iter().map(to_dynamic).collect::<Array>()),
+            Answer::Values(values) => Ok::<_, Box<EvalAltResult>>(each_once(values.iter().map(to_dynamic))),
             _ => Ok(Array::new()),
         }
+    });
+    engine.register_fn("union", |lists: Array| {
+        let lists: Option<Vec<Array>> = lists.into_iter().map(Dynamic::try_cast).collect();
+        let lists = lists.ok_or_else(|| error_of("`union` takes a list of lists".to_owned()))?;
+        Ok::<_, Box<EvalAltResult>>(each_once(lists.into_iter().flatten()))
     });
     engine.register_fn("top", |signals: &mut Signals, field: &str| match signals.answer(Statistic::Top, field)? {
         Answer::Value(value) => Ok::<_, Box<EvalAltResult>>(Field::result(value.clone())),

@@ -76,7 +76,7 @@ pub(in crate::rule) const FUNCTIONS: [Function; 22] = [
     function("list_add", 3, 3, Gives::Nothing, "list_add(\"name\", w.key[0], \"24h\")"),
 ];
 
-/// Rhai's own functions on texts, numbers, arrays and maps.
+/// Functions on texts, numbers, arrays and maps: Rhai's own, and what stands beside them.
 pub(in crate::rule) const STANDARD: &str = "PI E abs acos all append asin atan bytes call ceiling chars chop clear \
     cos curry dedup degrees drain drop exp extract extend extract fill_with filter find find_map floor for_each \
     fraction from get hypot index_of insert int is_empty is_even is_infinite is_nan is_odd is_zero keys last ln log \
@@ -84,7 +84,7 @@ pub(in crate::rule) const STANDARD: &str = "PI E abs acos all append asin atan b
     remove replace retain reverse round set shift sign sin some sort sort_by sort_desc splice split split_rev sqrt \
     sub_string tan to_array to_binary to_chars to_debug to_degrees to_float to_hex to_int to_lower to_octal \
     to_radians to_string to_upper trim truncate type_of values zip char_at crop any Fn is_shared print debug rule \
-    times none global to_json len contains starts_with ends_with is_anonymous name";
+    times none global to_json len contains starts_with ends_with is_anonymous name union";
 
 pub(super) fn register(engine: &mut Engine) {
     for (name, test, ignore_case) in TextTest::NAMED {

@@ -2,19 +2,12 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{
-    Refusal,
-    closure::closure,
-    detection,
-    expression::literal,
-    names::{free, patterns, variables},
-    window::Windows,
-};
+use super::{Refusal, closure::closure, detection, expression::literal, names::patterns, window::Windows};
 use crate::{
     event::ENTITY,
     rule::{
         InputSet, Rule, Side, Told, VALUES_MAX, Window,
-        engine::CALL_OPERATIONS,
+        engine::ITEMS_MAX,
         sigma::{
             correlation::{Built, Looks},
             load::{Draft, Whole},
@@ -24,11 +17,8 @@ use crate::{
     },
 };
 
-/// Operations that a script needs, a little less than this, for one value that it may have already.
-const VALUE_OPERATIONS: usize = 14;
-
-/// Lists of values that an alert's script can add to others, each as long as windows keep them.
-pub(super) const MERGES_MAX: usize = CALL_OPERATIONS as usize / (VALUES_MAX * VALUE_OPERATIONS);
+/// Lists of values that an alert's script can show: each is as long as windows keep them, and they lie in others.
+pub(super) const LISTS_MAX: usize = ITEMS_MAX / (VALUES_MAX + 1);
 
 /// What correlations are written with.
 pub struct Writing<'a> {
@@ -196,46 +186,26 @@ impl Correlation<'_> {
         if tells.iter().any(|told| *told.name == *"title") {
             return self.refused("a field `title` of an alert: it would be the alert's own");
         }
-        let merges = tells.len() * (self.names.len() - 1);
-        if merges > MERGES_MAX {
-            let of = "values of rules to merge";
-            return self.refused(format!("{of} at {merges} places: a script has operations for {MERGES_MAX}"));
+        let lists = tells.len() * self.names.len();
+        if lists > LISTS_MAX {
+            return self.refused(format!("{lists} lists of values in an alert: a script has room for {LISTS_MAX}"));
         }
-        let names: Vec<&str> = tells.iter().map(|told| &*told.name).collect();
-        let variables = variables(&names);
-        let mut lines = String::new();
-        let mut entries = Vec::new();
-        for (told, variable) in tells.iter().zip(&variables) {
-            let values = self.values(told)?;
-            let expression = match &values[..] {
-                [only] => only.clone(),
-                [first, rest @ ..] => {
-                    lines += &format!("        let {variable} = {first};\n");
-                    for values in rest {
-                        let value = free("value", &variables);
-                        lines += &format!("        for {value} in {values} {{\n");
-                        lines +=
-                            &format!("            if !{variable}.contains({value}) {{ {variable}.push({value}); }}\n");
-                        lines += "        }\n";
-                    }
-                    variable.clone()
-                }
-                [] => continue,
-            };
-            entries.push(format!("{}: {expression}", literal(&told.name)));
-        }
-        let map = format!("#{{ {} }}", entries.join(", "));
-        Ok(match lines.is_empty() {
-            true => format!("    alert: |w| {map},\n"),
-            false => format!("    alert: |w| {{\n{lines}        {map}\n    }},\n"),
-        })
+        let entries: Vec<String> = tells
+            .iter()
+            .map(|told| Ok(format!("{}: {}", literal(&told.name), self.values(told)?)))
+            .collect::<Result<_, _>>()?;
+        Ok(format!("    alert: |w| #{{ {} }},\n", entries.join(", ")))
     }
 
-    /// The values that each pattern has of a field.
-    fn values(&self, told: &Told) -> Result<Vec<String>, Refusal> {
+    /// The values that the patterns have of a field.
+    fn values(&self, told: &Told) -> Result<String, Refusal> {
         let values = |(pattern, path): (usize, &Arc<str>)| {
             Ok(format!("w.{}.values({})", self.names[pattern], literal(&self.path(pattern, path)?)))
         };
-        told.paths.iter().enumerate().map(values).collect()
+        let values: Vec<String> = told.paths.iter().enumerate().map(values).collect::<Result<_, _>>()?;
+        Ok(match &values[..] {
+            [only] => only.clone(),
+            values => format!("union([{}])", values.join(", ")),
+        })
     }
 }

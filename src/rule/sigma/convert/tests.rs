@@ -1,6 +1,6 @@
 //! What converted rules look like, and what is refused.
 
-use super::{correlation::MERGES_MAX, *};
+use super::{correlation::LISTS_MAX, *};
 use crate::{
     event::{Number, Timestamp, Value},
     rule::{Answer, LoadOptions, Pattern, PatternView, RuleFiles, Statistic, VALUES_MAX, WindowView, load},
@@ -321,10 +321,11 @@ fn numbered(name: &str, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn a_told_field_does_not_hide_the_window() {
+fn what_several_rules_tell_of_a_field_is_one_list() {
     let text = all_of(&told(&numbered("r", 2), "w"));
-    assert!(text.contains("let w_ = w.r00.values(\"w\");"), "{text}");
-    assert!(text.contains("#{ \"w\": w_ }"), "{text}");
+    assert!(text.contains("alert: |w| #{ \"w\": union([w.r00.values(\"w\"), w.r01.values(\"w\")]) },"), "{text}");
+    let text = all_of(&told(&numbered("r", 1), "w"));
+    assert!(text.contains("alert: |w| #{ \"w\": w.r00.values(\"w\") },"), "{text}");
 }
 
 /// A window with as many different values of every field as are kept, of several types.
@@ -350,9 +351,9 @@ fn full(rule: &Rule) -> Arc<WindowView> {
 }
 
 #[test]
-fn no_window_has_more_values_than_what_is_told_of_them_can_merge() {
+fn no_window_has_more_values_than_an_alert_has_room_for() {
     let of = |rules: usize, fields: usize| all_of(&told(&numbered("r", rules), &numbered("f", fields).join(", ")));
-    for (rules, fields) in [(2, MERGES_MAX), (MERGES_MAX + 1, 1), (3, MERGES_MAX / 2), (1, 100)] {
+    for (rules, fields) in [(1, LISTS_MAX), (LISTS_MAX, 1), (3, LISTS_MAX / 3)] {
         let files = RuleFiles { files: [("r.rhai".into(), of(rules, fields))].into(), ..RuleFiles::default() };
         let loaded = load(&files, &LoadOptions::default(), None);
         assert!(!loaded.has_errors(), "{:#?}", loaded.diagnostics);
@@ -361,8 +362,8 @@ fn no_window_has_more_values_than_what_is_told_of_them_can_merge() {
         let values: Vec<usize> = told.fields.values().map(|told| told.as_array().map_or(0, Vec::len)).collect();
         assert_eq!(values, vec![rules * VALUES_MAX; fields]);
     }
-    for (rules, fields) in [(2, MERGES_MAX + 1), (MERGES_MAX + 2, 1)] {
+    for (rules, fields) in [(1, LISTS_MAX + 1), (LISTS_MAX + 1, 1)] {
         let text = of(rules, fields);
-        assert!(text.contains(&format!("values of rules to merge at {} places", MERGES_MAX + 1)), "{text}");
+        assert!(text.contains(&format!("{} lists of values in an alert", LISTS_MAX + 1)), "{text}");
     }
 }
