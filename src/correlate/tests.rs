@@ -105,7 +105,7 @@ impl Partition {
     /// One event from so many addresses to as many others, each named after it.
     fn signal_between(&mut self, name: &str, addresses: usize, at: u64) {
         let texts =
-            |side: &str| Value::Array((0..addresses).map(|n| Value::text(&format!("{name}-{side}-{n}"))).collect());
+            |side: &str| Value::Array((0..addresses).map(|n| Value::text(format!("{name}-{side}-{n}"))).collect());
         let fields = ["from", "to"].map(|side| (side.to_owned(), texts(side)));
         self.signal_with("k", "event", fields.into_iter().collect(), at);
     }
