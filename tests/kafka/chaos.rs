@@ -7,10 +7,12 @@
 //!
 //!     CHAOS_KILLS=300 cargo test --test tripline chaos
 //!
+//! `CHAOS_ONLY=Broker` has no accidents but these besides the kills, by their names in `Accident`.
+//!
 //! The broker is asked to end and started again; `CHAOS_BROKER=kill` has it killed. A single Apache Kafka 4.4.0 forgets
-//! now and then to end a transaction in some partitions, with any client, and these wait until somebody ends it: after
-//! 3 of 11 kills under transactions, and after 1 of 10 orderly ends.
+//! now and then to end transactions, with any client: see `forgotten`, where it is helped.
 
+mod forgotten;
 mod own_broker;
 mod proxy;
 mod receiver;
@@ -32,6 +34,7 @@ use std::{
 use serde_json::Value;
 
 use self::{
+    forgotten::Forgotten,
     own_broker::{OwnBroker, SEATS},
     proxy::Proxy,
     receiver::Receiver,
@@ -108,6 +111,7 @@ struct Fleet {
     // They end before what they stand on.
     processes: Vec<Option<Process>>,
     site: Arc<Site>,
+    forgotten: Forgotten,
     broker: OwnBroker,
     proxies: Vec<Proxy>,
     watch: Watch,
@@ -160,13 +164,26 @@ impl Fleet {
             let has_work = |process: &Process| !process.lines("correlate").is_empty();
             processes.iter().flatten().all(has_work).then_some(())
         });
+        let forgotten = Forgotten::watch(&broker.bootstrap);
         let pace = Arc::default();
         let broker_signal = match env::var("CHAOS_BROKER").as_deref() {
             Ok("kill") => "-KILL",
             Ok(other) => panic!("CHAOS_BROKER={other}: it is `kill` or not there"),
             Err(_) => "-TERM",
         };
-        Fleet { site, broker, proxies, processes, watch, told, pace, pushes: 0, recoveries: Vec::new(), broker_signal }
+        Fleet {
+            site,
+            forgotten,
+            broker,
+            proxies,
+            processes,
+            watch,
+            told,
+            pace,
+            pushes: 0,
+            recoveries: Vec::new(),
+            broker_signal,
+        }
     }
 
     fn happen(&mut self, accident: Accident, dice: &mut Dice) {
@@ -185,7 +202,10 @@ impl Fleet {
                 self.await_others_at(&had, seat);
                 self.proxies[seat].mend();
             }
-            Accident::Broker => self.broker.restart(self.broker_signal),
+            Accident::Broker => {
+                let _away = self.forgotten.hold();
+                self.broker.restart(self.broker_signal);
+            }
             Accident::Rebalance => {
                 let status = self.at(seat).terminate();
                 assert!(status.success(), "it was asked to end: {status}");
@@ -334,6 +354,10 @@ fn accidents(kills: u64, dice: &mut Dice) -> Vec<Accident> {
         Accident::Suspend,
         Accident::Cut,
     ];
+    let only = env::var("CHAOS_ONLY").ok();
+    let is_wanted = |accident: &Accident| only.as_ref().is_none_or(|only| *only == format!("{accident:?}"));
+    let others: Vec<Accident> = others.into_iter().filter(is_wanted).collect();
+    assert!(!others.is_empty(), "CHAOS_ONLY={only:?} is no accident");
     let others = others.into_iter().cycle().take(kills as usize);
     let mut all: Vec<Accident> = std::iter::repeat_n(Accident::Kill, kills as usize).chain(others).collect();
     for last in (1..all.len()).rev() {
