@@ -1,7 +1,8 @@
 //! Which of many texts another one starts with, ends with or is: a look-up of its first or last bytes.
 //!
 //! A needle is entered under its first (or last) 8 bytes, or 4, 2 or 1 where it is shorter, so a text costs one
-//! look-up for each width in use, however many needles there are. Needles and texts are folded.
+//! look-up for each width in use, however many needles there are. Many paths end in the same bytes (`hell.exe`), so
+//! the next bytes stand beside those. Needles and texts are folded.
 
 use std::sync::Arc;
 
@@ -23,8 +24,20 @@ pub(super) enum Edge {
 #[derive(Debug)]
 pub(super) struct Edges {
     edge: Edge,
-    by_width: [Option<Lookup<u32>>; WIDTHS.len()],
+    by_width: [Option<Lookup<Entry>>; WIDTHS.len()],
     needles: Texts,
+}
+
+/// A needle beside its first (or last) bytes.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// The bytes that follow them (or that they follow): 8, or all where the needle has fewer.
+    next: u64,
+    needle: u32,
+    /// How many bytes are next.
+    width: u8,
+    /// There are no others.
+    is_all: bool,
 }
 
 impl Edges {
@@ -33,10 +46,15 @@ impl Edges {
         if needles.is_empty() {
             return None;
         }
-        let mut by_width: [Vec<(u64, u32)>; WIDTHS.len()] = Default::default();
-        for (at, (bytes, _)) in needles.iter().enumerate() {
-            if let Some(width) = WIDTHS.iter().position(|width| *width <= bytes.len()) {
-                by_width[width].extend(key(edge, bytes, WIDTHS[width]).map(|key| (key, at as u32)));
+        let mut by_width: [Vec<(u64, Entry)>; WIDTHS.len()] = Default::default();
+        for (needle, (bytes, _)) in (0..).zip(&needles) {
+            if let Some(at) = WIDTHS.iter().position(|width| *width <= bytes.len())
+                && let Some((key, rest)) = edge.split(bytes, WIDTHS[at])
+            {
+                let width = rest.len().min(8);
+                let next = edge.nearest(edge.next(rest), width as u8);
+                let entry = Entry { next, needle, width: width as u8, is_all: width == rest.len() };
+                by_width[at].push((number(key), entry));
             }
         }
         Some(Edges { edge, by_width: by_width.map(Lookup::new), needles: Texts::new(&needles) })
@@ -49,28 +67,58 @@ impl Edges {
     /// Calls `found` with the identity of each needle at this edge of the folded text.
     pub(super) fn scan(&self, text: &[u8], found: &mut impl FnMut(u32)) {
         for (lookup, width) in self.by_width.iter().zip(WIDTHS) {
-            let (Some(lookup), Some(key)) = (lookup, key(self.edge, text, width)) else { continue };
-            for at in lookup.get(key) {
-                let needle = self.needles.text(at);
-                let holds = match self.edge {
-                    Edge::Start => text.starts_with(needle),
-                    Edge::End => text.ends_with(needle),
-                };
-                if holds {
-                    found(self.needles.id(at));
+            let Some(lookup) = lookup else { continue };
+            let Some((key, rest)) = self.edge.split(text, width) else { continue };
+            let next = self.edge.next(rest);
+            for entry in lookup.get(number(key)) {
+                let is_next =
+                    self.edge.nearest(next, entry.width) == entry.next && usize::from(entry.width) <= rest.len();
+                if is_next && (entry.is_all || self.edge.holds(text, self.needles.text(entry.needle))) {
+                    found(self.needles.id(entry.needle));
                 }
             }
         }
     }
 }
 
-/// The first or last `width` bytes as a number.
-fn key(edge: Edge, bytes: &[u8], width: usize) -> Option<u64> {
-    let part = match edge {
-        Edge::Start => bytes.get(..width)?,
-        Edge::End => bytes.get(bytes.len().checked_sub(width)?..)?,
-    };
-    Some(number(part))
+impl Edge {
+    /// The first (or last) `width` bytes and the others; `None` of a shorter text.
+    #[inline]
+    fn split(self, text: &[u8], width: usize) -> Option<(&[u8], &[u8])> {
+        match self {
+            Edge::Start => text.split_at_checked(width),
+            Edge::End => text.split_at_checked(text.len().checked_sub(width)?).map(|(rest, own)| (own, rest)),
+        }
+    }
+
+    /// The next 8 bytes of a text, or all where there are fewer, to be taken from with [`Edge::nearest`].
+    #[inline]
+    fn next(self, rest: &[u8]) -> u64 {
+        let width = rest.len().min(8);
+        let next = self.split(rest, width).map_or(0, |(next, _)| number(next));
+        match self {
+            Edge::Start => next,
+            Edge::End => next.checked_shl(64 - 8 * width as u32).unwrap_or(0),
+        }
+    }
+
+    /// The `width` nearest of the next bytes as a number.
+    #[inline]
+    fn nearest(self, next: u64, width: u8) -> u64 {
+        let others = 64 - 8 * u32::from(width);
+        match self {
+            Edge::Start => next.checked_shl(others).map_or(0, |own| own >> others),
+            Edge::End => next.checked_shr(others).unwrap_or(0),
+        }
+    }
+
+    #[inline]
+    fn holds(self, text: &[u8], needle: &[u8]) -> bool {
+        match self {
+            Edge::Start => text.starts_with(needle),
+            Edge::End => text.ends_with(needle),
+        }
+    }
 }
 
 /// Finds the texts that a text is.
@@ -124,8 +172,8 @@ mod tests {
     proptest! {
         #[test]
         fn finds_exactly_the_needles_at_the_edge(
-            needles in prop::collection::vec("[ab]{1,11}", 1..20),
-            text in "[ab]{0,14}",
+            needles in prop::collection::vec("[ab\0]{1,11}|b?a{12,18}b?", 1..20),
+            text in "[ab\0]{0,14}|b?a{12,22}b?",
         ) {
             for (edge, holds) in [
                 (Edge::Start, really(&needles, |needle| text.starts_with(needle))),
