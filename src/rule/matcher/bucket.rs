@@ -12,6 +12,7 @@ use super::{
     frequency::Frequencies,
     gate::{Gated, Known},
     grams::Grams,
+    marks::Hint,
     needle::Place,
     networks::Networks,
     numbers::Numbers,
@@ -87,6 +88,7 @@ impl Bucket {
     pub(super) fn new<'n>(
         predicates: impl Iterator<Item = (u32, &'n Node)>,
         known: &Known<'_>,
+        hints: &[Option<Hint>],
         frequencies: &Frequencies,
     ) -> Self {
         let mut bucket = Bucket::default();
@@ -116,7 +118,7 @@ impl Bucket {
         let before = |atom: u32| match known.answers[atom as usize] {
             Some(answer) => Before::Known(answer),
             None if by_atom.contains_key(&atom) => Before::Sought,
-            None => Before::Unknown,
+            None => Before::Unknown(hints[atom as usize]),
         };
         left.iter().for_each(|node| bucket.programs.push(node, &before));
         let mut fields: BTreeMap<Slot, Gathered> = BTreeMap::new();

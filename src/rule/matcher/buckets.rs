@@ -122,12 +122,17 @@ impl Buckets {
         let known = Known { atoms: &matcher.atoms, answers: answers(matcher, classes), learnt: &learnt };
         let node = |pattern: u32| (pattern, &matcher.nodes[pattern as usize]);
         if let Some(possible) = possible {
-            return Bucket::new(possible.iter().map(|pattern| node(*pattern)), &known, &self.frequencies);
+            return Bucket::new(
+                possible.iter().map(|pattern| node(*pattern)),
+                &known,
+                &matcher.hints,
+                &self.frequencies,
+            );
         }
         let input = &self.inputs[input as usize];
         let reads: Vec<bool> = matcher.rules.iter().map(|rule| rule.inputs.contains(input)).collect();
         let patterns = (0..).zip(&matcher.patterns).filter(|(_, (rule, _))| reads[*rule as usize]);
-        Bucket::new(patterns.map(|(pattern, _)| node(pattern)), &known, &self.frequencies)
+        Bucket::new(patterns.map(|(pattern, _)| node(pattern)), &known, &matcher.hints, &self.frequencies)
     }
 }
 

@@ -47,7 +47,7 @@ use self::{
     looked_up::Remembering,
     marks::Hint,
     pin::{PINS_MAX, Pin, UNKNOWN},
-    program::Node,
+    program::{Ask, Node},
     scratch::Memo,
 };
 pub use self::{
@@ -235,18 +235,24 @@ impl Matcher {
                 continue;
             }
             let mut ran_script = false;
-            let answer = programs.run(*place, |test, is_sought| {
+            let answer = programs.run(*place, |test, how| {
+                // which is nearer than what is known of the test
+                if let Ask::Where(hint) = how
+                    && !folds.marks(memo.event, seen, hint.slot).may_have(hint)
+                {
+                    return Ok(false);
+                }
                 if let Some(answer) = memo.get(test) {
                     return Ok(answer);
                 }
-                if is_sought {
+                if let Ask::Sought = how {
                     return Ok(false);
                 }
                 if let Atom::Script(script) = &self.atoms[test as usize] {
                     ran_script = true;
                     return scripts(script);
                 }
-                let answer = self.holds(test, seen, memo, folds);
+                let answer = self.answer(test, seen, memo, folds);
                 memo.set(test, answer);
                 Ok(answer)
             });
@@ -282,6 +288,11 @@ impl Matcher {
         {
             return false;
         }
+        self.answer(atom, seen, memo, folds)
+    }
+
+    /// The same of an atom whose hint says nothing against it.
+    fn answer(&self, atom: u32, seen: Shown<'_>, memo: &Memo, folds: &mut Folds) -> bool {
         match &self.atoms[atom as usize] {
             Atom::Field(atom) => atom.holds(seen, memo.event, folds),
             Atom::Term(test, _) => test.holds(&Remembering { seen, looked_up: &memo.looked_up }),

@@ -1,4 +1,6 @@
-//! A predicate as flat code: tests with a jump for each outcome.
+//! A predicate as flat code: tests with a jump for each outcome, each beside the hint that tells most of them false.
+
+use super::marks::Hint;
 
 /// A predicate over numbered tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +21,23 @@ const FALSE: u32 = u32::MAX - 1;
 const SOUGHT: u32 = 1 << 31;
 
 /// What is known of a test when code is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Before {
     Known(bool),
     /// Wherever it is true, that is found before the code runs.
     Sought,
-    Unknown,
+    /// Nothing but what a field has where it is true, if that.
+    Unknown(Option<Hint>),
+}
+
+/// How to ask a test.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ask {
+    /// It is true only if it was [found so before](Before::Sought).
+    Sought,
+    /// Of an event that has what the hint says.
+    Where(Hint),
+    Always,
 }
 
 /// The code of predicates, in one piece; each asks test by test, in the order of the predicate, until the answer is
@@ -42,6 +55,7 @@ struct Step {
     test: u32,
     yes: u32,
     no: u32,
+    hint: Option<Hint>,
 }
 
 impl Programs {
@@ -56,14 +70,19 @@ impl Programs {
         self.steps.len()
     }
 
-    /// Calls `ask` with each test, and whether it was [sought](Before::Sought).
+    /// Calls `ask` with each test, and how to.
     ///
     /// # Errors
     /// That of the first test that fails.
-    pub(super) fn run<E>(&self, number: u32, mut ask: impl FnMut(u32, bool) -> Result<bool, E>) -> Result<bool, E> {
+    pub(super) fn run<E>(&self, number: u32, mut ask: impl FnMut(u32, Ask) -> Result<bool, E>) -> Result<bool, E> {
         let mut at = self.starts[number as usize];
         while let Some(step) = self.steps.get(at as usize) {
-            let is_yes = ask(step.test & !SOUGHT, step.test & SOUGHT != 0)?;
+            let how = match step.hint {
+                _ if step.test & SOUGHT != 0 => Ask::Sought,
+                Some(hint) => Ask::Where(hint),
+                None => Ask::Always,
+            };
+            let is_yes = ask(step.test & !SOUGHT, how)?;
             at = if is_yes { step.yes } else { step.no };
         }
         Ok(at == TRUE)
@@ -79,13 +98,13 @@ fn emit(node: &Node, yes: u32, no: u32, before: &impl Fn(u32) -> Before, steps: 
         Node::Any(parts) => parts.iter().rev().fold(no, |next, part| emit(part, yes, next, before, steps)),
         Node::Not(part) => emit(part, no, yes, before, steps),
         Node::Test(test) => {
-            let mark = match before(*test) {
+            let (mark, hint) = match before(*test) {
                 Before::Known(true) => return yes,
                 Before::Known(false) => return no,
-                Before::Sought => SOUGHT,
-                Before::Unknown => 0,
+                Before::Sought => (SOUGHT, None),
+                Before::Unknown(hint) => (0, hint),
             };
-            steps.push(Step { test: test | mark, yes, no });
+            steps.push(Step { test: test | mark, yes, no, hint });
             steps.len() as u32 - 1
         }
     }
@@ -133,15 +152,15 @@ mod tests {
             let before = |test: u32| match (known >> test & 1 == 1, known >> (test + 8) & 1 == 1) {
                 (true, _) => Before::Known(is_true(test)),
                 (false, true) => Before::Sought,
-                (false, false) => Before::Unknown,
+                (false, false) => Before::Unknown(None),
             };
             let mut programs = Programs::default();
             nodes.iter().for_each(|node| programs.push(node, &before));
             for (number, node) in (0..).zip(&nodes) {
                 let (mut asked, mut really) = (Vec::new(), Vec::new());
-                let answer = programs.run(number, |test, is_sought| {
+                let answer = programs.run(number, |test, how| {
                     asked.push(test);
-                    assert_eq!(is_sought, before(test) == Before::Sought);
+                    assert_eq!(matches!(how, Ask::Sought), matches!(before(test), Before::Sought));
                     Ok::<_, ()>(is_true(test))
                 });
                 prop_assert_eq!(answer, Ok(plainly(node, answers, &mut really)));
