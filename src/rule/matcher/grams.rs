@@ -4,9 +4,13 @@
 //! A needle of 11 bytes or more has four consecutive pieces of 8 bytes, one of which lies at a multiple of four wherever
 //! the needle stands; so the four are entered and the haystack is probed at each fourth byte. Shorter needles are entered
 //! by pieces of 4 bytes: of 7 bytes or more they are probed for at each fourth byte, of 5 or 6 at every second, of 4 at
-//! each. Those of 2 or 3 bytes have a table of their own, so that they don't make the bitmaps dense, and where there are
-//! only a few short ones, these are looked for one by one. Of a longer needle the parts that the events have least are
-//! entered. Needles and haystacks are folded (see [`super::super::text::fold`]).
+//! each. Where there are some of these last, each place is probed in any case, so all that are entered by 4 bytes are
+//! entered once, with them. Those of 2 or 3 bytes have a table of their own, so that they don't make the bitmaps dense,
+//! and where there are only a few short ones, these are looked for one by one. Of a longer needle the parts that the
+//! events have least are entered. Needles and haystacks are folded (see [`super::super::text::fold`]).
+//!
+//! Needles beyond ASCII stand apart: most haystacks are ASCII and have none of them. Rules have many, each a common one
+//! with another dash.
 
 use std::sync::Arc;
 
@@ -45,6 +49,12 @@ const BITS_PER_GRAM: usize = 16;
 /// Finds needles by their identities; what it finds is verified.
 #[derive(Debug)]
 pub(super) struct Grams {
+    ascii: Option<Sieve>,
+    beyond: Option<Sieve>,
+}
+
+#[derive(Debug)]
+struct Sieve {
     tables: [Option<Table>; CLASSES.len()],
     pairs: Option<Pairs>,
     /// Needles that are looked for one by one.
@@ -87,11 +97,36 @@ impl Grams {
     /// Of folded needles and their identities; an empty needle is in every text and not to be entered here.
     /// `None` without needles.
     pub(super) fn new(needles: Vec<(Arc<[u8]>, u32)>, frequencies: &Frequencies) -> Option<Self> {
+        let (ascii, beyond): (Vec<_>, Vec<_>) = needles.into_iter().partition(|(needle, _)| needle.is_ascii());
+        let grams = Grams { ascii: Sieve::new(&ascii, frequencies), beyond: Sieve::new(&beyond, frequencies) };
+        (grams.len() > 0).then_some(grams)
+    }
+
+    /// Entries of the tables.
+    pub(super) fn len(&self) -> usize {
+        self.ascii.iter().chain(&self.beyond).map(Sieve::len).sum()
+    }
+
+    /// Calls `found` with the identity of each needle that stands in the folded text, once or more.
+    pub(super) fn scan(&self, text: &[u8], found: &mut impl FnMut(u32)) {
+        if let Some(ascii) = &self.ascii {
+            ascii.scan(text, found);
+        }
+        if let Some(beyond) = &self.beyond
+            && !text.is_ascii()
+        {
+            beyond.scan(text, found);
+        }
+    }
+}
+
+impl Sieve {
+    fn new(needles: &[(Arc<[u8]>, u32)], frequencies: &Frequencies) -> Option<Self> {
         if needles.is_empty() {
             return None;
         }
         let (mut by_class, mut short, mut single): ([Vec<u32>; CLASSES.len()], _, _) = Default::default();
-        for (needle, (bytes, _)) in (0..).zip(&needles) {
+        for (needle, (bytes, _)) in (0..).zip(needles) {
             let numbers: &mut Vec<u32> = match bytes.len() {
                 0 => continue,
                 1 => &mut single,
@@ -109,6 +144,11 @@ impl Grams {
                 single.append(numbers);
             }
         }
+        let [_, fourth, second, each] = &mut by_class;
+        if !each.is_empty() {
+            each.append(fourth);
+            each.append(second);
+        }
         let bytes = |needle: u32| &*needles[needle as usize].0;
         let table = |class: usize| {
             let entered = by_class[class].iter();
@@ -116,22 +156,20 @@ impl Grams {
         };
         let pair_of = |needle: &u32| (pair(bytes(*needle)[0], bytes(*needle)[1]), *needle);
         let finder = |needle: &u32| (Finder::new(bytes(*needle)).into_owned(), needles[*needle as usize].1);
-        Some(Grams {
+        Some(Sieve {
             tables: [0, 1, 2, 3].map(table),
             pairs: Pairs::new(short.iter().map(pair_of).collect()),
             single: single.iter().map(finder).collect(),
-            needles: Texts::new(&needles),
+            needles: Texts::new(needles),
         })
     }
 
-    /// Entries of the tables.
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         let tables = self.tables.iter().flatten().map(|table| table.parts.len()).sum::<usize>();
         tables + self.needles.len()
     }
 
-    /// Calls `found` with the identity of each needle that stands in the folded text, once or more.
-    pub(super) fn scan(&self, text: &[u8], found: &mut impl FnMut(u32)) {
+    fn scan(&self, text: &[u8], found: &mut impl FnMut(u32)) {
         let [long, fourth, second, each] = &self.tables;
         if let Some(table) = long {
             self.probe::<8>(table, text.windows(8).step_by(4), 4, text, found);
@@ -297,8 +335,8 @@ mod tests {
     proptest! {
         #[test]
         fn finds_exactly_the_needles_that_stand_in_the_text(
-            needles in prop::collection::vec("[abé\0]{1,5}|[ab\0]{1,12}|[abé]{6,20}", 1..24),
-            text in "[abé\0]{0,60}",
+            needles in prop::collection::vec("[abé\0]{1,5}|[ab\0]{1,12}|[ab]{6,20}|[abé]{6,20}", 1..24),
+            text in "[abé\0]{0,60}|[ab\0]{0,60}",
         ) {
             let really: BTreeSet<u32> =
                 needles.iter().zip(0..).filter(|(needle, _)| text.contains(&**needle)).map(|(_, id)| id).collect();
