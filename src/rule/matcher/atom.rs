@@ -16,6 +16,7 @@ use super::{
     folds::Folds,
     needle::{self, Needle, Place},
     program::Node,
+    run::Run,
     shown::{ALL_VALUES, Shown},
 };
 use crate::event::{Scalar, Slot, Timestamp, Value, Wanted};
@@ -76,6 +77,8 @@ enum Ready {
     AsIs(TextTest, Finder<'static>),
     /// With the pattern's pieces, folded.
     Glob(GlobPattern, Box<[Finder<'static>]>),
+    /// A regex that matches no text without such a run.
+    Regex(Run),
 }
 
 /// Every distinct test of the rules.
@@ -284,11 +287,19 @@ impl Ready {
                 let pieces = pattern.pieces().map(|piece| finder(fold(&piece).as_bytes())).collect();
                 Ready::Glob(pattern, pieces)
             }
+            // Nothing else folds to them.
+            Asks::Text { test, wanted, .. } if is_caseless(wanted) => Ready::AsIs(*test, finder(wanted.as_bytes())),
             Asks::Text { test, ignore_case: true, wanted } => Ready::Folded(*test, finder(wanted.as_bytes())),
             Asks::Text { test, ignore_case: false, wanted } => Ready::AsIs(*test, finder(wanted.as_bytes())),
+            Asks::Matches(pattern) => Run::of_regex(pattern.written()).map_or(Ready::Plain, Ready::Regex),
             _ => Ready::Plain,
         }
     }
+}
+
+/// Whether the text is of ASCII, and no letter.
+fn is_caseless(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_alphabetic())
 }
 
 fn finder(needle: &[u8]) -> Finder<'static> {
@@ -348,6 +359,9 @@ impl FieldAtom {
             (_, Ready::Glob(pattern, pieces)) => {
                 folds.of(event, seen, self.slot).any(|text| stand_in_order(pieces, text))
                     && seen.any_of(self.slot, |scalar| pattern.matches(scalar.as_text()))
+            }
+            (asks, Ready::Regex(run)) => {
+                seen.any_of(self.slot, |scalar| run.stands_in(scalar.as_text()) && asks.holds(scalar, &seen))
             }
             (asks, Ready::Plain) => seen.any_of(self.slot, |scalar| asks.holds(scalar, &seen)),
         }

@@ -30,6 +30,7 @@ mod networks;
 mod numbers;
 mod pin;
 mod program;
+mod run;
 mod scratch;
 mod shown;
 #[cfg(test)]
