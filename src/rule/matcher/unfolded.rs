@@ -16,8 +16,8 @@ use super::{
 /// Bytes of a gram.
 const WIDTH: usize = 4;
 
-/// How far probes may be apart, widest first.
-const STRIDES: [usize; 4] = [8, 4, 2, 1];
+/// How far probes are apart at most: a needle is entered by as many grams.
+const STRIDE_MAX: usize = 12;
 
 /// The bit that tells the cases of an ASCII letter apart, in every byte.
 const CASE: u32 = 0x2020_2020;
@@ -49,8 +49,8 @@ impl Unfolded {
     /// Of folded needles; `None` where one of them is too short, or not ASCII.
     pub(super) fn new(needles: &[(Arc<[u8]>, u32)], frequencies: &Frequencies) -> Option<Self> {
         let shortest = needles.iter().map(|(needle, _)| needle.len()).min()?;
-        let stride = STRIDES.into_iter().find(|stride| WIDTH + stride - 1 <= shortest)?;
-        if !needles.iter().all(|(needle, _)| needle.is_ascii()) {
+        let stride = (shortest + 1).checked_sub(WIDTH)?.min(STRIDE_MAX);
+        if stride == 0 || !needles.iter().all(|(needle, _)| needle.is_ascii()) {
             return None;
         }
         let mut parts = Vec::new();
@@ -75,23 +75,18 @@ impl Unfolded {
     /// Whether a needle stands in the record, or a record of such letters can't be told without folding it.
     pub(super) fn may_stand_in(&self, record: &str) -> bool {
         let text = record.as_bytes();
-        let stands = match self.stride {
-            8 => self.probe(text, text.windows(WIDTH).step_by(8)),
-            4 => self.probe(text, text.chunks_exact(WIDTH)),
-            2 => self.probe(text, text.windows(WIDTH).step_by(2)),
-            _ => self.probe(text, text.windows(WIDTH)),
-        };
-        stands || folds_to_ascii(text)
+        self.any_stands_in(text) || folds_to_ascii(text)
     }
 
-    #[inline(always)]
-    fn probe<'t>(&self, text: &[u8], probes: impl Iterator<Item = &'t [u8]>) -> bool {
-        for (at, bytes) in probes.enumerate() {
+    fn any_stands_in(&self, text: &[u8]) -> bool {
+        let mut at = 0;
+        while let Some(bytes) = text.get(at..at + WIDTH) {
             let gram = gram(bytes).into();
             let bit = spread(gram) >> self.shift;
-            if self.bits[bit as usize / 64] >> (bit % 64) & 1 == 1 && self.stands(gram, at * self.stride, text) {
+            if self.bits[bit as usize / 64] >> (bit % 64) & 1 == 1 && self.stands(gram, at, text) {
                 return true;
             }
+            at += self.stride;
         }
         false
     }
