@@ -19,6 +19,7 @@ use super::{
     program::{Before, Node, Programs},
     shown::{ALL_VALUES, Shown},
     unfolded::Unfolded,
+    values::{self, Trial, Values},
 };
 use crate::event::{JsonText, Slot};
 
@@ -63,6 +64,10 @@ pub(super) struct GateAtom {
 #[derive(Debug)]
 struct FieldGates {
     slot: Slot,
+    /// No other field of a bucket has it, nor had it.
+    number: u32,
+    /// Where it costs more to look a value through than to look it up.
+    trial: Option<Trial>,
     exists: Vec<u32>,
     grams: Option<Grams>,
     /// Of the grams, where they are looked for in the text of the whole event.
@@ -84,8 +89,10 @@ struct Gathered {
 }
 
 impl Bucket {
-    /// Of those of the predicates that may be true where what is known holds.
+    /// Of those of the predicates that may be true where what is known holds. Its fields take the next of the
+    /// numbers.
     pub(super) fn new<'n>(
+        numbers: &mut u32,
         predicates: impl Iterator<Item = (u32, &'n Node)>,
         known: &Known<'_>,
         hints: &[Option<Hint>],
@@ -133,7 +140,10 @@ impl Bucket {
             }
             bucket.gates.push(GateAtom { atom, first, end: bucket.behind.len() as u32, seen: 0 });
         }
-        let fields = fields.into_iter().map(|(slot, gathered)| gathered.finish(slot, frequencies));
+        let fields = fields.into_iter().map(|(slot, gathered)| {
+            *numbers += 1;
+            gathered.finish(slot, *numbers, frequencies)
+        });
         bucket.fields = FieldsGates(fields.collect());
         bucket
     }
@@ -174,26 +184,32 @@ impl GateAtom {
 impl FieldsGates {
     /// Calls `found` with each gate that something of the event speaks for, and whether that proves its atom. The
     /// same gate may be found more than once.
-    pub(super) fn scan(&self, seen: Shown<'_>, event: u32, folds: &mut Folds, found: &mut impl FnMut(u32, bool)) {
+    pub(super) fn scan(
+        &mut self,
+        seen: Shown<'_>,
+        event: u32,
+        (folds, values): (&mut Folds, &mut Values),
+        found: &mut impl FnMut(u32, bool),
+    ) {
         let mut found = |entry: u32| found(entry >> 1, entry & 1 == 1);
-        let mut scan = |field: &FieldGates| {
+        let mut scan = |field: &mut FieldGates| {
             field.exists.iter().for_each(|entry| found(*entry));
-            if field.slot != ALL_VALUES {
-                field.scan(folds.of(event, seen, field.slot), &mut found);
-            } else if let Some(grams) = &field.grams
-                && field.may_stand_in(seen)
-            {
-                grams.scan(folds.whole(event, seen), &mut found);
+            if field.slot == ALL_VALUES {
+                field.scan_whole(seen, event, folds, &mut found);
+            } else {
+                field.scan_values(seen, event, folds, values, &mut found);
             }
         };
         let slots = seen.view.slots();
         if self.0.len() <= slots.len() * SPARSE {
-            self.0.iter().filter(|field| seen.has(field.slot)).for_each(scan);
+            self.0.iter_mut().filter(|field| seen.has(field.slot)).for_each(scan);
         } else {
             let all = std::iter::once(&ALL_VALUES);
-            let own =
-                slots.iter().chain(all).filter_map(|slot| self.0.binary_search_by_key(slot, |field| field.slot).ok());
-            own.for_each(|at| scan(&self.0[at]));
+            for slot in slots.iter().chain(all) {
+                if let Ok(at) = self.0.binary_search_by_key(slot, |field| field.slot) {
+                    scan(&mut self.0[at]);
+                }
+            }
         }
     }
 }
@@ -218,17 +234,23 @@ impl Gathered {
         }
     }
 
-    fn finish(mut self, slot: Slot, frequencies: &Frequencies) -> FieldGates {
+    fn finish(mut self, slot: Slot, number: u32, frequencies: &Frequencies) -> FieldGates {
         self.numbers.sort();
         let mut take = |place: Place| std::mem::take(&mut self.needles[place as usize]);
         let anywhere = take(Place::Anywhere);
         let unfolded = (slot == ALL_VALUES).then(|| Unfolded::new(&anywhere, frequencies)).flatten();
+        let grams = Grams::new(anywhere, frequencies);
+        let starts = Edges::new(Edge::Start, take(Place::Start));
+        let ends = Edges::new(Edge::End, take(Place::End));
+        let is_dear = grams.is_some() || starts.is_some() || ends.is_some();
         FieldGates {
             slot,
-            grams: Grams::new(anywhere, frequencies),
+            number,
+            trial: is_dear.then(Trial::default),
+            grams,
             unfolded,
-            starts: Edges::new(Edge::Start, take(Place::Start)),
-            ends: Edges::new(Edge::End, take(Place::End)),
+            starts,
+            ends,
             wholes: Wholes::new(take(Place::Whole)),
             exists: self.exists,
             numbers: self.numbers,
@@ -238,6 +260,39 @@ impl Gathered {
 }
 
 impl FieldGates {
+    /// The event's value of the field, where it may have come before.
+    #[inline]
+    fn recurring<'a>(&mut self, seen: Shown<'a>) -> Option<&'a [u8]> {
+        let trial = self.trial.as_mut()?;
+        let value = seen.view.scalar(self.slot)?.as_text().as_bytes();
+        (value.len() <= values::BYTES_MAX && trial.is_on()).then_some(value)
+    }
+
+    /// Looks for the gates of the field itself.
+    fn scan_values(
+        &mut self,
+        seen: Shown<'_>,
+        event: u32,
+        folds: &mut Folds,
+        values: &mut Values,
+        found: &mut impl FnMut(u32),
+    ) {
+        let Some(value) = self.recurring(seen) else { return self.scan(folds.of(event, seen, self.slot), found) };
+        let mut trial = self.trial.take().unwrap_or_default();
+        let look = |into: &mut Vec<u32>| self.scan(folds.of(event, seen, self.slot), &mut |entry| into.push(entry));
+        values.found(self.number, value, &mut trial, look).iter().for_each(|entry| found(*entry));
+        self.trial = Some(trial);
+    }
+
+    /// Looks for the gates of all values of the event.
+    fn scan_whole(&self, seen: Shown<'_>, event: u32, folds: &mut Folds, found: &mut impl FnMut(u32)) {
+        if let Some(grams) = &self.grams
+            && self.may_stand_in(seen)
+        {
+            grams.scan(folds.whole(event, seen), found);
+        }
+    }
+
     /// Whether the event's text as a whole may hold one of the needles; it may where a look at the record as it stands
     /// does not tell.
     fn may_stand_in(&self, seen: Shown<'_>) -> bool {

@@ -47,6 +47,8 @@ pub(super) struct Buckets {
     pub(super) frequencies: Frequencies,
     /// Buckets built so far.
     pub(super) built: u64,
+    /// The number of the last field of a bucket that was built.
+    fields: u32,
 }
 
 impl Buckets {
@@ -63,6 +65,7 @@ impl Buckets {
                 inputs: std::mem::take(&mut self.inputs),
                 frequencies: std::mem::take(&mut self.frequencies),
                 built: self.built,
+                fields: self.fields,
                 ..Buckets::default()
             };
         } else if full && classes != [UNKNOWN; PINS_MAX] {
@@ -123,6 +126,7 @@ impl Buckets {
         let node = |pattern: u32| (pattern, &matcher.nodes[pattern as usize]);
         if let Some(possible) = possible {
             return Bucket::new(
+                &mut self.fields,
                 possible.iter().map(|pattern| node(*pattern)),
                 &known,
                 &matcher.hints,
@@ -132,7 +136,13 @@ impl Buckets {
         let input = &self.inputs[input as usize];
         let reads: Vec<bool> = matcher.rules.iter().map(|rule| rule.inputs.contains(input)).collect();
         let patterns = (0..).zip(&matcher.patterns).filter(|(_, (rule, _))| reads[*rule as usize]);
-        Bucket::new(patterns.map(|(pattern, _)| node(pattern)), &known, &matcher.hints, &self.frequencies)
+        Bucket::new(
+            &mut self.fields,
+            patterns.map(|(pattern, _)| node(pattern)),
+            &known,
+            &matcher.hints,
+            &self.frequencies,
+        )
     }
 }
 

@@ -5,7 +5,8 @@
 //!    be true, and a *gate* for each of them, atoms one of which has to be true.
 //! 3. The bucket's gates are looked for all at once, field by field: equal texts by hash, numbers among sorted bounds,
 //!    substrings behind a bitmap of 4-grams (those of all values in the record as it stands), edges by their last
-//!    bytes, networks in a trie, regexes by the literals that they need.
+//!    bytes, networks in a trie, regexes by the literals that they need. What short values were found to have is kept:
+//!    in most fields the same ones come again.
 //! 4. A predicate whose gate was seen is asked, test by test; which pairs of bytes a field has tells of most tests that
 //!    they are false. Which gate of several a predicate stands behind, and whether a second one has to be seen as well,
 //!    is learnt from the events; it never changes an answer.
@@ -37,6 +38,7 @@ mod shown;
 mod tests;
 mod texts;
 mod unfolded;
+mod values;
 
 use std::sync::Arc;
 
@@ -182,7 +184,7 @@ impl Matcher {
             *class = pin.class(seen.view, &mut scratch.folded);
         }
         let number = scratch.buckets.of(self, input, classes);
-        let Scratch { memo, seen_of, folds, buckets, due, doubtful, .. } = scratch;
+        let Scratch { memo, seen_of, folds, values, buckets, due, doubtful, .. } = scratch;
         let Bucket { always, gates, behind, fields, .. } = &mut buckets.get(number).bucket;
         due.extend(always.iter());
         let mut open = |gate: &mut GateAtom, memo: &mut Memo| {
@@ -198,7 +200,7 @@ impl Matcher {
                 }
             }
         };
-        fields.scan(seen, memo.event, folds, &mut |gate, proves| {
+        fields.scan(seen, memo.event, (folds, values), &mut |gate, proves| {
             let gate_of = &mut gates[gate as usize];
             match memo.get(gate_of.atom) {
                 Some(_) => {}

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Matcher, buckets::Buckets, folds::Folds, looked_up::LookedUp};
+use super::{Matcher, buckets::Buckets, folds::Folds, looked_up::LookedUp, values::Values};
 use crate::rule::ScriptError;
 
 /// The answers of atoms for one event, known by its number.
@@ -50,6 +50,7 @@ pub struct Scratch {
     /// By a pattern's place in its bucket: `4 * event`, and which of its gates were seen in that event.
     pub(super) seen_of: Vec<u64>,
     pub(super) folds: Folds,
+    pub(super) values: Values,
     /// Storage to fold one text.
     pub(super) folded: Vec<u8>,
     pub(super) buckets: Buckets,
@@ -69,6 +70,7 @@ impl Scratch {
             memo: Memo::new(matcher.atoms.len()),
             seen_of: vec![0; matcher.patterns.len()],
             folds: Folds::new(matcher.slots),
+            values: Values::default(),
             folded: Vec::new(),
             buckets: Buckets::default(),
             due: Vec::new(),
