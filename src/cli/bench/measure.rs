@@ -9,11 +9,13 @@ use crate::cli::output::Output;
 /// Each row is measured so often, by turns with the others: machines drift, and what is compared has to drift alike.
 const ROUNDS: usize = 5;
 
-/// Before that it runs unmeasured; what learns, until so many passes in a row have built nothing anew.
+/// Before that it runs unmeasured; what learns, until it has built nothing anew for so many passes, and so many events.
 const CALM_PASSES: usize = 3;
+const CALM_EVENTS: usize = 1 << 16;
 
-/// Unmeasured passes at most.
+/// Unmeasured passes at most, or as many as there are in so much CPU time.
 const WARM_PASSES_MAX: usize = 24;
+const WARM_US_MAX: f64 = 1e6;
 
 /// What a bench prints.
 #[derive(Debug, Serialize)]
@@ -107,7 +109,7 @@ impl<'a> Contender<'a> {
 pub fn compare(group: &str, events: usize, mut contenders: Vec<Contender<'_>>) -> Vec<Row> {
     let mut work = Vec::new();
     let mut times = vec![Vec::with_capacity(ROUNDS); contenders.len()];
-    contenders.iter_mut().for_each(warm_up);
+    contenders.iter_mut().for_each(|contender| warm_up(contender, events));
     for _ in 0..ROUNDS {
         work.clear();
         for (contender, times) in contenders.iter_mut().zip(&mut times) {
@@ -157,15 +159,13 @@ pub fn rows(group: &str, events: usize, measured: Vec<Measured>) -> Vec<Row> {
     measured.into_iter().map(row).collect()
 }
 
-fn warm_up(contender: &mut Contender<'_>) {
-    let mut calm = 0;
-    for _ in 0..WARM_PASSES_MAX {
-        match (contender.run)().1.built {
-            None => return,
-            Some(0) => calm += 1,
-            Some(_) => calm = 0,
-        }
-        if calm == CALM_PASSES {
+fn warm_up(contender: &mut Contender<'_>, events: usize) {
+    let (start, mut passes, mut calm) = (cpu_us(), 0, 0);
+    while let Some(built) = (contender.run)().1.built {
+        passes += 1;
+        calm = if built == 0 { calm + 1 } else { 0 };
+        let is_calm = calm >= CALM_PASSES && calm * events >= CALM_EVENTS;
+        if is_calm || passes >= WARM_PASSES_MAX && cpu_us() - start > WARM_US_MAX {
             return;
         }
     }
