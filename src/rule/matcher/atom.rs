@@ -71,6 +71,8 @@ pub(super) struct Signs {
 #[derive(Debug)]
 enum Ready {
     Plain,
+    /// It is answered by [`super::packed`].
+    Packed,
     /// A text test on folded texts.
     Folded(TextTest, Finder<'static>),
     /// A text test on texts as they are.
@@ -155,7 +157,8 @@ impl<'a> Atoms<'a> {
         };
         let slot = self.slot(&test.path);
         let path = test.path.clone();
-        let atom = FieldAtom { path, slot, asks: test.asks.clone(), cue, everywhere, ready: Ready::new(&test.asks) };
+        let ready = Ready::new(&test.asks, &*path == EVERYWHERE);
+        let atom = FieldAtom { path, slot, asks: test.asks.clone(), cue, everywhere, ready };
         let number = self.push(Atom::Field(Box::new(atom)));
         self.fields.insert(test.clone(), number);
         number
@@ -280,7 +283,7 @@ impl Signs {
 }
 
 impl Ready {
-    fn new(asks: &Asks) -> Self {
+    fn new(asks: &Asks, everywhere: bool) -> Self {
         match asks {
             Asks::Text { test: TextTest::Like, ignore_case, wanted } => {
                 let pattern = GlobPattern::new(wanted, *ignore_case);
@@ -289,6 +292,7 @@ impl Ready {
             }
             // Nothing else folds to them.
             Asks::Text { test, wanted, .. } if is_caseless(wanted) => Ready::AsIs(*test, finder(wanted.as_bytes())),
+            Asks::Text { ignore_case: true, .. } if !everywhere => Ready::Packed,
             Asks::Text { test, ignore_case: true, wanted } => Ready::Folded(*test, finder(wanted.as_bytes())),
             Asks::Text { test, ignore_case: false, wanted } => Ready::AsIs(*test, finder(wanted.as_bytes())),
             Asks::Matches(pattern) => Run::of_regex(pattern.written()).map_or(Ready::Plain, Ready::Regex),
@@ -335,12 +339,17 @@ impl FieldAtom {
         &*self.path != EVERYWHERE
     }
 
+    /// Whether a text is asked for in its field, whatever the case, and nothing else has to be known.
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self.ready, Ready::Packed)
+    }
+
     /// In units of a comparison.
     fn cost(&self) -> u32 {
         match (&self.asks, &self.ready) {
             _ if !self.is_of_a_field() => 200,
-            (_, Ready::Folded(TextTest::Contains, _) | Ready::AsIs(TextTest::Contains, _)) => 6,
             (_, Ready::Glob(..)) => 20,
+            (Asks::Text { test: TextTest::Contains, .. }, _) => 6,
             (Asks::Matches(_), _) => 40,
             (Asks::Cidr(_) | Asks::CompareWith(..) | Asks::TextWith { .. }, _) => 10,
             _ => 1,
@@ -363,7 +372,7 @@ impl FieldAtom {
             (asks, Ready::Regex(run)) => {
                 seen.any_of(self.slot, |scalar| run.stands_in(scalar.as_text()) && asks.holds(scalar, &seen))
             }
-            (asks, Ready::Plain) => seen.any_of(self.slot, |scalar| asks.holds(scalar, &seen)),
+            (asks, Ready::Plain | Ready::Packed) => seen.any_of(self.slot, |scalar| asks.holds(scalar, &seen)),
         }
     }
 

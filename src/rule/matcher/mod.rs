@@ -29,6 +29,7 @@ mod marks;
 mod needle;
 mod networks;
 mod numbers;
+mod packed;
 mod pin;
 mod program;
 mod run;
@@ -49,6 +50,7 @@ use self::{
     gate::{Gated, Known},
     looked_up::Remembering,
     marks::Hint,
+    packed::PackedTests,
     pin::{PINS_MAX, Pin, UNKNOWN},
     program::{Ask, Node},
     scratch::Memo,
@@ -76,6 +78,7 @@ pub struct Matcher {
     atoms: Vec<Atom>,
     /// By atom.
     hints: Vec<Option<Hint>>,
+    packed: PackedTests,
     pins: Vec<Pin>,
     slots: usize,
 }
@@ -139,7 +142,8 @@ impl Matcher {
         }
         let atoms = atoms.list;
         let (pins, hints) = (pin::pins(&atoms, &nodes), atoms.iter().map(Hint::of).collect());
-        Matcher { rules: rules.to_vec(), patterns, nodes, atoms, hints, pins, slots: wanted.len() }
+        let packed = PackedTests::new(&atoms);
+        Matcher { rules: rules.to_vec(), patterns, nodes, atoms, hints, packed, pins, slots: wanted.len() }
     }
 
     /// Room to match one event at a time.
@@ -296,6 +300,9 @@ impl Matcher {
 
     /// The same of an atom whose hint says nothing against it.
     fn answer(&self, atom: u32, seen: Shown<'_>, memo: &Memo, folds: &mut Folds) -> bool {
+        if let Some(packed) = self.packed.get(atom) {
+            return folds.of(memo.event, seen, packed.slot).any(|text| self.packed.holds(packed, text));
+        }
         match &self.atoms[atom as usize] {
             Atom::Field(atom) => atom.holds(seen, memo.event, folds),
             Atom::Term(test, _) => test.holds(&Remembering { seen, looked_up: &memo.looked_up }),
