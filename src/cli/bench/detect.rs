@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::{
     events::{self, Kind},
-    measure::{Contender, Found, Report, Work, compare, cpu_us},
+    measure::{Apart, Contender, Found, Report, Work, compare, cpu_us},
     rules::{self, Shape},
     words::Chance,
 };
@@ -27,10 +27,18 @@ pub const YEAR: i16 = 2026;
 /// Sizes of the rule sets that growth is shown with, as thirtieths of `--rule-count`.
 const GROWTH: [usize; 4] = [1, 10, 30, 100];
 
+/// Where it is measured, and where that is written.
+struct Bench<'r> {
+    /// For what others are held against.
+    apart: Apart,
+    report: &'r mut Report,
+}
+
 pub fn run(args: &BenchDetectArgs, report: &mut Report) -> Result<()> {
+    let bench = &mut Bench { apart: Apart::start(), report };
     let mut chance = Chance::new(args.seed);
     if args.rules.is_empty() && args.input.is_none() {
-        return made_up(args, &mut chance, report);
+        return made_up(args, &mut chance, bench);
     }
     let set = match &args.rules[..] {
         [] => rules::rules(Shape::Windows, args.rule_count, &mut chance)?,
@@ -45,7 +53,7 @@ pub fn run(args: &BenchDetectArgs, report: &mut Report) -> Result<()> {
         None => events::mix(50, args.events, &mut chance),
     };
     let count = set.rules.len();
-    measure("given", &records, &[(format!("{count} rules"), set)], report)
+    measure("given", &records, &[(format!("{count} rules"), set)], bench)
 }
 
 fn read(path: &std::path::Path, most: usize) -> Result<Vec<String>> {
@@ -57,7 +65,7 @@ fn read(path: &std::path::Path, most: usize) -> Result<Vec<String>> {
     Ok(read)
 }
 
-fn made_up(args: &BenchDetectArgs, chance: &mut Chance, report: &mut Report) -> Result<()> {
+fn made_up(args: &BenchDetectArgs, chance: &mut Chance, bench: &mut Bench<'_>) -> Result<()> {
     let named = |set: Arc<RuleSet>| (format!("{} rules", set.rules.len()), set);
     let mut growth = Vec::new();
     for share in GROWTH {
@@ -65,13 +73,13 @@ fn made_up(args: &BenchDetectArgs, chance: &mut Chance, report: &mut Report) -> 
     }
     for percent in [10, 90] {
         let records = events::mix(percent, args.events, chance);
-        measure(&format!("{percent} % process creation"), &records, &growth, report)?;
+        measure(&format!("{percent} % process creation"), &records, &growth, bench)?;
     }
     let windows = growth.swap_remove(2);
     for (name, kind) in
         [("process creation", Kind::ProcessCreation), ("script blocks", Kind::ScriptBlock), ("others", Kind::Other)]
     {
-        measure(name, &events::events(kind, args.events, chance), std::slice::from_ref(&windows), report)?;
+        measure(name, &events::events(kind, args.events, chance), std::slice::from_ref(&windows), bench)?;
     }
     for (name, kind, shape) in [
         ("nested ECS", Kind::Ecs, Shape::Ecs),
@@ -79,9 +87,9 @@ fn made_up(args: &BenchDetectArgs, chance: &mut Chance, report: &mut Report) -> 
         ("syslog lines", Kind::Syslog, Shape::Syslog),
     ] {
         let set = named(rules::rules(shape, args.rule_count, chance)?);
-        measure(name, &events::events(kind, args.events, chance), &[set], report)?;
+        measure(name, &events::events(kind, args.events, chance), &[set], bench)?;
     }
-    hostile(args, &windows, chance, report)
+    hostile(args, &windows, chance, bench)
 }
 
 /// Rules and events that ask for much.
@@ -89,22 +97,22 @@ fn hostile(
     args: &BenchDetectArgs,
     windows: &(String, Arc<RuleSet>),
     chance: &mut Chance,
-    report: &mut Report,
+    bench: &mut Bench<'_>,
 ) -> Result<()> {
     let records = events::events(Kind::ProcessCreation, args.events.div_ceil(10), chance);
     let sets = rules::hostile(args.rule_count * 10 / 3, chance)?;
-    measure("hostile rules", &records, &sets, report)?;
+    measure("hostile rules", &records, &sets, bench)?;
     for (name, record) in events::hostile(chance) {
-        measure(name, &[record], std::slice::from_ref(windows), report)?;
+        measure(name, &[record], std::slice::from_ref(windows), bench)?;
     }
     Ok(())
 }
 
 /// Measures a plain parse, then decoding, looking and matching with each rule set.
-fn measure(group: &str, records: &[String], sets: &[(String, Arc<RuleSet>)], report: &mut Report) -> Result<()> {
-    let wrapped = wrapped(records);
-    let mut contenders = vec![Contender::new("bare JSON parse", || {
-        for record in wrapped.as_deref().unwrap_or(records) {
+fn measure(group: &str, records: &[String], sets: &[(String, Arc<RuleSet>)], bench: &mut Bench<'_>) -> Result<()> {
+    let json = wrapped(records).unwrap_or_else(|| records.to_vec());
+    let mut contenders = vec![Contender::apart("bare JSON parse", &bench.apart, move || {
+        for record in &json {
             drop(black_box(serde_json::from_str::<serde_json::Value>(record)));
         }
         Work::default()
@@ -120,7 +128,7 @@ fn measure(group: &str, records: &[String], sets: &[(String, Arc<RuleSet>)], rep
             contenders.push(Contender::new(label, move || line.run(step, records)));
         }
     }
-    report.rows(&compare(group, records.len(), contenders))
+    bench.report.rows(&compare(group, records.len(), contenders))
 }
 
 /// Lines that are no JSON, as a shipper would send them: the message of an object.
