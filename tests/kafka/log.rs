@@ -649,15 +649,16 @@ async fn an_open_transaction_counts_to_the_end_and_its_records_are_seen_when_it_
 fn step(alerts: &str, state: &str, group: &str, signals: &TopicPartition, value: &str) -> Transaction {
     let commit = commit(group, signals, 1, "").commits;
     Transaction {
-        records: vec![record(alerts, 0, "a", value)],
-        state: vec![record(state, 0, "s", value)],
+        records: vec![record(alerts, signals.partition, "a", value)],
+        state: vec![record(state, signals.partition, "s", value)],
         commits: commit,
     }
 }
 
-async fn three_topics(log: &KafkaLog, prefix: &str) -> [String; 3] {
+async fn three_topics(log: &KafkaLog, prefix: &str, partitions: u32) -> [String; 3] {
     let names = ["alerts", "state", "signals"].map(|name| format!("{prefix}.{name}"));
-    let specs = [spec(&names[0], 1, deleting()), spec(&names[1], 1, Cleanup::Compact), spec(&names[2], 1, deleting())];
+    let cleanups = [deleting(), Cleanup::Compact, deleting()];
+    let specs: Vec<_> = names.iter().zip(cleanups).map(|(name, cleanup)| spec(name, partitions, cleanup)).collect();
     soon("creation", log.ensure(&specs)).await.expect("the topics are created");
     names
 }
@@ -666,7 +667,7 @@ async fn three_topics(log: &KafkaLog, prefix: &str) -> [String; 3] {
 async fn a_step_that_can_not_be_written_whole_leaves_nothing_and_others_go_on() {
     let prefix = unique_prefix();
     let log = connect(&kafka(&prefix));
-    let [alerts, state, signals] = three_topics(&log, &prefix).await;
+    let [alerts, state, signals] = three_topics(&log, &prefix, 1).await;
     let (group, place) = (format!("{prefix}.group"), at(&signals, 0));
     produce(&signals, 0, &["a"]);
     let mut seat = join(&log, &group, &signals, Start::Earliest);
@@ -691,7 +692,7 @@ async fn what_a_dead_owner_left_open_is_ended_by_its_successor_and_not_by_time()
     let mut process = kafka(&prefix);
     process.properties.insert("transaction.timeout.ms".into(), "600000".into());
     let log = connect(&process);
-    let [alerts, state, signals] = three_topics(&log, &prefix).await;
+    let [alerts, state, signals] = three_topics(&log, &prefix, 1).await;
     let (group, place) = (format!("{prefix}.group"), at(&signals, 0));
     produce(&signals, 0, &["a", "b"]);
 
@@ -722,12 +723,8 @@ async fn what_a_dead_owner_left_open_is_ended_by_its_successor_and_not_by_time()
 #[tokio::test]
 async fn who_gives_a_partition_back_inside_a_transaction_leaves_his_name_there() {
     let prefix = unique_prefix();
-    let mut process = kafka(&prefix);
-    // Two records of a partition are sent at once, and one of another is kept for long: so the transaction stays open.
-    let slow = [("transaction.timeout.ms", "600000"), ("linger.ms", "50000"), ("batch.num.messages", "2")];
-    process.properties.extend(slow.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let (leaver, successor) = (connect(&process), connect(&kafka(&prefix)));
-    let [alerts, state, signals] = three_topics(&successor, &prefix).await;
+    let (leaver, successor) = (connect(&slow(&prefix)), connect(&kafka(&prefix)));
+    let [alerts, state, signals] = three_topics(&successor, &prefix, 1).await;
     let (group, place, state_place) = (format!("{prefix}.group"), at(&signals, 0), at(&state, 0));
     produce(&signals, 0, &["a"]);
     let mut seat = join(&leaver, &group, &signals, Start::Earliest);
@@ -746,6 +743,45 @@ async fn who_gives_a_partition_back_inside_a_transaction_leaves_his_name_there()
     let restored = soon("a restore that nobody holds up", successor.compacted(&state_place)).await;
     assert!(restored.expect("it is readable").is_empty(), "nothing was committed");
     endless.abort();
+}
+
+/// A writer that is stuck holds up its own partitions and no others.
+#[tokio::test]
+async fn a_transaction_that_stays_open_leaves_the_partitions_of_other_writers_alone() {
+    let prefix = unique_prefix();
+    let (process, successor) = (connect(&slow(&prefix)), connect(&kafka(&prefix)));
+    let [alerts, state, signals] = three_topics(&successor, &prefix, 2).await;
+    let (group, stuck, free) = (format!("{prefix}.group"), at(&signals, 0), at(&signals, 1));
+    produce(&signals, 0, &["a"]);
+    produce(&signals, 1, &["a"]);
+    let mut seat = join(&process, &group, &signals, Start::Earliest);
+    drop(seat.assigned(2).await);
+    let mut endless = step(&alerts, &state, &group, &stuck, "endless");
+    endless.state.push(record(&state, 0, "t", "endless"));
+    let endless = tokio::spawn(process.commit(endless));
+    let mut whole = step(&alerts, &state, &group, &free, "whole");
+    whole.records.push(record(&alerts, 1, "b", "whole"));
+    whole.state.push(record(&state, 1, "t", "whole"));
+    soon("the step of another writer", process.commit(whole)).await.expect("it takes effect");
+    let owners = [signed_by(&group, &stuck), signed_by(&group, &free)];
+    assert!(owners.iter().all(Option::is_some) && owners[0] != owners[1], "{owners:?}");
+
+    soon("leaving", seat.member.leave()).await;
+    let mut seat = join(&successor, &group, &signals, Start::Earliest);
+    let mut next: Vec<_> = seat.assigned(2).await.into_iter().map(|a| (a.at.partition, a.committed)).collect();
+    next.sort_by_key(|(partition, _)| *partition);
+    let whole = Committed { next: 1, metadata: String::new() };
+    assert_eq!(next, [(0, None), (1, Some(whole))]);
+    endless.abort();
+}
+
+/// A process whose producers send two records of a partition at once and keep a single one for long: so a transaction
+/// stays open.
+fn slow(prefix: &str) -> config::Kafka {
+    let mut process = kafka(prefix);
+    let slow = [("transaction.timeout.ms", "600000"), ("linger.ms", "50000"), ("batch.num.messages", "2")];
+    process.properties.extend(slow.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    process
 }
 
 /// A client of the group that sees what is committed, without a seat.

@@ -1,6 +1,6 @@
 //! Commits a group's positions and looks them up. Everything here blocks, so it runs on threads that may.
 //!
-//! Where a group's steps are transactions, a position's metadata begins with the transactional id of the process that
+//! Where a group's steps are transactions, a position's metadata begins with a transactional id of the process that
 //! owns the partition: `tx:<id> <the stage's words>`, or `tx:<id>` before the stage has committed anything. Its
 //! successor ends by that id what it left open.
 
@@ -36,7 +36,7 @@ const OWNER_MARK: &str = "tx:";
 pub(super) struct Kept {
     /// `None` when nothing but a signature is there.
     pub committed: Option<Committed>,
-    /// The transactional id of the process that may have left a transaction open.
+    /// The transactional id under which a process may have left a transaction open.
     pub owner: Option<String>,
 }
 
@@ -73,14 +73,14 @@ pub(super) fn position<'a>(at: &'a TopicPartition, committed: &'a Committed) -> 
     (at, committed.next, Some(&committed.metadata))
 }
 
-/// The positions as librdkafka takes them, under the owner's id where there is one.
-pub(super) fn listed<'a>(
+/// The positions as librdkafka takes them, under the owners' ids where they have one.
+pub(super) fn listed<'a, 'o>(
     positions: impl IntoIterator<Item = Position<'a>>,
-    owner: Option<&str>,
+    owner_of: impl Fn(&TopicPartition) -> Option<&'o str>,
 ) -> Result<TopicPartitionList, LogError> {
     let mut list = TopicPartitionList::new();
     for (at, next, words) in positions {
-        let metadata = match (owner, words) {
+        let metadata = match (owner_of(at), words) {
             (None, Some(words)) => words.to_owned(),
             (Some(owner), Some(words)) => format!("{OWNER_MARK}{owner} {words}"),
             (owner, None) => format!("{OWNER_MARK}{}", owner.unwrap_or_default()),
@@ -164,7 +164,7 @@ mod tests {
 
     fn read_back(words: Option<&str>, owner: Option<&str>) -> Kept {
         let at = TopicPartition { topic: "t".to_owned(), partition: 0 };
-        let list = listed([(&at, 7, words)], owner).expect("it fits");
+        let list = listed([(&at, 7, words)], |_| owner).expect("it fits");
         let element = &list.elements()[0];
         kept(7, element.metadata())
     }
@@ -184,7 +184,7 @@ mod tests {
     fn metadata_beyond_the_brokers_bound_is_refused() {
         let at = TopicPartition { topic: "t".to_owned(), partition: 0 };
         let words = "x".repeat(METADATA_BYTES_MAX - 3);
-        assert!(listed([(&at, 7, Some(words.as_str()))], None).is_ok());
-        assert!(matches!(listed([(&at, 7, Some(words.as_str()))], Some("id")), Err(LogError::TooLarge { .. })));
+        assert!(listed([(&at, 7, Some(words.as_str()))], |_| None).is_ok());
+        assert!(matches!(listed([(&at, 7, Some(words.as_str()))], |_| Some("id")), Err(LogError::TooLarge { .. })));
     }
 }

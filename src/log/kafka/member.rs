@@ -1,9 +1,9 @@
 //! A seat in a consumer group: turns rebalances into [`Membership`] messages and commits for the partitions it owns.
 //!
-//! Where steps are transactions, a partition's owner signs the group's position with the transactional id of its
-//! process, and takes the name away when it gives the partition back, unless a transaction of it is not known to have
-//! ended. The next owner ends by that id what a process left open, at once; by itself the broker would, some time after
-//! the transaction's time limit.
+//! Where steps are transactions, a partition's owner signs the group's position with the transactional id of the writer
+//! that commits the partition's steps, and takes the name away when it gives the partition back, unless a transaction of
+//! it is not known to have ended. The next owner ends by that id what a writer left open, at once; by itself the broker
+//! would, some time after the transaction's time limit.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -28,8 +28,8 @@ use super::{
     probe::Probe,
     properties::Use,
     reader::KafkaReader,
+    signature::Signatures,
     transaction,
-    transactor::Signature,
 };
 use crate::{
     config,
@@ -49,7 +49,7 @@ pub(super) struct Seat {
     starts: HashMap<String, Start>,
     probe: Arc<Probe>,
     /// What positions are signed with, where steps are transactions.
-    signature: Option<Arc<Signature>>,
+    signatures: Option<Arc<Signatures>>,
     /// Where steps are transactions: ends those of former owners, and reads their positions.
     former: Option<Former>,
     owned: Mutex<BTreeMap<TopicPartition, Owned>>,
@@ -71,7 +71,7 @@ impl Seat {
         number: u32,
         client: &Client,
         probe: &Arc<Probe>,
-        signature: Option<Arc<Signature>>,
+        signatures: Option<Arc<Signatures>>,
         former: Option<Former>,
     ) -> Seat {
         Seat {
@@ -80,7 +80,7 @@ impl Seat {
             client: client.clone(),
             starts: subscription.topics.iter().cloned().collect(),
             probe: probe.clone(),
-            signature,
+            signatures,
             former,
             owned: Mutex::default(),
         }
@@ -96,8 +96,14 @@ impl Seat {
         lock(&self.owned).get(at).is_some_and(|owned| !owned.given_back && !owned.lane.has_former_reader())
     }
 
-    pub fn owner(&self) -> Option<&str> {
-        self.signature.as_ref().map(|signature| &*signature.id)
+    /// Whether positions are signed here.
+    pub fn signs(&self) -> bool {
+        self.signatures.is_some()
+    }
+
+    /// What the partition is signed with.
+    fn owner(&self, at: &TopicPartition) -> Option<&str> {
+        self.signatures.as_ref().map(|signatures| signatures.id_for(at))
     }
 
     /// What the group committed last in a partition of ours, where that is known.
@@ -115,22 +121,22 @@ impl Seat {
     pub fn commit(&self, commit: &Commit) -> Result<(), LogError> {
         let at = commit.at();
         let consumer = self.client.consumer().map_err(|_| not_ours(&at, &self.group))?;
-        let list = commits::listed([commits::position(&at, &commit.committed)], self.owner())?;
+        let list = commits::listed([commits::position(&at, &commit.committed)], |at| self.owner(at))?;
         let ours = || if self.may_commit(&at) { Ok(()) } else { Err(not_ours(&at, &self.group)) };
         commits::commit(&consumer, &self.group, &list, ours)?;
         self.note_committed(&at, &commit.committed);
         Ok(())
     }
 
-    /// Signs the positions of these partitions of ours, or takes the signature away. Blocks.
-    fn sign(&self, consumer: &Consumer, partitions: &[TopicPartition], owner: Option<&str>) -> Result<(), LogError> {
+    /// Signs the positions of these partitions of ours `as_owner`, or takes the signatures away. Blocks.
+    fn sign(&self, consumer: &Consumer, partitions: &[TopicPartition], as_owner: bool) -> Result<(), LogError> {
         let list = {
             let owned = lock(&self.owned);
             let positions = partitions.iter().filter_map(|at| {
                 let Owned { from, committed, .. } = owned.get(at)?;
                 Some(committed.as_ref().map_or((at, *from, None), |committed| commits::position(at, committed)))
             });
-            commits::listed(positions, owner)?
+            commits::listed(positions, |at| self.owner(at).filter(|_| as_owner))?
         };
         if list.count() == 0 {
             return Ok(());
@@ -194,7 +200,7 @@ impl SeatedMember {
 
     fn assign(&mut self, consumer: &Arc<Consumer>, partitions: &[TopicPartition]) -> Result<(), LogError> {
         if let Some(former) = &self.seat.former {
-            former.end_transactions(partitions, self.seat.owner())?;
+            former.end_transactions(partitions, self.seat.signatures.as_deref())?;
         }
         let mut list = TopicPartitionList::new();
         let mut assignments = Vec::with_capacity(partitions.len());
@@ -210,8 +216,8 @@ impl SeatedMember {
         consumer
             .incremental_assign(&list)
             .map_err(|error| LogError::Broker(format!("group {}: can't take partitions: {error}", self.seat.group)))?;
-        if let Some(owner) = self.seat.owner()
-            && let Err(error) = self.seat.sign(consumer, partitions, Some(owner))
+        if self.seat.signs()
+            && let Err(error) = self.seat.sign(consumer, partitions, true)
         {
             warn!(group = self.seat.group, %error, "partitions not signed: a successor would wait for what is left open");
         }
@@ -260,14 +266,14 @@ impl SeatedMember {
 
     /// Where nothing of these partitions is under way any more, their next owner need not end it.
     fn give_back(&self, consumer: &Consumer, partitions: &[TopicPartition]) {
-        if let Some(signature) = &self.seat.signature
+        if let Some(signatures) = &self.seat.signatures
             && !consumer.assignment_lost()
         {
             // First, so that no transaction begins behind the look at which there are.
             for at in partitions {
                 lock(&self.seat.owned).get_mut(at).into_iter().for_each(|owned| owned.given_back = true);
             }
-            let (open, ended): (Vec<_>, Vec<_>) = partitions.iter().cloned().partition(|at| signature.is_open(at));
+            let (open, ended): (Vec<_>, Vec<_>) = partitions.iter().cloned().partition(|at| signatures.is_open(at));
             if !open.is_empty() {
                 warn!(
                     group = self.seat.group,
@@ -275,7 +281,7 @@ impl SeatedMember {
                     "partitions given back inside a transaction, which their next owner ends"
                 );
             }
-            if let Err(error) = self.seat.sign(consumer, &ended, None) {
+            if let Err(error) = self.seat.sign(consumer, &ended, false) {
                 debug!(group = self.seat.group, %error, "partitions given back under our name");
             }
         }
@@ -309,16 +315,27 @@ impl Former {
         commits::committed(&*self.client.consumer()?, partitions)
     }
 
-    /// Fences whoever signed the positions of these partitions and is not us. Blocks.
-    fn end_transactions(&self, partitions: &[TopicPartition], ours: Option<&str>) -> Result<(), LogError> {
+    /// Fences whoever signed the positions of these partitions and is not us: all at once, since each may take half a
+    /// second. Blocks.
+    fn end_transactions(&self, partitions: &[TopicPartition], ours: Option<&Signatures>) -> Result<(), LogError> {
         let kept = self.positions(partitions)?;
         let owners: BTreeSet<String> = kept.into_iter().flatten().filter_map(|kept| kept.owner).collect();
-        for owner in owners.iter().filter(|owner| ours != Some(owner)) {
+        let end = |owner: &String| {
             let began = Instant::now();
             transaction::fence(&self.kafka, owner)?;
             info!(owner, millis = began.elapsed().as_millis() as u64, "a former owner's transactions are ended");
-        }
-        Ok(())
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let others = owners.iter().filter(|owner| ours.is_none_or(|ours| !ours.are_ours(owner)));
+            let start = |owner| thread::Builder::new().spawn_scoped(scope, move || end(owner));
+            let ending: Vec<_> = others.map(start).collect();
+            let ended = ending.into_iter().map(|started| match started {
+                Ok(thread) => thread.join().unwrap_or(Err(LogError::Closed)),
+                Err(error) => Err(LogError::Broker(format!("no thread to end kafka transactions: {error}"))),
+            });
+            ended.collect()
+        })
     }
 }
 

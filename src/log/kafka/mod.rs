@@ -1,8 +1,8 @@
 //! The log on Kafka: topics are the broker's, a group's members are processes, offsets are committed with metadata.
 //!
 //! One consumer client for each group and process, and one for all that is followed, with a queue of its own for each
-//! partition; one idempotent producer for what is appended, one transactional one for steps that carry state. It waits on
-//! no async thread: what blocks in librdkafka runs on the clients' threads or on threads that may block. It resets no
+//! partition; one idempotent producer for what is appended, a few transactional ones for steps that carry state. It waits
+//! on no async thread: what blocks in librdkafka runs on the clients' threads or on threads that may block. It resets no
 //! offset by itself and knows nothing of what the records mean.
 
 mod client;
@@ -19,6 +19,7 @@ mod properties;
 mod queue;
 mod reader;
 mod restore;
+mod signature;
 mod topics;
 mod transaction;
 mod transactor;
@@ -41,8 +42,9 @@ use self::{
     probe::Probe,
     producer::Producer,
     properties::Use,
+    signature::Signatures,
     transaction::Offer,
-    transactor::{Signature, Transactor},
+    transactor::Transactor,
 };
 pub use self::{
     properties::{Scope, TUNED, Tuned},
@@ -96,7 +98,7 @@ impl KafkaLog {
 /// The groups of this process: the seats it has, and clients for groups in which it has none.
 struct Seats {
     kafka: config::Kafka,
-    signature: Arc<Signature>,
+    signatures: Arc<Signatures>,
     taken: Mutex<Vec<Weak<Seat>>>,
     /// Groups in which this process has or had a seat.
     joined: Mutex<HashSet<String>>,
@@ -108,15 +110,15 @@ impl Seats {
     fn new(kafka: &config::Kafka) -> Seats {
         Seats {
             kafka: kafka.clone(),
-            signature: Arc::new(Signature::new(format!("{}-{:016x}", kafka.group, rand::random::<u64>()))),
+            signatures: Arc::new(Signatures::new(&format!("{}-{:016x}", kafka.group, rand::random::<u64>()))),
             taken: Mutex::default(),
             joined: Mutex::default(),
             strangers: Mutex::default(),
         }
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn signatures(&self) -> &Signatures {
+        &self.signatures
     }
 
     fn is_exactly_once(&self) -> bool {
@@ -156,7 +158,7 @@ impl Seats {
             // A broker takes this from a group without members, and fences it otherwise.
             None => {
                 let consumer = self.stranger(&commit.group)?.consumer()?;
-                let list = commits::listed([commits::position(&at, &commit.committed)], None)?;
+                let list = commits::listed([commits::position(&at, &commit.committed)], |_| None)?;
                 commits::commit(&consumer, &commit.group, &list, || Ok(()))
             }
         }
@@ -253,16 +255,19 @@ impl Log for KafkaLog {
             number => format!("{instance}-{}", number + 1),
         });
         let exactly_once = self.seats.is_exactly_once();
-        let owner = (subscription.with_state && exactly_once).then(|| self.seats.signature.clone());
+        let signatures = (subscription.with_state && exactly_once).then(|| self.seats.signatures.clone());
         let former = subscription.with_state.then(|| Former::new(&self.kafka, &subscription.group)).transpose()?;
         let mut seat = None;
         let purpose = Use::Seat(&subscription.group, instance.as_deref());
         client::start(&self.kafka, purpose, Context::default(), |client, _| {
-            let new = Arc::new(Seat::new(&subscription, number, client, &self.probe, owner, former));
+            let new = Arc::new(Seat::new(&subscription, number, client, &self.probe, signatures, former));
             seat = Some(new.clone());
             let topics = subscription.topics.iter().map(|(topic, _)| topic.clone()).collect();
             client::Start::Subscribe(topics, Box::new(SeatedMember::new(new, events)))
         })?;
+        if exactly_once && subscription.with_state {
+            self.transactor.start()?;
+        }
         lock(&self.seats.joined).insert(subscription.group.clone());
         let seat = seat.ok_or(LogError::Closed)?;
         taken.push(Arc::downgrade(&seat));

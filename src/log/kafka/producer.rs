@@ -4,7 +4,7 @@
 //! only when its last record is durable; so the callers bound what waits.
 //!
 //! [`Queue`] is a librdkafka producer with what waits for it; [`Producer`] is the idempotent one of the process, with
-//! its thread. The transactional one is the transactor's.
+//! its thread. The transactional ones are the transactor's.
 
 use std::{
     collections::VecDeque,

@@ -212,7 +212,7 @@ const OWNED: &[(&str, &str)] = &[
     ("enable.auto.commit", "positions are committed by the stages, after the records that follow from them"),
     ("enable.auto.offset.store", "positions are committed by the stages, after the records that follow from them"),
     ("enable.partition.eof", "readers need it to know that they have caught up"),
-    ("transactional.id", "each process has one of its own, by which its successor ends what it left open"),
+    ("transactional.id", "each process has some of its own, by which its successor ends what it left open"),
 ];
 
 /// What a client is for.

@@ -54,13 +54,13 @@ pub(super) enum Failure {
 
 impl Offer {
     /// Into the transaction that is open.
-    fn send(&self, queue: &Queue) -> Result<(), Failure> {
+    fn send(&self, queue: &Queue, id: &str) -> Result<(), Failure> {
         let Some(generation) = &self.generation else {
             return Err(Failure::Again("the group gives us no place in it now".to_owned()));
         };
-        let owner = self.seat.as_ref().and_then(|seat| seat.owner());
+        let owner = self.seat.as_ref().filter(|seat| seat.signs()).map(|_| id);
         let positions = self.positions.iter().map(|(at, committed)| commits::position(at, committed));
-        let list = commits::listed(positions, owner).map_err(Failure::Broken)?;
+        let list = commits::listed(positions, |_| owner).map_err(Failure::Broken)?;
         insist(queue, || queue.native().send_offsets_to_transaction(&list, generation, CALL_MAX))
     }
 
@@ -74,16 +74,16 @@ impl Offer {
 
 /// Everything of a transaction that has begun, up to its commit. The group is asked last, so that whoever has the
 /// partitions next finds the records in the log, and waits for their end; with `ask_first` also before there are any.
-pub(super) fn write(queue: &Queue, steps: &[Step], offers: &[Offer], ask_first: bool) -> Result<(), Failure> {
+pub(super) fn write(queue: &Queue, id: &str, steps: &[Step], offers: &[Offer], ask_first: bool) -> Result<(), Failure> {
     // Before anything is written: most of the time it is known by now that it would be in vain.
     if offers.iter().any(|offer| offer.generation.is_none()) {
         return Err(Failure::Again("the group gives us no place in it now".to_owned()));
     }
     if ask_first {
-        offers.iter().try_for_each(|offer| offer.send(queue))?;
+        offers.iter().try_for_each(|offer| offer.send(queue, id))?;
     }
     deliver(queue, steps)?;
-    offers.iter().try_for_each(|offer| offer.send(queue))?;
+    offers.iter().try_for_each(|offer| offer.send(queue, id))?;
     insist(queue, || queue.native().commit_transaction(CALL_MAX))
 }
 

@@ -1,19 +1,20 @@
 //! Commits in Kafka transactions: the records of a step and the position that they follow from take effect together.
 //!
-//! One transactional producer for the process, with a thread of its own. What the lines commit while a transaction is
-//! under way, and for a moment after, goes together into the next one, so the number of lines does not multiply
-//! transactions. Tried with 32 partitions on 2 busy cores with the broker: 11 times as many commits a second as with a
-//! producer for each, which take 128 threads in place of 4.
+//! A few transactional producers for the process, each with a thread of its own: its writers. What the lines of a
+//! writer commit while a transaction of it is under way, and for a moment after, goes together into its next one, so
+//! the number of lines does not multiply transactions. What follows from a partition is always the same writer's, so
+//! that it takes effect in the order of the line's steps whatever the other writers do. How many there are, and why:
+//! [`WRITERS`].
 //!
 //! A former owner is fenced twice: its commit of offsets names a generation that the group has left, and the new owner
-//! ends what it left open by its transactional id (see [`super::member`]), instead of waiting for the broker to. For
-//! that, which partitions are in a transaction that is not known to have ended is noted in [`Signature`]; and a process
-//! that was fenced writes nothing more before the group has taken its word: nobody would end that.
+//! ends what it left open by the writer's transactional id (see [`super::member`]), instead of waiting for the broker
+//! to. For that, which partitions are in a transaction that is not known to have ended is noted in [`Signature`]; and a
+//! writer that was fenced writes nothing more before the group has taken its word: nobody would end that.
 //!
 //! A step whose fate is not known is never tried again here: its line starts anew from what the log says.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, mpsc},
     thread,
     time::{Duration, Instant},
@@ -28,11 +29,12 @@ use super::{
     context::lock,
     producer::Queue,
     properties::Use,
+    signature::{Signature, Signatures, WRITERS},
     transaction::{self, Failure, Offer, Step},
 };
 use crate::{
     config,
-    log::{Commit, LogError, TopicPartition, Transaction},
+    log::{LogError, Transaction},
 };
 
 /// How long a step is tried before its line hears that it failed: group and coordinators may be on the move.
@@ -41,53 +43,27 @@ const TRY_PAUSE: Duration = Duration::from_millis(20);
 /// Between two tries to begin anew after a failure.
 const RENEW_PAUSE: Duration = Duration::from_millis(500);
 
-/// From the end of a transaction to the begin of the next. The brokers are at its markers for some milliseconds after
-/// they have agreed to its end; who begins in them is told to try again, which librdkafka does 20 ms later. At 100 to
-/// 200 alerts a second and 32 partitions on 2 busy cores with the broker, begun at once: p99 of the latency 260 to
-/// 420 ms; with the pause, in which steps gather: 120 to 200 ms.
+/// From the end of a writer's transaction to the begin of its next. The brokers are at its markers for some milliseconds
+/// after they have agreed to its end; who begins in them is told to try again, which librdkafka does 20 ms later. At 100
+/// to 200 alerts a second and 32 partitions on 2 busy cores with the broker, one writer, begun at once: p99 of the latency
+/// 260 to 420 ms; with the pause, in which steps gather: 120 to 200 ms. With three writers 20 ms in its place cost the
+/// median 5 ms and gained nothing, and a pause as long as the transaction before it cost 10 ms.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// Records that one transaction takes from waiting steps; a single larger step is taken whole.
 const RECORDS_MAX: usize = 50_000;
 
-/// What the partitions of this process are signed with.
-pub(super) struct Signature {
-    /// Its transactional id: no other process has it, nor had it.
-    pub id: Arc<str>,
-    /// The partitions whose positions are in a transaction that may have begun and is not known to have ended.
-    open: Mutex<BTreeSet<TopicPartition>>,
-}
-
-impl Signature {
-    pub fn new(id: String) -> Signature {
-        Signature { id: id.into(), open: Mutex::default() }
-    }
-
-    /// Whether readers may be held up at what follows from the partition until our id begins anew.
-    pub fn is_open(&self, at: &TopicPartition) -> bool {
-        lock(&self.open).contains(at)
-    }
-
-    fn begin(&self, steps: &[Step]) {
-        lock(&self.open).extend(steps.iter().flat_map(|step| &step.commits).map(Commit::at));
-    }
-
-    fn end(&self) {
-        lock(&self.open).clear();
-    }
-}
-
 pub(super) struct Transactor {
     kafka: config::Kafka,
     seats: Arc<Seats>,
-    /// The thread's, from the first step on.
-    steps: Mutex<Option<mpsc::Sender<Step>>>,
+    /// To the thread of each writer, from its first step on.
+    writers: [Mutex<Option<mpsc::Sender<Step>>>; WRITERS],
 }
 
 impl Transactor {
-    /// Nothing is started before the first step.
+    /// Nothing is started before the first step, or [`Transactor::start`].
     pub fn new(kafka: &config::Kafka, seats: &Arc<Seats>) -> Transactor {
-        Transactor { kafka: kafka.clone(), seats: seats.clone(), steps: Mutex::default() }
+        Transactor { kafka: kafka.clone(), seats: seats.clone(), writers: Default::default() }
     }
 
     /// Queues the step now; resolves when it has taken effect, or when it is known or to be feared that it has not.
@@ -103,26 +79,35 @@ impl Transactor {
     }
 
     fn queue(&self, step: Step) -> Result<(), LogError> {
-        let mut steps = lock(&self.steps);
-        let sender = match &*steps {
-            Some(sender) => sender,
-            None => {
-                let (sender, receiver) = mpsc::channel();
-                let (kafka, seats) = (self.kafka.clone(), self.seats.clone());
-                let thread = Thread { kafka, seats, queue: None, unended: false, is_new: true };
-                thread::Builder::new()
-                    .name("kafka-transactor".to_owned())
-                    .spawn(move || thread.serve(&receiver))
-                    .map_err(|error| LogError::Broker(format!("no thread for kafka transactions: {error}")))?;
-                steps.insert(sender)
-            }
-        };
-        sender.send(step).map_err(|_| LogError::Closed)
+        let number = step.commits.first().map_or(0, |commit| Signatures::writer_of(commit.partition));
+        self.writer(number)?.send(step).map_err(|_| LogError::Closed)
+    }
+
+    /// Starts every writer, so that no step waits for that: brokers may take half a second to let an id begin.
+    pub fn start(&self) -> Result<(), LogError> {
+        (0..WRITERS).try_for_each(|number| self.writer(number).map(drop))
+    }
+
+    fn writer(&self, number: usize) -> Result<mpsc::Sender<Step>, LogError> {
+        let mut started = lock(&self.writers[number]);
+        if let Some(steps) = &*started {
+            return Ok(steps.clone());
+        }
+        let (steps, receiver) = mpsc::channel();
+        let (kafka, seats) = (self.kafka.clone(), self.seats.clone());
+        let writer = Writer { number, kafka, seats, queue: None, unended: false, is_new: true };
+        thread::Builder::new()
+            .name(format!("kafka-writer-{number}"))
+            .spawn(move || writer.serve(&receiver))
+            .map_err(|error| LogError::Broker(format!("no thread for kafka transactions: {error}")))?;
+        Ok(started.insert(steps).clone())
     }
 }
 
-/// The thread and its producer.
-struct Thread {
+/// A thread and its producer.
+struct Writer {
+    /// Below [`WRITERS`].
+    number: usize,
     kafka: config::Kafka,
     seats: Arc<Seats>,
     queue: Option<Queue>,
@@ -133,8 +118,11 @@ struct Thread {
     is_new: bool,
 }
 
-impl Thread {
+impl Writer {
     fn serve(mut self, steps: &mpsc::Receiver<Step>) {
+        if let Err(error) = self.renew() {
+            debug!(%error, "no transactional kafka producer yet; the first step tries again");
+        }
         let mut ended = None;
         while let Ok(first) = steps.recv() {
             if let Some(rest) = ended.and_then(|ended: Instant| GATHER.checked_sub(ended.elapsed())) {
@@ -170,7 +158,7 @@ impl Thread {
                 }
             }
         }
-        self.seats.signature().end();
+        self.signature().end();
         true
     }
 
@@ -204,7 +192,7 @@ impl Thread {
     /// One transaction of the steps that are whose they should be.
     fn try_once(&mut self, steps: &mut Vec<Step>) -> Result<(), Failure> {
         // Before it is asked who owns what: a seat that gives a partition back sees this, or the asking sees that.
-        self.seats.signature().begin(steps);
+        self.signature().begin(steps);
         let tried = self.offers(steps).map_err(|error| Failure::Again(error.to_string())).and_then(|offers| {
             if !steps.is_empty() {
                 self.attempt(steps, &offers)?;
@@ -213,7 +201,7 @@ impl Thread {
             Ok(())
         });
         if !matches!(tried, Err(Failure::Broken(_))) {
-            self.seats.signature().end();
+            self.signature().end();
         }
         tried
     }
@@ -246,7 +234,7 @@ impl Thread {
         }
         let Some(queue) = &self.queue else { return Err(Failure::Again("no producer".to_owned())) };
         queue.native().begin_transaction().map_err(|error| transaction::broken(queue, &error))?;
-        match transaction::write(queue, steps, offers, self.is_new) {
+        match transaction::write(queue, &self.signature().id, steps, offers, self.is_new) {
             Ok(()) => {
                 self.is_new = false;
                 Ok(())
@@ -259,9 +247,13 @@ impl Thread {
         }
     }
 
+    fn signature(&self) -> &Signature {
+        self.seats.signatures().of_writer(self.number)
+    }
+
     /// A producer whose id has nothing open, and whose namesakes of before are fenced.
     fn renew(&mut self) -> Result<(), LogError> {
-        let queue = Queue::new(&self.kafka, Use::Transactions(&self.seats.signature().id))?;
+        let queue = Queue::new(&self.kafka, Use::Transactions(&self.signature().id))?;
         transaction::init(&queue)?;
         self.queue = Some(queue);
         (self.unended, self.is_new) = (false, true);
