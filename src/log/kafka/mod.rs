@@ -258,7 +258,11 @@ impl Log for KafkaLog {
         let signatures = (subscription.with_state && exactly_once).then(|| self.seats.signatures.clone());
         let former = subscription.with_state.then(|| Former::new(&self.kafka, &subscription.group)).transpose()?;
         let mut seat = None;
-        let purpose = Use::Seat(&subscription.group, instance.as_deref());
+        let purpose = Use::Seat {
+            group: &subscription.group,
+            instance: instance.as_deref(),
+            with_state: subscription.with_state,
+        };
         client::start(&self.kafka, purpose, Context::default(), |client, _| {
             let new = Arc::new(Seat::new(&subscription, number, client, &self.probe, signatures, former));
             seat = Some(new.clone());

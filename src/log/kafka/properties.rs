@@ -17,6 +17,8 @@ const RECORD_BYTES_MAX_TEXT: &str = "16777216";
 pub enum Scope {
     Any,
     Consumer,
+    /// The consumers alone whose steps carry state: those of the signals.
+    Steps,
     /// Both producers, the transactional one too.
     Producer,
     /// The transactional producer alone.
@@ -77,6 +79,19 @@ pub const TUNED: &[Tuned] = &[
         "how long a broker holds a fetch that fetch.min.bytes is not met for; one that was asked while the queue of a \
          partition with a backlog was full holds that partition up as long beside idle ones (69 against 225 thousand \
          events/s measured with 250), lower asks idle partitions more often",
+    ),
+    tuned(
+        Scope::Steps,
+        "fetch.min.bytes",
+        "16384",
+        "signals come one by one, each to another partition: a fetch for every one (700 a second for 2,500 signals) cost \
+         broker and process more than the signals, so they gather for fetch.wait.max.ms; lower is sooner while there are few",
+    ),
+    tuned(
+        Scope::Steps,
+        "fetch.wait.max.ms",
+        "10",
+        "how long signals gather for a fetch; higher asks the brokers less often, and is added to every alert",
     ),
     tuned(
         Scope::Consumer,
@@ -224,8 +239,12 @@ pub(super) enum Use<'a> {
     Group(&'a str),
     /// Reads many partitions in the background, under this group's name.
     Followers(&'a str),
-    /// Takes a seat in a group: its name and, for a static seat, the instance.
-    Seat(&'a str, Option<&'a str>),
+    /// Takes a seat in a group; `instance` for a static one.
+    Seat {
+        group: &'a str,
+        instance: Option<&'a str>,
+        with_state: bool,
+    },
     Producer,
     /// Writes in transactions, under this transactional id.
     Transactions(&'a str),
@@ -282,7 +301,7 @@ pub(super) fn client(kafka: &config::Kafka, purpose: Use<'_>) -> Result<ClientCo
             // Of each partition; they are many, and none is in a hurry.
             own("queued.max.messages.kbytes", "1024");
         }
-        Use::Seat(group, instance) => {
+        Use::Seat { group, instance, .. } => {
             own("group.id", group);
             instance.map(|instance| own("group.instance.id", instance));
         }
@@ -300,6 +319,7 @@ fn defaults(purpose: Use<'_>) -> BTreeMap<String, String> {
         Use::Producer => &[Scope::Any, Scope::Producer],
         // In the order of the list, so the narrower scope wins.
         Use::Transactions(_) => &[Scope::Any, Scope::Producer, Scope::Transactions],
+        Use::Seat { with_state: true, .. } => &[Scope::Any, Scope::Consumer, Scope::Steps],
         _ => &[Scope::Any, Scope::Consumer],
     };
     let mut set: BTreeMap<String, String> = TUNED
@@ -307,7 +327,7 @@ fn defaults(purpose: Use<'_>) -> BTreeMap<String, String> {
         .filter(|tuned| wanted.contains(&tuned.scope))
         .map(|tuned| (tuned.name.to_owned(), tuned.value.to_owned()))
         .collect();
-    if matches!(purpose, Use::Seat(_, Some(_))) {
+    if matches!(purpose, Use::Seat { instance: Some(_), .. }) {
         // A static seat waits for its process to come back; a container takes longer than 10 s to be started again.
         set.insert("session.timeout.ms".to_owned(), "45000".to_owned());
     }
@@ -374,7 +394,8 @@ pub(super) mod tests {
             Use::Group("g"),
             Use::Followers("g"),
             Use::Former("g"),
-            Use::Seat("g", Some("seat")),
+            Use::Seat { group: "g", instance: Some("seat"), with_state: false },
+            Use::Seat { group: "g", instance: None, with_state: true },
             Use::Producer,
             Use::Transactions("id"),
         ];
@@ -388,6 +409,18 @@ pub(super) mod tests {
         let config = client(&kafka(&[("linger.ms", "40")]), Use::Producer).expect("a valid property");
         assert_eq!(config.get("linger.ms"), Some("40"));
         assert_eq!(effective(&config, "linger.ms").expect("a known property"), "40");
+    }
+
+    #[test]
+    fn signals_gather_for_a_fetch_and_events_do_not() {
+        let bytes = |with_state, set: &[(&str, &str)]| {
+            let config =
+                client(&kafka(set), Use::Seat { group: "g", instance: None, with_state }).expect("it is valid");
+            config.get("fetch.min.bytes").map(str::to_owned)
+        };
+        assert_eq!(bytes(false, &[]).as_deref(), Some("1"));
+        assert_eq!(bytes(true, &[]).as_deref(), Some("16384"));
+        assert_eq!(bytes(true, &[("fetch.min.bytes", "7")]).as_deref(), Some("7"));
     }
 
     #[test]
@@ -428,7 +461,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_newer_group_protocol_leaves_the_brokers_properties_to_the_broker() {
-        let config = client(&kafka(&[("group.protocol", "consumer")]), Use::Seat("g", None)).expect("it is valid");
+        let seat = Use::Seat { group: "g", instance: None, with_state: false };
+        let config = client(&kafka(&[("group.protocol", "consumer")]), seat).expect("it is valid");
         assert_eq!(config.get("session.timeout.ms"), None);
         assert_eq!(config.get("partition.assignment.strategy"), None);
     }

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Delivery, Input, InputKind, Kafka},
     log::{
         Cleanup, Log, TopicSpec,
-        kafka::{KafkaLog, TUNED},
+        kafka::{KafkaLog, Scope, TUNED, Tuned},
     },
     stage::{Pipeline, Topics},
 };
@@ -154,10 +154,14 @@ impl Ground {
     /// The settings that the figures depend on, for the person at the terminal.
     pub fn settings(&self) -> String {
         let Config { detect, correlate, .. } = Config::default();
-        let tuned = |name: &str| TUNED.iter().find(|tuned| tuned.name == name).map_or("", |tuned| tuned.value);
+        let of = |scope: Option<Scope>, name: &str| {
+            let is_it = |tuned: &&Tuned| tuned.name == name && scope.is_none_or(|scope| tuned.scope == scope);
+            TUNED.iter().find(is_it).map_or("", |tuned| tuned.value)
+        };
+        let tuned = |name| of(None, name);
         format!(
             "settings: {} signals partitions, commit interval {} ms (detect {} ms), marker interval {} ms, lateness {} ms, \
-             linger {} ms (0 in transactions), fetch.wait.max {} ms, isolation {}",
+             linger {} ms (0 in transactions), fetch.wait.max {} ms ({} for signals), isolation {}",
             correlate.partitions,
             correlate.commit_interval.as_millis(),
             detect.commit_interval.as_millis(),
@@ -165,6 +169,7 @@ impl Ground {
             LATENESS.as_millis(),
             tuned("linger.ms"),
             tuned("fetch.wait.max.ms"),
+            of(Some(Scope::Steps), "fetch.wait.max.ms"),
             tuned("isolation.level"),
         )
     }
