@@ -46,8 +46,7 @@ const RENEW_PAUSE: Duration = Duration::from_millis(500);
 /// From the end of a writer's transaction to the begin of its next. The brokers are at its markers for some milliseconds
 /// after they have agreed to its end; who begins in them is told to try again, which librdkafka does 20 ms later. At 100
 /// to 200 alerts a second and 32 partitions on 2 busy cores with the broker, one writer, begun at once: p99 of the latency
-/// 260 to 420 ms; with the pause, in which steps gather: 120 to 200 ms. With three writers 20 ms in its place cost the
-/// median 5 ms and gained nothing, and a pause as long as the transaction before it cost 10 ms.
+/// 260 to 420 ms; with the pause, in which steps gather: 120 to 200 ms. With several writers longer pauses gained nothing.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// Records that one transaction takes from waiting steps; a single larger step is taken whole.
