@@ -19,9 +19,9 @@ pub enum Scope {
     Consumer,
     /// The consumers alone whose steps carry state: those of the signals.
     Steps,
-    /// Both producers, the transactional one too.
+    /// Every producer, the transactional ones too.
     Producer,
-    /// The transactional producer alone.
+    /// The transactional producers alone.
     Transactions,
 }
 
