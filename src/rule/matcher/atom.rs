@@ -73,7 +73,7 @@ enum Ready {
     Plain,
     /// It is answered by [`super::packed`].
     Packed,
-    /// A text test on folded texts.
+    /// A text test on all values, folded.
     Folded(TextTest, Finder<'static>),
     /// A text test on texts as they are.
     AsIs(TextTest, Finder<'static>),
