@@ -655,6 +655,13 @@ fn step(alerts: &str, state: &str, group: &str, signals: &TopicPartition, value:
     }
 }
 
+/// A step that does not end in a [`slow`] process: it writes the state, and keeps the alert.
+fn endless(alerts: &str, state: &str, group: &str, signals: &TopicPartition) -> Transaction {
+    let mut step = step(alerts, state, group, signals, "endless");
+    step.state.push(record(state, signals.partition, "t", "endless"));
+    step
+}
+
 async fn three_topics(log: &KafkaLog, prefix: &str, partitions: u32) -> [String; 3] {
     let names = ["alerts", "state", "signals"].map(|name| format!("{prefix}.{name}"));
     let cleanups = [deleting(), Cleanup::Compact, deleting()];
@@ -729,9 +736,7 @@ async fn who_gives_a_partition_back_inside_a_transaction_leaves_his_name_there()
     produce(&signals, 0, &["a"]);
     let mut seat = join(&leaver, &group, &signals, Start::Earliest);
     seat.only().await;
-    let mut endless = step(&alerts, &state, &group, &place, "endless");
-    endless.state.push(record(&state, 0, "t", "endless"));
-    let endless = tokio::spawn(leaver.commit(endless));
+    let endless = tokio::spawn(leaver.commit(endless(&alerts, &state, &group, &place)));
     let written = async { while successor.offsets(&state_place).await.expect("an answer").1 < 2 {} };
     soon("the state to be written", written).await;
 
@@ -756,9 +761,7 @@ async fn a_transaction_that_stays_open_leaves_the_partitions_of_other_writers_al
     produce(&signals, 1, &["a"]);
     let mut seat = join(&process, &group, &signals, Start::Earliest);
     drop(seat.assigned(2).await);
-    let mut endless = step(&alerts, &state, &group, &stuck, "endless");
-    endless.state.push(record(&state, 0, "t", "endless"));
-    let endless = tokio::spawn(process.commit(endless));
+    let endless = tokio::spawn(process.commit(endless(&alerts, &state, &group, &stuck)));
     let mut whole = step(&alerts, &state, &group, &free, "whole");
     whole.records.push(record(&alerts, 1, "b", "whole"));
     whole.state.push(record(&state, 1, "t", "whole"));
